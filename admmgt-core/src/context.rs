@@ -1,0 +1,141 @@
+//! What a migration's body gets: [`Context`], and the traits that turn it into a connection.
+
+use std::any::Any;
+use std::sync::Arc;
+
+use crate::driver::{Outcome, Session};
+use crate::script::{Dialect, Statement};
+use crate::{Backend, BoxError, Error, MigrationId, TransactionMode};
+
+/// The one connection of a run, lent to each migration's body in turn.
+///
+/// It owns its [`Session`] for the whole run and has no lifetime parameter, so that a user's
+/// `async fn up(cx: &mut Context)` needs none either.
+#[derive(Debug)]
+pub struct Context {
+    session: Box<dyn Session>,
+    dialect: Arc<dyn Dialect>,
+    migration: Option<MigrationId>,
+}
+
+impl Context {
+    pub(crate) fn new(session: Box<dyn Session>, dialect: Arc<dyn Dialect>) -> Self {
+        Self { session, dialect, migration: None }
+    }
+
+    pub(crate) fn enter(&mut self, migration: Option<MigrationId>) {
+        self.migration = migration;
+    }
+
+    pub(crate) fn into_session(self) -> Box<dyn Session> {
+        self.session
+    }
+
+    /// The session, for what no other method offers.
+    pub fn session(&mut self) -> &mut dyn Session {
+        &mut *self.session
+    }
+
+    /// The migration that runs.
+    pub fn migration(&self) -> Option<&MigrationId> {
+        self.migration.as_ref()
+    }
+
+    /// Runs one statement and says how many rows it changed.
+    ///
+    /// # Errors
+    /// What the database answered, with the statement's first words.
+    ///
+    /// ```
+    /// # use admmgt_core::{BoxError, Context};
+    /// async fn seed(cx: &mut Context) -> Result<(), BoxError> {
+    ///     cx.execute("insert into plans(name) values ('free')").await?;
+    ///     Ok(())
+    /// }
+    /// ```
+    pub async fn execute(&mut self, sql: impl Into<String>) -> Result<Outcome, Error> {
+        self.session.execute(&Statement::new(sql)).await
+    }
+
+    /// Splits a text into statements by the rules of the database and runs them in order.
+    ///
+    /// # Errors
+    /// [`Error::Script`] before anything of it ran, or what the database answered.
+    pub async fn execute_script(&mut self, sql: &str) -> Result<(), Error> {
+        let script = self.dialect.parse(sql, TransactionMode::Auto).map_err(|problems| Error::Script { problems })?;
+        for statement in &script.statements {
+            self.session.execute(statement).await?;
+        }
+        Ok(())
+    }
+
+    /// Calls a plain function with the connection, on the connection's own thread.
+    ///
+    /// # Errors
+    /// What the function failed with, or [`Error::WrongBackend`] where the session has no such
+    /// connection.
+    pub async fn blocking<T, B, F>(&mut self, body: F) -> Result<(), BoxError>
+    where
+        T: FromBlocking<B>,
+        F: FnOnce(&mut T) -> Result<(), BoxError> + Send,
+    {
+        let mut body = Some(body);
+        let mut answer = None;
+        self.session
+            .blocking(&mut |connection: &mut (dyn Any + Send)| {
+                if let (Some(connection), Some(body)) = (T::from_connection(connection), body.take()) {
+                    answer = Some(body(connection));
+                }
+            })
+            .await?;
+        answer.unwrap_or_else(|| Err(Box::new(Error::wrong_backend(std::any::type_name::<T>()))))
+    }
+}
+
+/// What an `async` migration can take as its argument. One impl for each client type, owned by the
+/// crate of the backend; `B` is a type of that crate, which is what lets it implement this for a
+/// client it does not own.
+#[diagnostic::on_unimplemented(
+    message = "an async migration cannot take `&mut {Self}`",
+    label = "no linked backend hands out `{Self}` to async code",
+    note = "take `&mut Context`, which works everywhere",
+    note = "for `&mut rusqlite::Connection` write a plain `fn`: it runs on the connection's own thread"
+)]
+pub trait FromContext<B>: Send {
+    /// The only backend that can hand it out; `None` for all.
+    const BACKEND: Option<Backend>;
+
+    /// The argument, from the context of the run.
+    ///
+    /// # Errors
+    /// [`Error::WrongBackend`] where the session is of another database.
+    fn from_context(cx: &mut Context) -> Result<&mut Self, Error>;
+}
+
+/// What a plain `fn` migration can take as its argument: a connection whose calls block.
+#[diagnostic::on_unimplemented(
+    message = "a plain `fn` migration cannot take `&mut {Self}`",
+    label = "no linked backend hands out `{Self}` to blocking code",
+    note = "write an `async fn`, or take `&mut rusqlite::Connection` with the feature `sqlite`"
+)]
+pub trait FromBlocking<B>: Sized + Send + 'static {
+    /// The only backend that can hand it out.
+    const BACKEND: Option<Backend>;
+
+    /// The argument, from what the session lends to blocking code.
+    fn from_connection(connection: &mut (dyn Any + Send)) -> Option<&mut Self> {
+        connection.downcast_mut()
+    }
+}
+
+/// Stands for whichever backend runs.
+#[derive(Debug)]
+pub enum AnyBackend {}
+
+impl FromContext<AnyBackend> for Context {
+    const BACKEND: Option<Backend> = None;
+
+    fn from_context(cx: &mut Context) -> Result<&mut Self, Error> {
+        Ok(cx)
+    }
+}

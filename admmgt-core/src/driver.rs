@@ -1,0 +1,208 @@
+//! What a database must offer: [`Driver`] opens a [`Session`], one connection for one run.
+
+use std::any::Any;
+use std::fmt::Debug;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use crate::history::Head;
+use crate::record::Batch;
+use crate::script::{Dialect, Statement};
+use crate::store::StateStore;
+use crate::{Backend, BoxFuture, Error, Namespace, Result};
+
+/// What a session may do to the database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Access {
+    /// Only read. Nothing may change, not even a file of the database.
+    Read,
+    /// Read and write a database that exists.
+    Write,
+    /// As `Write`; a database that does not exist is made, where the backend can.
+    Create,
+}
+
+/// How a session is opened: the limits of [`crate::Policy`] that a connection has to keep.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct SessionOptions {
+    /// What it may do.
+    pub access: Access,
+    /// How long one statement waits for a lock inside the database.
+    pub lock_timeout: Duration,
+    /// How long one statement may run; `None` for as long as it takes.
+    pub statement_timeout: Option<Duration>,
+}
+
+impl SessionOptions {
+    /// Access with the limits of the default policy.
+    pub fn new(access: Access) -> Self {
+        let policy = crate::Policy::default();
+        Self { access, lock_timeout: policy.lock_timeout, statement_timeout: policy.statement_timeout }
+    }
+}
+
+/// What the connected database can do: drives planning, and which conformance tests apply.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Capabilities {
+    /// The product and its version, for people.
+    pub server: String,
+    /// It has transactions that cover schema changes and the store's records alike.
+    pub transactions: bool,
+    /// The lease hands out tokens that every write carries.
+    pub fencing: bool,
+}
+
+impl Capabilities {
+    /// A database without transactions and without fencing tokens.
+    pub fn new(server: impl Into<String>) -> Self {
+        Self { server: server.into(), transactions: false, fencing: false }
+    }
+
+    /// With transactions around schema changes and records.
+    pub fn transactions(mut self) -> Self {
+        self.transactions = true;
+        self
+    }
+
+    /// With fencing tokens.
+    pub fn fencing(mut self) -> Self {
+        self.fencing = true;
+        self
+    }
+}
+
+/// What one statement did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Outcome {
+    /// Rows inserted, changed or deleted; 0 for statements that have none.
+    pub rows_affected: u64,
+}
+
+impl Outcome {
+    /// So many rows were changed.
+    pub fn rows(rows_affected: u64) -> Self {
+        Self { rows_affected }
+    }
+}
+
+/// A function that is lent a connection whose calls block.
+pub type BlockingJob<'a> = dyn for<'c> FnMut(&'c mut (dyn Any + Send)) + Send + 'a;
+
+/// Whether everything since [`Session::begin`] was still one transaction when it ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Atomicity {
+    /// All of it was committed together, or all of it was rolled back.
+    Kept,
+    /// The body ended the transaction by itself: part of the change may be there, without a record.
+    Broken,
+}
+
+/// A kind of database, and how to reach one. Cheap to clone and to keep.
+///
+/// To write one: implement this, [`Session`] and [`StateStore`]; [`crate::MemoryDriver`] is the
+/// worked example.
+#[async_trait]
+pub trait Driver: Debug + Send + Sync + 'static {
+    /// The name that migrations declare: `sqlite`.
+    fn backend(&self) -> Backend;
+
+    /// How this database splits SQL.
+    fn dialect(&self) -> Arc<dyn Dialect>;
+
+    /// Where it keeps its history.
+    fn store(&self) -> Arc<dyn StateStore>;
+
+    /// Opens one physical connection of our own, and probes it.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] where the database does not exist and `options.access` may not create it,
+    /// [`Error::Unreachable`] where nothing answers, and what the database says.
+    async fn open(&self, options: &SessionOptions) -> Result<Box<dyn Session>>;
+
+    /// Opens, reads the heads, closes: the whole of a start-up with nothing to do. Override it where
+    /// that can be had cheaper than by three calls.
+    ///
+    /// # Errors
+    /// As [`Driver::open`] and [`StateStore::head`].
+    async fn peek(&self, options: &SessionOptions, namespaces: &[Namespace]) -> Result<Option<Head>> {
+        let mut session = self.open(options).await?;
+        let head = self.store().head(&mut *session, namespaces).await;
+        session.close().await;
+        head
+    }
+
+    /// Drives a run to its end. Override it where the connection blocks: all calls of the run's
+    /// session happen inside this future, so it can be moved to a thread of its own. When the future
+    /// returned here is dropped, `run` must be dropped soon after.
+    ///
+    /// # Errors
+    /// Only where the run could not be started.
+    async fn host(&self, run: BoxFuture<'static, ()>) -> Result<()> {
+        run.await;
+        Ok(())
+    }
+}
+
+/// One connection, used by one run and nobody else. Dropped without [`Session::close`], it must
+/// roll back and let go of every lock as soon as it can.
+#[async_trait]
+pub trait Session: Debug + Send {
+    /// What the database can do; probed when the session was opened.
+    fn capabilities(&self) -> &Capabilities;
+
+    /// Opens the transaction and its guard. The guard tells afterwards whether the body ended the
+    /// transaction by itself.
+    ///
+    /// # Errors
+    /// [`Error::Busy`] where another connection kept the database locked for too long.
+    async fn begin(&mut self) -> Result<()>;
+
+    /// Checks the guard, writes the records and heads, and commits: all of it or nothing. With
+    /// [`Atomicity::Broken`] nothing of the batch was written, and no transaction is open.
+    ///
+    /// # Errors
+    /// Where the database refuses to commit; everything was rolled back then.
+    async fn commit(&mut self, batch: &Batch) -> Result<Atomicity>;
+
+    /// Checks the guard and rolls back.
+    ///
+    /// # Errors
+    /// Where the connection is lost; the database rolls back by itself then.
+    async fn rollback(&mut self) -> Result<Atomicity>;
+
+    /// Runs one statement to its end; rows it returns are read and dropped.
+    ///
+    /// # Errors
+    /// What the database answered.
+    async fn execute(&mut self, statement: &Statement) -> Result<Outcome>;
+
+    /// Makes good what a body may have changed in the connection: search path, role, timeouts.
+    ///
+    /// # Errors
+    /// What the database answered.
+    async fn reset(&mut self) -> Result<()> {
+        Ok(())
+    }
+
+    /// The native connection or a handle to it, for the backend's own code to downcast.
+    fn connection(&mut self) -> &mut (dyn Any + Send);
+
+    /// Calls a function with a connection whose calls block. `job` is called once, before this
+    /// returns.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] where the backend has no such connection.
+    async fn blocking(&mut self, job: &mut BlockingJob<'_>) -> Result<()> {
+        let _ = job;
+        Err(Error::unsupported("plain `fn` migrations", "write an `async fn` for this backend"))
+    }
+
+    /// Ends the session well: nothing is open, settings are as they were found.
+    async fn close(self: Box<Self>);
+}

@@ -1,0 +1,185 @@
+//! What a run says while it works: one typed stream for logs, metrics and progress bars.
+
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::lease::Holder;
+use crate::record::RunId;
+use crate::{Direction, MigrationId};
+
+/// The version of the serialised form of [`Event`].
+pub const EVENT_FORMAT: u32 = 1;
+
+/// Something that happened in a run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "event")]
+#[non_exhaustive]
+pub enum Event {
+    /// A run begins to look at the database.
+    RunStarted {
+        /// Its name, also in every record that it writes.
+        run: RunId,
+        /// [`EVENT_FORMAT`].
+        format: u32,
+    },
+    /// The history knows migrations of our namespaces that this program does not.
+    Ahead {
+        /// Which.
+        migrations: Vec<MigrationId>,
+    },
+    /// The code of an applied migration has changed since.
+    CodeEdited {
+        /// Which.
+        migration: MigrationId,
+    },
+    /// Another migrator has the lease.
+    LeaseWaiting {
+        /// Who.
+        holder: Holder,
+        /// For how long this one has waited, in milliseconds.
+        waited_ms: u64,
+    },
+    /// This run is the one migrator now.
+    LeaseAcquired,
+    /// The lease was handed back.
+    LeaseReleased,
+    /// What will run, in order; the last look at the history is behind us.
+    Planned {
+        /// The migrations.
+        migrations: Vec<MigrationId>,
+    },
+    /// A migration begins.
+    MigrationStarted {
+        /// Which.
+        migration: MigrationId,
+        /// Which way.
+        direction: Direction,
+        /// Whether inside a transaction.
+        transaction: bool,
+    },
+    /// A statement of it ended well.
+    StatementDone {
+        /// Which migration.
+        migration: MigrationId,
+        /// The statement, counted from 1.
+        number: u32,
+        /// How many there are.
+        of: u32,
+        /// Rows changed.
+        rows: u64,
+    },
+    /// Its body ended well; nothing is committed yet.
+    BodyDone {
+        /// Which.
+        migration: MigrationId,
+    },
+    /// It is applied or taken back, and recorded.
+    MigrationDone {
+        /// Which.
+        migration: MigrationId,
+        /// Which way.
+        direction: Direction,
+        /// How long it took, in microseconds.
+        duration_us: u64,
+    },
+    /// It failed and was rolled back.
+    MigrationFailed {
+        /// Which.
+        migration: MigrationId,
+        /// What it failed with.
+        error: String,
+    },
+    /// It stopped half-way: part of its change may be there.
+    MigrationInterrupted {
+        /// Which.
+        migration: MigrationId,
+        /// What it stopped with.
+        error: String,
+    },
+    /// Something worth a look that stops nothing.
+    Notice {
+        /// In words.
+        text: String,
+    },
+    /// The run is over.
+    RunFinished {
+        /// How many migrations it ran.
+        ran: usize,
+        /// How long it took, in microseconds.
+        duration_us: u64,
+    },
+}
+
+/// Hears every event of a run, in order, on the run's own thread. Closures are observers:
+///
+/// ```
+/// use admmgt_core::{Event, MemoryDriver, Migrator};
+///
+/// let migrator = Migrator::new(MemoryDriver::new()).observe(|event: &Event| println!("{event:?}"));
+/// # let _ = migrator;
+/// ```
+///
+/// A panic in an observer is caught and dropped; it cannot break a run.
+pub trait Observer: Send + Sync + 'static {
+    /// Hears one event. It should be quick: the run waits for it.
+    fn observe(&self, event: &Event);
+}
+
+impl<F: Fn(&Event) + Send + Sync + 'static> Observer for F {
+    fn observe(&self, event: &Event) {
+        self(event);
+    }
+}
+
+/// All observers of a migrator, and the log.
+#[derive(Clone, Default)]
+pub(crate) struct Observers(Vec<Arc<dyn Observer>>);
+
+impl Observers {
+    pub(crate) fn add(&mut self, observer: impl Observer) {
+        self.0.push(Arc::new(observer));
+    }
+
+    pub(crate) fn tell(&self, event: &Event) {
+        log(event);
+        for observer in &self.0 {
+            // An observer is not part of the change: its panic is its own affair.
+            let _ = catch_unwind(AssertUnwindSafe(|| observer.observe(event)));
+        }
+    }
+}
+
+impl fmt::Debug for Observers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} observers", self.0.len())
+    }
+}
+
+fn log(event: &Event) {
+    match event {
+        Event::RunStarted { run, .. } => tracing::debug!(%run, "looking at the history"),
+        Event::Ahead { migrations } => {
+            tracing::warn!(count = migrations.len(), "the database is ahead of this program");
+        }
+        Event::CodeEdited { migration } => tracing::warn!(%migration, "applied code was edited since"),
+        Event::LeaseWaiting { holder, waited_ms } => tracing::info!(%holder, waited_ms, "waiting for the lease"),
+        Event::LeaseAcquired => tracing::debug!("lease acquired"),
+        Event::LeaseReleased => tracing::debug!("lease released"),
+        Event::Planned { migrations } => tracing::info!(count = migrations.len(), "planned"),
+        Event::MigrationStarted { migration, direction, .. } => tracing::debug!(%migration, %direction, "started"),
+        Event::StatementDone { migration, number, of, rows } => {
+            tracing::trace!(%migration, number, of, rows, "statement done");
+        }
+        Event::BodyDone { migration } => tracing::trace!(%migration, "body done"),
+        Event::MigrationDone { migration, direction, duration_us } => {
+            tracing::info!(%migration, %direction, duration_us, "done");
+        }
+        Event::MigrationFailed { migration, error } => tracing::error!(%migration, error, "failed, rolled back"),
+        Event::MigrationInterrupted { migration, error } => tracing::error!(%migration, error, "interrupted"),
+        Event::Notice { text } => tracing::warn!("{text}"),
+        Event::RunFinished { ran, duration_us } => tracing::debug!(ran, duration_us, "run finished"),
+    }
+}

@@ -1,0 +1,296 @@
+//! The order of migrations: dependencies first, then by id. The only file that knows petgraph.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap};
+
+use petgraph::algo::tarjan_scc;
+use petgraph::graph::{DiGraph, NodeIndex};
+
+use crate::id::likeness;
+use crate::refusal::Refusal;
+use crate::{Meta, MigrationId};
+
+/// Orders migrations so that each comes after what it depends on, and by id wherever dependencies
+/// allow: adding one never reshuffles the others. Returns positions in `metas`.
+///
+/// # Errors
+/// Duplicates, names that differ only by case or zeros, unknown dependencies and cycles: all of them.
+pub(crate) fn order(metas: &[&Meta]) -> Result<Vec<usize>, Vec<Refusal>> {
+    // Ranks are positions in the order of ids, so that the loops below compare integers.
+    let mut by_id: Vec<usize> = (0..metas.len()).collect();
+    by_id.sort_by(|a, b| metas[*a].id.cmp(&metas[*b].id));
+
+    let mut refusals = duplicates(metas, &by_id);
+    let rank_of: HashMap<&MigrationId, u32> = by_id.iter().zip(0..).map(|(at, rank)| (&metas[*at].id, rank)).collect();
+    if rank_of.len() != metas.len() {
+        return Err(refusals);
+    }
+    refusals.extend(alike(metas, &by_id));
+
+    let mut graph = DiGraph::<(), ()>::with_capacity(metas.len(), metas.len() * 2);
+    by_id.iter().for_each(|_| {
+        graph.add_node(());
+    });
+    for (at, rank) in by_id.iter().zip(0u32..) {
+        for dependency in metas[*at].depends_on.iter() {
+            match rank_of.get(dependency) {
+                // A self-edge would hide in a component of one.
+                Some(other) if *other == rank => refusals.push(cycle(metas, &by_id, &[rank])),
+                Some(other) => {
+                    graph.add_edge((*other).into(), rank.into(), ());
+                }
+                None => refusals.push(unknown(metas[*at], dependency, metas)),
+            }
+        }
+    }
+    let ranks = kahn(&graph);
+    if ranks.len() != metas.len() {
+        let components = tarjan_scc(&graph);
+        for component in components.iter().filter(|component| component.len() > 1) {
+            refusals.push(cycle(metas, &by_id, &circle(&graph, component)));
+        }
+    }
+    if refusals.is_empty() { Ok(ranks.into_iter().map(|rank| by_id[rank as usize]).collect()) } else { Err(refusals) }
+}
+
+/// Kahn's algorithm, always taking the smallest ready rank. petgraph's own `toposort` is valid but
+/// unfriendly: edges 1→4 and 2→3 gave 2, 3, 1, 4.
+fn kahn(graph: &DiGraph<(), ()>) -> Vec<u32> {
+    let mut waiting: Vec<u32> = vec![0; graph.node_count()];
+    for edge in graph.raw_edges() {
+        waiting[edge.target().index()] += 1;
+    }
+    let ranks = 0..u32::try_from(waiting.len()).unwrap_or(u32::MAX);
+    let mut ready: BinaryHeap<Reverse<u32>> = ranks.filter(|rank| waiting[*rank as usize] == 0).map(Reverse).collect();
+    let mut order = Vec::with_capacity(waiting.len());
+    while let Some(Reverse(rank)) = ready.pop() {
+        order.push(rank);
+        for next in graph.neighbors(rank.into()) {
+            waiting[next.index()] -= 1;
+            if waiting[next.index()] == 0 {
+                ready.push(Reverse(node(next)));
+            }
+        }
+    }
+    order
+}
+
+fn node(index: NodeIndex) -> u32 {
+    u32::try_from(index.index()).unwrap_or(u32::MAX)
+}
+
+fn duplicates(metas: &[&Meta], by_id: &[usize]) -> Vec<Refusal> {
+    let pairs = by_id.windows(2).map(|pair| (metas[pair[0]], metas[pair[1]]));
+    pairs
+        .filter(|(a, b)| a.id == b.id)
+        .map(|(a, b)| Refusal::Duplicate { id: a.id.clone(), locations: [a.location.clone(), b.location.clone()] })
+        .collect()
+}
+
+/// Names that differ only by case or by zeros before a number: they are one name on many file
+/// systems, and in the head of whoever reads them.
+fn alike(metas: &[&Meta], by_id: &[usize]) -> Vec<Refusal> {
+    let mut seen: HashMap<(&str, String), &Meta> = HashMap::with_capacity(metas.len());
+    let mut refusals = Vec::new();
+    for at in by_id {
+        let meta = metas[*at];
+        if let Some(other) = seen.insert((meta.id.namespace().as_str(), likeness(meta.id.id())), meta) {
+            refusals.push(Refusal::Alike {
+                ids: [other.id.clone(), meta.id.clone()],
+                locations: [other.location.clone(), meta.location.clone()],
+            });
+        }
+    }
+    refusals
+}
+
+fn unknown(meta: &Meta, dependency: &MigrationId, metas: &[&Meta]) -> Refusal {
+    let near = metas.iter().filter(|other| other.id != meta.id).map(|other| {
+        let same = other.id.namespace() == dependency.namespace();
+        let names = if same {
+            distance(other.id.id(), dependency.id())
+        } else {
+            distance(&other.id.to_string(), &dependency.to_string())
+        };
+        (names, &other.id)
+    });
+    let limit = dependency.id().chars().count().div_ceil(2);
+    let nearest = near.min().filter(|(distance, _)| *distance <= limit).map(|(_, id)| id.clone());
+    Refusal::UnknownDependency {
+        id: meta.id.clone(),
+        location: meta.location.clone(),
+        dependency: dependency.clone(),
+        nearest,
+    }
+}
+
+/// The fewest insertions, deletions and replacements that turn one text into the other.
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, y) in b.iter().enumerate() {
+            let replaced = diagonal + usize::from(x != *y);
+            diagonal = row[j + 1];
+            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[b.len()]
+}
+
+/// A walk along the edges of a strong component, from its smallest member back to it: a circle that
+/// a person can follow, where the component itself is only a bag of names.
+fn circle(graph: &DiGraph<(), ()>, component: &[NodeIndex]) -> Vec<u32> {
+    let Some(start) = component.iter().min().copied() else { return Vec::new() };
+    let mut came_from: HashMap<NodeIndex, NodeIndex> = HashMap::new();
+    let mut queue = std::collections::VecDeque::from([start]);
+    while let Some(at) = queue.pop_front() {
+        // An edge runs from a dependency to its dependant; people read "depends on", the other way.
+        for next in graph.neighbors_directed(at, petgraph::Incoming).filter(|next| component.contains(next)) {
+            if next == start {
+                let mut path = vec![node(at)];
+                let mut step = at;
+                while let Some(previous) = came_from.get(&step) {
+                    path.push(node(*previous));
+                    step = *previous;
+                }
+                path.reverse();
+                return path;
+            }
+            if let std::collections::hash_map::Entry::Vacant(entry) = came_from.entry(next) {
+                entry.insert(at);
+                queue.push_back(next);
+            }
+        }
+    }
+    vec![node(start)]
+}
+
+fn cycle(metas: &[&Meta], by_id: &[usize], ranks: &[u32]) -> Refusal {
+    let members = ranks.iter().map(|rank| metas[by_id[*rank as usize]]);
+    Refusal::Cycle { members: members.map(|meta| (meta.id.clone(), meta.location.clone())).collect() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Checksum;
+    use expect_test::{Expect, expect};
+    use proptest::prelude::*;
+
+    fn meta(id: &str, depends_on: &[&str]) -> Meta {
+        let parse = |id: &str| MigrationId::new("app", id).unwrap();
+        let mut meta = Meta::new(parse(id), Checksum::of_sql(id)).depends_on(depends_on.iter().map(|id| parse(id)));
+        meta.location = crate::Location { file: "m.rs".into(), line: 1 };
+        meta
+    }
+
+    fn check(migrations: &[(&str, &[&str])], expected: Expect) {
+        let metas: Vec<Meta> = migrations.iter().map(|(id, depends_on)| meta(id, depends_on)).collect();
+        let metas: Vec<&Meta> = metas.iter().collect();
+        let text = match order(&metas) {
+            Ok(order) => order.iter().map(|at| metas[*at].id.id()).collect::<Vec<_>>().join(" "),
+            Err(refusals) => refusals.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"),
+        };
+        expected.assert_eq(&text);
+    }
+
+    #[test]
+    fn by_id_wherever_dependencies_allow() {
+        check(&[("4", &["1"]), ("3", &["2"]), ("2", &[]), ("1", &[])], expect!["1 2 3 4"]);
+        check(&[("1", &["3"]), ("2", &[]), ("3", &[])], expect!["2 3 1"]);
+        check(&[], expect![""]);
+    }
+
+    #[test]
+    fn a_cycle_is_named_as_one_reads_it() {
+        check(
+            &[("a", &["c"]), ("b", &["a"]), ("c", &["b"]), ("d", &["c"]), ("e", &["e"])],
+            expect![[r#"
+                migrations wait for each other: `app/e` (m.rs:1) -> `app/e`. Remove one of these dependencies
+                migrations wait for each other: `app/a` (m.rs:1) -> `app/c` (m.rs:1) -> `app/b` (m.rs:1) -> `app/a`. Remove one of these dependencies"#]],
+        );
+    }
+
+    #[test]
+    fn unknown_dependencies_get_a_suggestion() {
+        check(
+            &[("0001_create_users", &[]), ("0002_x", &["0001_create_user"]), ("0003_y", &["invoices"])],
+            expect![[r#"
+                m.rs:1: `app/0002_x` depends on `app/0001_create_user`, which is not registered. Is `app/0001_create_users` meant?
+                m.rs:1: `app/0003_y` depends on `app/invoices`, which is not registered. If another crate defines it, link that crate: `admmgt::link!(the_crate);`"#]],
+        );
+    }
+
+    #[test]
+    fn names_that_are_one_name_are_refused() {
+        check(
+            &[("a", &[]), ("a", &[])],
+            expect!["`app/a` is written twice, at m.rs:1 and at m.rs:1. Rename one of them"],
+        );
+        check(
+            &[("1_a", &[]), ("001_a", &[]), ("Users", &[]), ("users", &[])],
+            expect![[r#"
+                `app/001_a` at m.rs:1 and `app/1_a` at m.rs:1 differ only by case or leading zeros. Rename one of them
+                `app/Users` at m.rs:1 and `app/users` at m.rs:1 differ only by case or leading zeros. Rename one of them"#]],
+        );
+    }
+
+    /// Edges always point from a larger to a smaller number of a shuffled naming, so there is no cycle.
+    fn acyclic() -> impl Strategy<Value = Vec<Meta>> {
+        let edges = proptest::collection::vec((0usize..40, 0usize..40), 0..80);
+        (1usize..40, edges, any::<u64>()).prop_map(|(count, edges, seed)| {
+            let mut random = fastrand::Rng::with_seed(seed);
+            let mut names: Vec<usize> = (0..count).collect();
+            random.shuffle(&mut names);
+            let mut metas: Vec<Meta> = (0..count)
+                .map(|at| {
+                    let deps = edges.iter().filter(|(a, b)| *a == at && b < a).map(|(_, b)| format!("m{}", names[*b]));
+                    let deps: Vec<String> = deps.collect();
+                    meta(&format!("m{}", names[at]), &deps.iter().map(String::as_str).collect::<Vec<_>>())
+                })
+                .collect();
+            random.shuffle(&mut metas);
+            metas
+        })
+    }
+
+    fn ids(metas: &[Meta]) -> Vec<MigrationId> {
+        let metas: Vec<&Meta> = metas.iter().collect();
+        order(&metas).unwrap().into_iter().map(|at| metas[at].id.clone()).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn the_order_respects_every_edge(metas in acyclic()) {
+            let order = ids(&metas);
+            let place = |id: &MigrationId| order.iter().position(|other| other == id).unwrap();
+            prop_assert_eq!(order.len(), metas.len());
+            for meta in &metas {
+                for dependency in meta.depends_on.iter() {
+                    prop_assert!(place(dependency) < place(&meta.id));
+                }
+            }
+        }
+
+        #[test]
+        fn the_order_does_not_depend_on_registration(metas in acyclic(), seed: u64) {
+            let mut shuffled = metas.clone();
+            fastrand::Rng::with_seed(seed).shuffle(&mut shuffled);
+            prop_assert_eq!(ids(&metas), ids(&shuffled));
+        }
+
+        #[test]
+        fn adding_one_never_reshuffles_the_others(metas in acyclic(), name in 0usize..100, picks: [usize; 2]) {
+            let before = ids(&metas);
+            let depends_on = picks.map(|pick| before[pick % before.len()].id().to_owned());
+            let added = meta(&format!("new{name}"), &depends_on.each_ref().map(String::as_str));
+            let mut more = metas.clone();
+            more.push(added.clone());
+            let after: Vec<MigrationId> = ids(&more).into_iter().filter(|id| *id != added.id).collect();
+            prop_assert_eq!(before, after);
+        }
+    }
+}

@@ -1,0 +1,342 @@
+//! Records folded into how each migration stands.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::digest::{Digest, NamespaceHead};
+use crate::lease::Token;
+use crate::record::{ArchivedBody, Batch, Record, RecordKind, RunId, Timestamp};
+use crate::{Checksum, Direction, Error, MigrationId, Namespace, Origin, Result};
+
+/// The heads of the namespaces that were asked for: all that the fast path reads.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Head {
+    /// One for each namespace that has records.
+    pub namespaces: BTreeMap<Namespace, NamespaceHead>,
+}
+
+/// Everything a store holds, as it was read.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct History {
+    /// All records of all namespaces, by sequence number.
+    pub records: Vec<Record>,
+    /// All heads.
+    pub head: Head,
+}
+
+/// How one migration stands after all its records.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "standing")]
+#[non_exhaustive]
+pub enum Standing {
+    /// Not applied, or taken back.
+    Pending,
+    /// Applied.
+    Applied,
+    /// Started outside a transaction and not ended: it runs now, or it was interrupted.
+    Interrupted {
+        /// Which way it went.
+        direction: Direction,
+        /// How many statements have ended well.
+        done: u32,
+        /// How many it has, where that is known.
+        steps: Option<u32>,
+    },
+}
+
+impl Standing {
+    /// The word that enters the digest; `None` for what leaves no trace in it.
+    fn word(&self) -> Option<&'static str> {
+        match self {
+            Self::Pending => None,
+            Self::Applied => Some(APPLIED),
+            Self::Interrupted { direction: Direction::Up, .. } => Some("interrupted_up"),
+            Self::Interrupted { direction: Direction::Down, .. } => Some("interrupted_down"),
+        }
+    }
+}
+
+pub(crate) const APPLIED: &str = "applied";
+
+/// What the history knows of one migration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Known {
+    /// How it stands.
+    pub standing: Standing,
+    /// The checksum it was applied or started with.
+    pub checksum: Checksum,
+    /// Whether that is of SQL or of code.
+    pub origin: Origin,
+    /// When it came to stand so.
+    pub at: Timestamp,
+    /// The run that brought it there.
+    pub run: RunId,
+    /// Who ran it.
+    pub by: String,
+    /// On which host.
+    pub host: String,
+    /// What the last attempt failed with, if nothing has ended well since.
+    pub last_error: Option<String>,
+    /// The SQL that was applied, where it was archived.
+    pub body: Option<ArchivedBody>,
+    /// The hashes of the statements that have ended, of an interrupted one.
+    pub step_hashes: Vec<String>,
+}
+
+/// A folded history: the input of the planner.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct State {
+    known: BTreeMap<MigrationId, Known>,
+    heads: BTreeMap<Namespace, NamespaceHead>,
+    seq: u64,
+}
+
+impl State {
+    /// Folds a history and holds it against its heads.
+    ///
+    /// # Errors
+    /// [`Error::CorruptState`] where records have holes, or the heads tell of records that are not
+    /// there: somebody changed the history by hand.
+    pub fn fold(history: &History) -> Result<Self> {
+        let mut state = Self::default();
+        for record in &history.records {
+            state.add(record)?;
+        }
+        let differing =
+            state.heads.iter().find(|(namespace, head)| history.head.namespaces.get(namespace) != Some(head));
+        let unknown = history.head.namespaces.keys().find(|namespace| !state.heads.contains_key(namespace));
+        match differing.map(|(namespace, _)| namespace).or(unknown) {
+            Some(namespace) => Err(Error::corrupt(
+                format!("the head of namespace `{namespace}`"),
+                "it does not match the records; rows were changed or deleted by hand. Restore the history tables from a backup",
+            )),
+            None => Ok(state),
+        }
+    }
+
+    /// How every migration of the history stands, by id.
+    pub fn known(&self) -> &BTreeMap<MigrationId, Known> {
+        &self.known
+    }
+
+    /// What is known of one migration; `None` if the history never names it.
+    pub fn get(&self, id: &MigrationId) -> Option<&Known> {
+        self.known.get(id)
+    }
+
+    /// Whether a migration stands as applied.
+    pub fn is_applied(&self, id: &MigrationId) -> bool {
+        self.get(id).is_some_and(|known| known.standing == Standing::Applied)
+    }
+
+    /// The ids that stand as applied, in order.
+    pub fn applied(&self) -> impl Iterator<Item = &MigrationId> {
+        self.known.iter().filter(|(_, known)| known.standing == Standing::Applied).map(|(id, _)| id)
+    }
+
+    /// The head of each namespace.
+    pub fn heads(&self) -> &BTreeMap<Namespace, NamespaceHead> {
+        &self.heads
+    }
+
+    /// The sequence number of the last record; 0 without any.
+    pub fn seq(&self) -> u64 {
+        self.seq
+    }
+
+    /// Adds records that are about to be written, and says which heads move with them.
+    pub(crate) fn batch(&mut self, records: Vec<Record>, fence: Option<Token>) -> Result<Batch> {
+        for record in &records {
+            self.add(record)?;
+        }
+        let mut heads: Vec<(Namespace, NamespaceHead)> = Vec::new();
+        for record in &records {
+            let namespace = record.migration.namespace();
+            if !heads.iter().any(|(known, _)| known == namespace) {
+                heads.push((namespace.clone(), self.heads[namespace]));
+            }
+        }
+        Ok(Batch { records, heads, fence })
+    }
+
+    /// What [`State::batch`] with these records would change, as it is now.
+    pub(crate) fn touched_by(&self, records: &[Record]) -> Touched {
+        let ids = records.iter().map(|record| &record.migration);
+        Touched {
+            seq: self.seq,
+            known: ids.clone().map(|id| (id.clone(), self.known.get(id).cloned())).collect(),
+            heads: ids.map(|id| (id.namespace().clone(), self.heads.get(id.namespace()).copied())).collect(),
+        }
+    }
+
+    /// Takes records back that were never committed.
+    pub(crate) fn restore(&mut self, touched: Touched) {
+        self.seq = touched.seq;
+        for (id, known) in touched.known {
+            match known {
+                Some(known) => self.known.insert(id, known),
+                None => self.known.remove(&id),
+            };
+        }
+        for (namespace, head) in touched.heads {
+            match head {
+                Some(head) => self.heads.insert(namespace, head),
+                None => self.heads.remove(&namespace),
+            };
+        }
+    }
+
+    fn add(&mut self, record: &Record) -> Result<()> {
+        if record.seq != self.seq + 1 {
+            return Err(Error::corrupt(
+                format!("record {} of the history", record.seq),
+                format!("record {} should follow; rows were deleted or added by hand", self.seq + 1),
+            ));
+        }
+        self.seq = record.seq;
+        let before = self.known.get(&record.migration);
+        let after = stands(before, record);
+        let head = self.heads.entry(record.migration.namespace().clone()).or_default();
+        if let Some(share) = before.and_then(|known| share(&record.migration, known)) {
+            head.digest = head.digest.minus(share);
+            head.count -= 1;
+        }
+        if let Some(share) = share(&record.migration, &after) {
+            head.digest = head.digest.plus(share);
+            head.count += 1;
+        }
+        head.seq = record.seq;
+        self.known.insert(record.migration.clone(), after);
+        Ok(())
+    }
+}
+
+/// The part of a [`State`] that some records would change.
+#[derive(Debug)]
+pub(crate) struct Touched {
+    seq: u64,
+    known: Vec<(MigrationId, Option<Known>)>,
+    heads: Vec<(Namespace, Option<NamespaceHead>)>,
+}
+
+fn share(id: &MigrationId, known: &Known) -> Option<Digest> {
+    known.standing.word().map(|word| Digest::of(id, word, &known.checksum))
+}
+
+/// How a migration stands after one more record.
+fn stands(before: Option<&Known>, record: &Record) -> Known {
+    let ended = |standing| Known {
+        standing,
+        checksum: record.checksum.clone(),
+        origin: record.origin,
+        at: record.at,
+        run: record.run.clone(),
+        by: record.by.clone(),
+        host: record.host.clone(),
+        last_error: None,
+        body: record.body.clone(),
+        step_hashes: Vec::new(),
+    };
+    let unchanged = || before.cloned().unwrap_or_else(|| ended(Standing::Pending));
+    match record.kind {
+        RecordKind::Applied | RecordKind::Baseline => ended(Standing::Applied),
+        RecordKind::Reverted => ended(Standing::Pending),
+        RecordKind::Resolved => match record.direction {
+            Direction::Up => ended(Standing::Applied),
+            Direction::Down => ended(Standing::Pending),
+        },
+        RecordKind::Started => {
+            ended(Standing::Interrupted { direction: record.direction, done: 0, steps: record.steps })
+        }
+        RecordKind::StepDone => {
+            let mut known = unchanged();
+            if let Standing::Interrupted { done, .. } = &mut known.standing {
+                *done = record.step.unwrap_or(*done + 1);
+            }
+            known.step_hashes.extend(record.detail.clone());
+            known
+        }
+        RecordKind::Failed => Known { last_error: record.detail.clone(), ..unchanged() },
+        RecordKind::Repaired => Known { checksum: record.checksum.clone(), origin: record.origin, ..unchanged() },
+        RecordKind::Skipped => unchanged(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::Author;
+    use RecordKind::*;
+
+    fn id(name: &str) -> MigrationId {
+        MigrationId::new("app", name).unwrap()
+    }
+
+    fn record(seq: u64, name: &str, kind: RecordKind, direction: Direction) -> Record {
+        let checksum = Checksum::of_sql(name);
+        Record::new(seq, id(name), kind, direction, checksum, Origin::Sql, &Author::of_this_process())
+    }
+
+    fn fold(events: &[(&str, RecordKind, Direction)]) -> State {
+        let mut state = State::default();
+        for (at, (name, kind, direction)) in events.iter().enumerate() {
+            state.batch(vec![record(at as u64 + 1, name, *kind, *direction)], None).unwrap();
+        }
+        state
+    }
+
+    #[test]
+    fn each_kind_of_record_moves_the_standing() {
+        use Direction::{Down, Up};
+        let interrupted = |direction, done| Standing::Interrupted { direction, done, steps: None };
+        let check = |kinds: &[(RecordKind, Direction)], expected: Standing| {
+            let events: Vec<_> = kinds.iter().map(|(kind, direction)| ("a", *kind, *direction)).collect();
+            assert_eq!(fold(&events).get(&id("a")).unwrap().standing, expected, "{kinds:?}");
+        };
+        check(&[(Applied, Up)], Standing::Applied);
+        check(&[(Failed, Up)], Standing::Pending);
+        check(&[(Applied, Up), (Reverted, Down)], Standing::Pending);
+        check(&[(Applied, Up), (Failed, Down)], Standing::Applied);
+        check(&[(Started, Up)], interrupted(Up, 0));
+        check(&[(Started, Up), (StepDone, Up), (StepDone, Up)], interrupted(Up, 2));
+        check(&[(Started, Up), (StepDone, Up), (Failed, Up)], interrupted(Up, 1));
+        check(&[(Started, Up), (StepDone, Up), (Applied, Up)], Standing::Applied);
+        check(&[(Applied, Up), (Started, Down)], interrupted(Down, 0));
+        check(&[(Started, Up), (Resolved, Up)], Standing::Applied);
+        check(&[(Started, Up), (Resolved, Down)], Standing::Pending);
+        check(&[(Baseline, Up)], Standing::Applied);
+        check(&[(Baseline, Up), (Repaired, Up)], Standing::Applied);
+        check(&[(Skipped, Down)], Standing::Pending);
+    }
+
+    #[test]
+    fn the_head_does_not_depend_on_the_order_and_forgets_what_was_reverted() {
+        use Direction::{Down, Up};
+        let one = fold(&[("a", Applied, Up), ("b", Applied, Up)]);
+        let two = fold(&[("b", Applied, Up), ("a", Applied, Up)]);
+        let three = fold(&[("b", Applied, Up), ("c", Applied, Up), ("c", Reverted, Down), ("a", Applied, Up)]);
+        let digest = |state: &State| state.heads()[id("a").namespace()].digest;
+        assert_eq!(digest(&one), digest(&two));
+        assert_eq!(digest(&one), digest(&three));
+        let interrupted = fold(&[("a", Applied, Up), ("b", Applied, Up), ("c", Started, Up)]);
+        assert_ne!(digest(&one), digest(&interrupted));
+    }
+
+    #[test]
+    fn a_history_changed_by_hand_is_found() {
+        let records: Vec<Record> = (1..=3).map(|seq| record(seq, &format!("m{seq}"), Applied, Direction::Up)).collect();
+        let mut state = State::default();
+        state.batch(records.clone(), None).unwrap();
+        let head = Head { namespaces: state.heads().clone() };
+        let whole = History { records: records.clone(), head: head.clone() };
+        assert_eq!(State::fold(&whole).unwrap(), state);
+        let hole = History { records: vec![records[0].clone(), records[2].clone()], head: head.clone() };
+        let cut = History { records: records[..2].to_vec(), head: head.clone() };
+        let emptied = History { records: Vec::new(), head };
+        for damaged in [hole, cut, emptied] {
+            assert!(matches!(State::fold(&damaged), Err(Error::CorruptState { .. })));
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! The engine of admmgt. It knows no database and no dialect; backends are plugins.
+//!
+//! ```text
+//! registry ──▶ graph ──▶ plan ──▶ executor ──▶ driver, store ──▶ report
+//! ```
+//!
+//! Read the modules in this order:
+//!
+//! 1. [`MigrationId`], [`Meta`], [`Migration`]: what a change is;
+//! 2. [`Migrations`], [`MigrationSet`]: which there are, and their order;
+//! 3. [`Record`], [`State`]: what has happened, folded into how each stands;
+//! 4. [`plan`]: what would run, decided from values alone;
+//! 5. [`Driver`], [`Session`], [`StateStore`], [`Lease`]: what a database must offer;
+//! 6. [`Migrator`]: all of it together. [`MemoryDriver`] is the worked example of a driver.
+
+mod id;
+mod migration;
+mod script;
+
+mod graph;
+mod registry;
+
+mod digest;
+mod history;
+mod record;
+
+mod plan;
+mod policy;
+mod refusal;
+
+mod context;
+mod driver;
+mod lease;
+mod store;
+
+mod error;
+mod event;
+mod report;
+mod status;
+
+mod executor;
+mod migrator;
+mod run;
+
+mod memory;
+
+#[doc(hidden)]
+#[path = "private.rs"]
+pub mod __private;
+use __private as private;
+
+pub use async_trait::async_trait;
+
+pub use context::{AnyBackend, Context, FromBlocking, FromContext};
+pub use digest::{Digest, NamespaceHead};
+pub use driver::{Access, Atomicity, BlockingJob, Capabilities, Driver, Outcome, Session, SessionOptions};
+pub use error::{Error, ErrorKind, FailedStatement, Failure, Result};
+pub use event::{EVENT_FORMAT, Event, Observer};
+pub use history::{Head, History, Known, Standing, State};
+pub use id::{InvalidName, MigrationId, Namespace};
+pub use lease::{Acquired, Holder, Lease, LeaseRequest, Token};
+pub use memory::{MemoryConnection, MemoryDriver};
+pub use migration::{
+    Backend, Body, BoxError, BoxFuture, Checksum, CodeBody, Direction, Item, Location, Meta, Migration, Origin,
+    SqlMigration, TransactionMode,
+};
+pub use migrator::{Migrator, Resolution};
+pub use plan::{Facts, PLAN_FORMAT, Plan, Step, plan};
+pub use policy::{Policy, Target, Verdict};
+pub use record::{ARCHIVE_LIMIT, ArchivedBody, Author, Batch, FORMAT, Record, RecordKind, RunId, Timestamp};
+pub use refusal::{LineDifference, Refusal};
+pub use registry::{MigrationSet, Migrations};
+pub use report::{REPORT_FORMAT, Ran, Report};
+pub use script::{Dialect, Script, ScriptProblem, SqlSource, Statement};
+pub use status::{STATUS_FORMAT, Status, StatusRow};
+pub use store::StateStore;

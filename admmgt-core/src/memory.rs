@@ -1,0 +1,318 @@
+//! A database that is a list of lines: the worked example of a driver, and a stand-in for tests.
+
+use std::any::Any;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+
+use crate::context::{FromBlocking, FromContext};
+use crate::driver::{Atomicity, BlockingJob, Capabilities, Driver, Outcome, Session, SessionOptions};
+use crate::history::{Head, History};
+use crate::lease::{Acquired, Holder, Lease, LeaseRequest, Token};
+use crate::record::{Batch, Timestamp};
+use crate::script::{Dialect, Script, ScriptProblem, Statement};
+use crate::store::StateStore;
+use crate::{Backend, Context, Error, Namespace, Result, TransactionMode};
+
+const BACKEND: Backend = Backend::new("memory");
+
+/// A database in memory. Its statements are lines of text; running one adds it to the
+/// [journal](MemoryDriver::journal). Two are special: `fail …` fails, and `commit` ends the
+/// transaction as a careless body would.
+///
+/// Clones share the database, as connections to one server do.
+///
+/// ```
+/// use admmgt_core::{MemoryDriver, Migrations, Migrator, SqlMigration};
+///
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let database = MemoryDriver::new();
+/// let users = SqlMigration::new("app", "0001_users", "create table users\ncreate index users_name")?;
+/// Migrator::new(database.clone()).migrations(Migrations::new([users])).up().await?;
+/// assert_eq!(database.journal(), ["create table users", "create index users_name"]);
+/// # Ok(()) }
+/// ```
+#[derive(Debug, Clone)]
+pub struct MemoryDriver {
+    shared: Arc<Mutex<Database>>,
+    capabilities: Capabilities,
+}
+
+/// What is committed, and what an open transaction would go back to.
+#[derive(Debug, Default)]
+struct Database {
+    now: Contents,
+    before: Option<Contents>,
+    prepared: bool,
+    lease: Option<(Token, Holder)>,
+    tokens: u64,
+}
+
+#[derive(Debug, Clone, Default)]
+struct Contents {
+    journal: Vec<String>,
+    history: History,
+}
+
+impl MemoryDriver {
+    /// An empty database with transactions and fencing tokens.
+    pub fn new() -> Self {
+        let capabilities = Capabilities::new("memory").transactions().fencing();
+        Self { shared: Arc::default(), capabilities }
+    }
+
+    /// An empty database that cannot roll back.
+    pub fn without_transactions() -> Self {
+        Self { shared: Arc::default(), capabilities: Capabilities::new("memory without transactions").fencing() }
+    }
+
+    /// Every statement that was run and not rolled back.
+    pub fn journal(&self) -> Vec<String> {
+        self.lock().now.journal.clone()
+    }
+
+    /// Everything in its history.
+    pub fn history(&self) -> History {
+        self.lock().now.history.clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Database> {
+        // No call panics between two changes that belong together.
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Default for MemoryDriver {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[async_trait]
+impl Driver for MemoryDriver {
+    fn backend(&self) -> Backend {
+        BACKEND
+    }
+
+    fn dialect(&self) -> Arc<dyn Dialect> {
+        Arc::new(Lines)
+    }
+
+    fn store(&self) -> Arc<dyn StateStore> {
+        Arc::new(MemoryStore)
+    }
+
+    async fn open(&self, _: &SessionOptions) -> Result<Box<dyn Session>> {
+        Ok(Box::new(MemorySession { connection: MemoryConnection { driver: self.clone(), leased: None } }))
+    }
+}
+
+/// One statement a line; `--` starts a comment.
+#[derive(Debug)]
+struct Lines;
+
+impl Dialect for Lines {
+    fn parse(&self, sql: &str, mode: TransactionMode) -> Result<Script, Vec<ScriptProblem>> {
+        let lines = sql.lines().map(str::trim).zip(1..);
+        let statements = lines.filter(|(text, _)| !text.is_empty() && !text.starts_with("--"));
+        let statements = statements.map(|(text, line)| Statement { text: text.to_owned(), line }).collect();
+        Ok(Script::new(statements, mode != TransactionMode::None))
+    }
+}
+
+/// What a migration for this driver can take as its argument.
+#[derive(Debug)]
+pub struct MemoryConnection {
+    driver: MemoryDriver,
+    leased: Option<Token>,
+}
+
+impl MemoryConnection {
+    /// Adds a line to the journal.
+    ///
+    /// # Errors
+    /// Where the line starts with `fail`.
+    pub fn run(&mut self, statement: &str) -> Result<()> {
+        let mut database = self.driver.lock();
+        if statement.starts_with("fail") {
+            return Err(Error::database("running a statement", None, statement));
+        }
+        database.now.journal.push(statement.to_owned());
+        if statement == "commit" {
+            database.before = None;
+        }
+        Ok(())
+    }
+}
+
+impl FromContext<MemoryDriver> for MemoryConnection {
+    const BACKEND: Option<Backend> = Some(BACKEND);
+
+    fn from_context(cx: &mut Context) -> Result<&mut Self> {
+        let connection = cx.session().connection().downcast_mut();
+        connection.ok_or_else(|| Error::wrong_backend("MemoryConnection"))
+    }
+}
+
+impl FromBlocking<MemoryDriver> for MemoryConnection {
+    const BACKEND: Option<Backend> = Some(BACKEND);
+}
+
+#[derive(Debug)]
+struct MemorySession {
+    connection: MemoryConnection,
+}
+
+impl MemorySession {
+    fn database(&mut self) -> MutexGuard<'_, Database> {
+        self.connection.driver.lock()
+    }
+}
+
+#[async_trait]
+impl Session for MemorySession {
+    fn capabilities(&self) -> &Capabilities {
+        &self.connection.driver.capabilities
+    }
+
+    async fn begin(&mut self) -> Result<()> {
+        let mut database = self.database();
+        database.before = Some(database.now.clone());
+        Ok(())
+    }
+
+    async fn commit(&mut self, batch: &Batch) -> Result<Atomicity> {
+        let mut database = self.database();
+        if database.before.take().is_none() {
+            return Ok(Atomicity::Broken);
+        }
+        append(&mut database, batch)?;
+        Ok(Atomicity::Kept)
+    }
+
+    async fn rollback(&mut self) -> Result<Atomicity> {
+        let mut database = self.database();
+        match database.before.take() {
+            Some(before) => {
+                database.now = before;
+                Ok(Atomicity::Kept)
+            }
+            None => Ok(Atomicity::Broken),
+        }
+    }
+
+    async fn execute(&mut self, statement: &Statement) -> Result<Outcome> {
+        self.connection.run(&statement.text)?;
+        Ok(Outcome::rows(0))
+    }
+
+    fn connection(&mut self) -> &mut (dyn Any + Send) {
+        &mut self.connection
+    }
+
+    async fn blocking(&mut self, job: &mut BlockingJob<'_>) -> Result<()> {
+        job(&mut self.connection);
+        Ok(())
+    }
+
+    async fn close(self: Box<Self>) {}
+}
+
+impl Drop for MemoryConnection {
+    /// What a server does when a client is gone: rolls back, frees the lease.
+    fn drop(&mut self) {
+        let mut database = self.driver.lock();
+        if self.leased.is_some() && database.lease.as_ref().map(|(token, _)| *token) == self.leased {
+            if let Some(before) = database.before.take() {
+                database.now = before;
+            }
+            database.lease = None;
+        }
+    }
+}
+
+#[derive(Debug)]
+struct MemoryStore;
+
+#[async_trait]
+impl StateStore for MemoryStore {
+    async fn head(&self, session: &mut dyn Session, _: &[Namespace]) -> Result<Option<Head>> {
+        let connection = connection(session)?;
+        let database = connection.driver.lock();
+        Ok(database.prepared.then(|| database.now.history.head.clone()))
+    }
+
+    async fn prepare(&self, session: &mut dyn Session) -> Result<()> {
+        connection(session)?.driver.lock().prepared = true;
+        Ok(())
+    }
+
+    async fn history(&self, session: &mut dyn Session) -> Result<History> {
+        Ok(connection(session)?.driver.history())
+    }
+
+    async fn append(&self, session: &mut dyn Session, batch: &Batch) -> Result<()> {
+        append(&mut connection(session)?.driver.lock(), batch)
+    }
+
+    async fn acquire(&self, session: &mut dyn Session, request: &LeaseRequest) -> Result<Acquired> {
+        let connection = connection(session)?;
+        let mut database = connection.driver.lock();
+        if let Some((_, holder)) = &database.lease {
+            return Ok(Acquired::No(holder.clone()));
+        }
+        database.tokens += 1;
+        let token = Token(database.tokens);
+        let mut holder = Holder::default();
+        holder.by = Some(request.author.by.clone());
+        holder.since = Some(Timestamp::now());
+        database.lease = Some((token, holder));
+        drop(database);
+        connection.leased = Some(token);
+        Ok(Acquired::Yes(Box::new(MemoryLease(token))))
+    }
+}
+
+/// The driver's own session behind the one that the engine passes around.
+fn connection(session: &mut dyn Session) -> Result<&mut MemoryConnection> {
+    session.connection().downcast_mut().ok_or_else(|| Error::wrong_backend("MemoryConnection"))
+}
+
+fn append(database: &mut Database, batch: &Batch) -> Result<()> {
+    let holder = database.lease.as_ref().map(|(token, _)| *token);
+    if batch.fence != holder {
+        return Err(Error::LeaseLost { problem: "another token was handed out since".to_owned() });
+    }
+    let last = database.now.history.records.last().map_or(0, |record| record.seq);
+    if batch.after().is_some_and(|after| after != last) {
+        return Err(Error::HistoryMoved { problem: format!("record {} is there already", last) });
+    }
+    database.now.history.records.extend(batch.records.iter().cloned());
+    database.now.history.head.namespaces.extend(batch.heads.iter().cloned());
+    Ok(())
+}
+
+#[derive(Debug)]
+struct MemoryLease(Token);
+
+#[async_trait]
+impl Lease for MemoryLease {
+    fn token(&self) -> Option<Token> {
+        Some(self.0)
+    }
+
+    async fn verify(&mut self, session: &mut dyn Session) -> Result<()> {
+        let database = connection(session)?.driver.lock();
+        match &database.lease {
+            Some((token, _)) if *token == self.0 => Ok(()),
+            _ => Err(Error::LeaseLost { problem: "another session has it".to_owned() }),
+        }
+    }
+
+    async fn release(self: Box<Self>, session: &mut dyn Session) -> Result<()> {
+        let connection = connection(session)?;
+        connection.leased = None;
+        connection.driver.lock().lease = None;
+        Ok(())
+    }
+}

@@ -1,0 +1,325 @@
+//! What would run, decided from values alone: no database, no clock, no randomness.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::digest::NamespaceHead;
+use crate::history::{Known, Standing, State};
+use crate::policy::{Policy, Target, Verdict};
+use crate::refusal::{LineDifference, Refusal};
+use crate::registry::MigrationSet;
+use crate::script::Dialect;
+use crate::{
+    Backend, Capabilities, Direction, Location, Meta, Migration, MigrationId, Namespace, Origin, TransactionMode,
+};
+
+/// The version of the serialised form of [`Plan`].
+pub const PLAN_FORMAT: u32 = 1;
+
+/// What will run, in order, and what was noticed on the way. Prints as a list; serialises with the
+/// state it was made for, and [`crate::Migrator::run`] refuses it for any other state.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Plan {
+    /// [`PLAN_FORMAT`].
+    pub format: u32,
+    /// The steps, in order.
+    pub steps: Vec<Step>,
+    /// Whether all steps share one transaction.
+    pub group: bool,
+    /// How many registered migrations are applied already.
+    pub already: usize,
+    /// Applied migrations of our namespaces that this program does not know.
+    pub ahead: Vec<MigrationId>,
+    /// Applied migrations whose code has changed since.
+    pub edited_code: Vec<MigrationId>,
+    /// The heads of the history that the plan was made for.
+    pub base: BTreeMap<Namespace, NamespaceHead>,
+}
+
+/// One migration of a plan.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Step {
+    /// Which.
+    pub migration: MigrationId,
+    /// Which way.
+    pub direction: Direction,
+    /// Whether it runs inside a transaction.
+    pub transaction: bool,
+    /// How many statements it has; `None` for code.
+    pub statements: Option<usize>,
+    /// What it says of itself.
+    pub description: String,
+    /// Where it is written.
+    pub location: Location,
+    /// What the dialect decided by itself.
+    pub notes: Vec<String>,
+}
+
+impl Plan {
+    /// Whether nothing would run.
+    pub fn is_empty(&self) -> bool {
+        self.steps.is_empty()
+    }
+
+    /// The migrations of the steps, in order.
+    pub fn migrations(&self) -> Vec<MigrationId> {
+        self.steps.iter().map(|step| step.migration.clone()).collect()
+    }
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.steps.is_empty() {
+            let (count, verb) = crate::report::counted(self.already);
+            return write!(f, "nothing to do: {count} {verb} applied");
+        }
+        let together = if self.group { ", all in one transaction" } else { "" };
+        write!(f, "{} to run{together}", crate::report::counted(self.steps.len()).0)?;
+        for Step { migration, direction, transaction, statements, description, notes, .. } in &self.steps {
+            write!(f, "\n  {direction:<4} {migration}")?;
+            if !description.is_empty() {
+                write!(f, "  {description}")?;
+            }
+            match statements {
+                Some(1) => f.write_str(" (1 statement")?,
+                Some(count) => write!(f, " ({count} statements")?,
+                None => f.write_str(" (code")?,
+            }
+            f.write_str(if *transaction { ")" } else { ", without a transaction)" })?;
+            notes.iter().try_for_each(|note| write!(f, "\n       note: {note}"))?;
+        }
+        Ok(())
+    }
+}
+
+/// What the planner has to know of the database.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub struct Facts<'a> {
+    /// What is connected.
+    pub backend: &'a Backend,
+    /// What it can do; `None` while it does not exist yet, and may turn out to do anything.
+    pub capabilities: Option<&'a Capabilities>,
+    /// How it splits SQL.
+    pub dialect: &'a dyn Dialect,
+}
+
+impl<'a> Facts<'a> {
+    /// The facts of a database.
+    pub fn new(backend: &'a Backend, capabilities: Option<&'a Capabilities>, dialect: &'a dyn Dialect) -> Self {
+        Self { backend, capabilities, dialect }
+    }
+}
+
+/// Decides what runs: the same inputs always give the same plan.
+///
+/// # Errors
+/// Every reason why nothing may run.
+///
+/// ```
+/// use admmgt_core::{plan, Facts, MemoryDriver, Driver, Migrations, MigrationSet, Policy, SqlMigration, State, Target};
+///
+/// let users = SqlMigration::new("app", "0001_users", "create table users")?;
+/// let set = MigrationSet::new(&Migrations::new([users])).unwrap();
+/// let (backend, dialect) = (MemoryDriver::new().backend(), MemoryDriver::new().dialect());
+/// let facts = Facts::new(&backend, None, &*dialect);
+/// let plan = plan(&set, &State::default(), &Target::Latest, &Policy::default(), &facts).unwrap();
+/// assert_eq!(plan.steps.len(), 1);
+/// # Ok::<(), admmgt_core::InvalidName>(())
+/// ```
+pub fn plan(
+    set: &MigrationSet,
+    state: &State,
+    target: &Target,
+    policy: &Policy,
+    facts: &Facts<'_>,
+) -> Result<Plan, Vec<Refusal>> {
+    let Target::Latest = target;
+    let mut refusals: Vec<Refusal> = set.metas().filter_map(|meta| backend(meta, facts.backend)).collect();
+    let mut plan = Plan {
+        format: PLAN_FORMAT,
+        steps: Vec::new(),
+        group: policy.group,
+        already: 0,
+        ahead: ahead(set, state),
+        edited_code: Vec::new(),
+        base: state.heads().clone(),
+    };
+    if policy.ahead == Verdict::Refuse && !plan.ahead.is_empty() {
+        refusals.push(Refusal::Ahead { ids: plan.ahead.clone() });
+    }
+    refusals.extend(state.known().iter().filter(|(id, _)| set.has_namespace(id.namespace())).filter_map(interrupted));
+
+    let last = last_applied(set, state);
+    for migration in set.iter() {
+        let meta = migration.meta();
+        match state.get(&meta.id) {
+            Some(known) if known.standing == Standing::Applied => {
+                plan.already += 1;
+                refusals.extend(dependencies(meta, state));
+                match edited(migration, known) {
+                    Some(_) if is_code(meta, known) && policy.edited_code == Verdict::Allow => {
+                        plan.edited_code.push(meta.id.clone());
+                    }
+                    found => refusals.extend(found),
+                }
+            }
+            Some(known) if known.standing != Standing::Pending => {}
+            _ => {
+                if policy.out_of_order == Verdict::Refuse {
+                    refusals.extend(out_of_order(set, meta, &last));
+                }
+                match step(migration, policy, facts) {
+                    Ok(step) => plan.steps.push(step),
+                    Err(found) => refusals.extend(found),
+                }
+            }
+        }
+    }
+    if refusals.is_empty() { Ok(plan) } else { Err(refusals) }
+}
+
+fn backend(meta: &Meta, connected: &Backend) -> Option<Refusal> {
+    let wants = meta.backend.as_ref().filter(|wants| *wants != connected)?;
+    Some(Refusal::WrongBackend {
+        id: meta.id.clone(),
+        location: meta.location.clone(),
+        wants: *wants,
+        connected: *connected,
+    })
+}
+
+/// Applied migrations of our namespaces that are not registered: whoever applied them is newer.
+fn ahead(set: &MigrationSet, state: &State) -> Vec<MigrationId> {
+    let ours = state.applied().filter(|id| set.has_namespace(id.namespace()));
+    ours.filter(|id| set.get(id).is_none()).cloned().collect()
+}
+
+fn interrupted((id, known): (&MigrationId, &Known)) -> Option<Refusal> {
+    let Standing::Interrupted { direction, done, steps } = known.standing else { return None };
+    Some(Refusal::Interrupted {
+        id: id.clone(),
+        direction,
+        done,
+        steps,
+        at: known.at,
+        by: format!("{} on {}", known.by, known.host),
+        error: known.last_error.clone(),
+    })
+}
+
+fn edited(migration: &dyn Migration, known: &Known) -> Option<Refusal> {
+    let meta = migration.meta();
+    if meta.checksum == known.checksum {
+        return None;
+    }
+    let applied = known.body.as_ref().and_then(|body| body.unpack());
+    let first_difference = match (&applied, migration.sql(Direction::Up)) {
+        (Some(applied), Some(registered)) => LineDifference::between(applied, registered.text()),
+        _ => None,
+    };
+    Some(Refusal::Edited {
+        id: meta.id.clone(),
+        location: meta.location.clone(),
+        applied: known.checksum.clone(),
+        registered: meta.checksum.clone(),
+        at: known.at,
+        first_difference,
+    })
+}
+
+fn is_code(meta: &Meta, known: &Known) -> bool {
+    meta.origin == Origin::Code && known.origin == Origin::Code
+}
+
+fn dependencies(meta: &Meta, state: &State) -> Vec<Refusal> {
+    let pending = meta.depends_on.iter().filter(|id| !state.is_applied(id) && !is_interrupted(state, id));
+    pending.map(|id| Refusal::DependencyPending { id: meta.id.clone(), dependency: id.clone() }).collect()
+}
+
+/// Interrupted ones are refused by name already.
+fn is_interrupted(state: &State, id: &MigrationId) -> bool {
+    state.get(id).is_some_and(|known| matches!(known.standing, Standing::Interrupted { .. }))
+}
+
+/// Of each namespace, the applied migration that comes last: by its place where it is registered,
+/// and by its id where only the history knows it.
+struct LastApplied {
+    registered: BTreeMap<Namespace, (usize, MigrationId)>,
+    unknown: BTreeMap<Namespace, MigrationId>,
+}
+
+fn last_applied(set: &MigrationSet, state: &State) -> LastApplied {
+    let mut last = LastApplied { registered: BTreeMap::new(), unknown: BTreeMap::new() };
+    for id in state.applied() {
+        match set.place(id) {
+            Some(place) => {
+                let entry = last.registered.entry(id.namespace().clone()).or_insert_with(|| (place, id.clone()));
+                if place > entry.0 {
+                    *entry = (place, id.clone());
+                }
+            }
+            // State is sorted by id: the last one seen is the largest.
+            None => {
+                last.unknown.insert(id.namespace().clone(), id.clone());
+            }
+        }
+    }
+    last
+}
+
+fn out_of_order(set: &MigrationSet, meta: &Meta, last: &LastApplied) -> Option<Refusal> {
+    let namespace = meta.id.namespace();
+    let place = set.place(&meta.id)?;
+    let registered = last.registered.get(namespace).filter(|(later, _)| *later > place).map(|(_, id)| id);
+    let unknown = || last.unknown.get(namespace).filter(|later| **later > meta.id);
+    let applied = registered.or_else(unknown)?;
+    Some(Refusal::OutOfOrder { id: meta.id.clone(), applied: applied.clone() })
+}
+
+fn step(migration: &dyn Migration, policy: &Policy, facts: &Facts<'_>) -> Result<Step, Vec<Refusal>> {
+    let meta = migration.meta();
+    let can = facts.capabilities.is_none_or(|capabilities| capabilities.transactions);
+    let mut refusals = Vec::new();
+    let mut step = Step {
+        migration: meta.id.clone(),
+        direction: Direction::Up,
+        transaction: can && meta.transaction != TransactionMode::None,
+        statements: None,
+        description: meta.description.to_string(),
+        location: meta.location.clone(),
+        notes: Vec::new(),
+    };
+    if let (TransactionMode::Required, Some(capabilities), false) = (meta.transaction, facts.capabilities, can) {
+        let server = capabilities.server.clone();
+        refusals.push(Refusal::NoTransactions { id: meta.id.clone(), location: meta.location.clone(), server });
+    }
+    if let Some(source) = migration.sql(Direction::Up) {
+        match facts.dialect.parse(source.text(), meta.transaction) {
+            Ok(script) => {
+                if script.statements.is_empty() && policy.empty == Verdict::Refuse {
+                    refusals.push(Refusal::Empty { id: meta.id.clone(), file: source.file().to_owned() });
+                }
+                step.statements = Some(script.statements.len());
+                step.transaction = can && script.in_transaction;
+                step.notes = script.notes;
+            }
+            Err(problems) => refusals.extend(problems.into_iter().map(|problem| Refusal::Script {
+                id: meta.id.clone(),
+                file: source.file().to_owned(),
+                problem,
+            })),
+        }
+    }
+    if refusals.is_empty() && policy.group && !step.transaction {
+        refusals.push(Refusal::Ungroupable { id: meta.id.clone(), location: meta.location.clone() });
+    }
+    if refusals.is_empty() { Ok(step) } else { Err(refusals) }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,85 @@
+//! Every limit and every choice of a run, in one place.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// What is done about something that is neither clearly right nor clearly wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// It goes on, and an event says so.
+    Allow,
+    /// Nothing runs while it stands.
+    Refuse,
+}
+
+/// The limits and choices of a run. Every field can be changed on its own:
+///
+/// ```
+/// use admmgt_core::{Policy, Verdict};
+/// use std::time::Duration;
+///
+/// let mut policy = Policy::default();
+/// policy.lease_wait = Duration::from_secs(30);
+/// policy.out_of_order = Verdict::Allow;
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Policy {
+    /// How long to wait for another migrator to finish. Default: 5 minutes.
+    pub lease_wait: Duration,
+    /// The first pause between two questions for the lease; it doubles, with jitter, up to
+    /// [`Policy::lease_poll_max`]. Default: 50 ms.
+    pub lease_poll_min: Duration,
+    /// The longest pause between two questions for the lease. Default: 2 s.
+    pub lease_poll_max: Duration,
+    /// How long one statement waits for a lock inside the database. Default: 5 s.
+    pub lock_timeout: Duration,
+    /// How long one statement may run. Default: as long as it takes.
+    pub statement_timeout: Option<Duration>,
+    /// One transaction around all pending migrations: all of them or none. Default: one each.
+    pub group: bool,
+    /// A pending migration that sorts before one applied already in its namespace. Default: refused.
+    /// `Allow` is sound: dependencies are still respected.
+    pub out_of_order: Verdict,
+    /// An applied migration whose Rust code has changed since. Default: allowed, with an event and a
+    /// mark in the status, because renaming a local variable is enough to get here. Edited SQL is
+    /// always refused.
+    pub edited_code: Verdict,
+    /// The history has migrations of our namespaces that this program does not know: it is older
+    /// than the one that ran last. Default: allowed, so that a rolling deploy can go on.
+    pub ahead: Verdict,
+    /// A SQL migration without a single statement. Default: refused.
+    pub empty: Verdict,
+    /// Whether SQL bodies are kept in the history, up to 1 MiB each. Default: yes.
+    pub archive_bodies: bool,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            lease_wait: Duration::from_secs(300),
+            lease_poll_min: Duration::from_millis(50),
+            lease_poll_max: Duration::from_secs(2),
+            lock_timeout: Duration::from_secs(5),
+            statement_timeout: None,
+            group: false,
+            out_of_order: Verdict::Refuse,
+            edited_code: Verdict::Allow,
+            ahead: Verdict::Allow,
+            empty: Verdict::Refuse,
+            archive_bodies: true,
+        }
+    }
+}
+
+/// How far to migrate.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Target {
+    /// Everything that is pending.
+    #[default]
+    Latest,
+}

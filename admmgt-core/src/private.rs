@@ -1,0 +1,79 @@
+//! What the macros expand to. Not for people: it changes without notice.
+
+use std::borrow::Cow;
+
+pub use inventory;
+
+use crate::migration::{Body, Item, Location, Meta, Origin, TransactionMode};
+use crate::{Backend, Checksum, MigrationId, SqlSource};
+
+pub use crate::Context;
+pub use crate::context::{FromBlocking, FromContext};
+pub use crate::migration::{BoxError, BoxFuture, CodeBody};
+
+/// What the companion struct of an annotated function says: `depends_on = [create_users]` names
+/// the struct, and so its id, in a way the compiler checks.
+pub trait Declared {
+    /// The id of the migration.
+    const ID: MigrationId;
+    /// The migration.
+    const ITEM: &'static Item;
+}
+
+/// One migration handed to `inventory`.
+#[derive(Debug)]
+pub struct Registration(pub &'static Item);
+
+inventory::collect!(Registration);
+
+/// The fields of a [`Meta`], all known at compile time; nothing in it is dropped, so that a constant
+/// can take it apart.
+#[derive(Debug, Clone, Copy)]
+#[allow(missing_docs)]
+pub struct MetaParts {
+    pub namespace: &'static str,
+    pub id: &'static str,
+    pub description: &'static str,
+    pub depends_on: &'static [MigrationId],
+    pub checksum: &'static str,
+    pub origin: Origin,
+    pub transaction: TransactionMode,
+    pub tags: &'static [Cow<'static, str>],
+    pub file: &'static str,
+    pub line: u32,
+    pub backend: Option<Backend>,
+}
+
+/// A checked name as an id.
+pub const fn id(namespace: &'static str, id: &'static str) -> MigrationId {
+    MigrationId::from_static(namespace, id)
+}
+
+/// A word as a tag.
+pub const fn tag(tag: &'static str) -> Cow<'static, str> {
+    Cow::Borrowed(tag)
+}
+
+/// SQL embedded in the program.
+pub const fn sql(file: &'static str, text: &'static str) -> SqlSource {
+    SqlSource { file: Cow::Borrowed(file), text: Cow::Borrowed(text) }
+}
+
+/// A migration as one constant expression.
+pub const fn item(parts: MetaParts, up: Body, down: Option<Body>) -> Item {
+    let MetaParts { namespace, id, description, depends_on, checksum, origin, transaction, tags, file, line, backend } =
+        parts;
+    let meta = Meta {
+        id: MigrationId::from_static(namespace, id),
+        description: Cow::Borrowed(description),
+        depends_on: Cow::Borrowed(depends_on),
+        checksum: Checksum::from_static(checksum),
+        origin,
+        transaction,
+        reversible: down.is_some(),
+        tags: Cow::Borrowed(tags),
+        location: Location { file: Cow::Borrowed(file), line },
+        backend,
+    };
+    Item::new(meta, up, down)
+}

@@ -1,0 +1,282 @@
+//! Reasons why nothing ran.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::record::Timestamp;
+use crate::script::ScriptProblem;
+use crate::{Backend, Checksum, Direction, Location, MigrationId};
+
+/// One reason why nothing ran. All of them are found before the first migration starts, and are
+/// reported together.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case", tag = "refusal")]
+#[non_exhaustive]
+pub enum Refusal {
+    /// No migration is registered at all.
+    NothingRegistered,
+    /// A file of a migration cannot be read, or its bytes are not text.
+    Unreadable {
+        /// Whose file it is.
+        id: MigrationId,
+        /// The file.
+        file: String,
+        /// The line, counted from 1.
+        line: usize,
+        /// What is wrong, and what to do.
+        problem: String,
+    },
+    /// The statements of a SQL migration cannot be run as they stand.
+    Script {
+        /// Whose file it is.
+        id: MigrationId,
+        /// The file.
+        file: String,
+        /// Where, what, and what to write instead.
+        problem: ScriptProblem,
+    },
+    /// A SQL migration without statements.
+    Empty {
+        /// Which.
+        id: MigrationId,
+        /// The file.
+        file: String,
+    },
+    /// Two migrations have one name.
+    Duplicate {
+        /// The name.
+        id: MigrationId,
+        /// Where each is written.
+        locations: [Location; 2],
+    },
+    /// Two names differ only by case or by zeros before a number.
+    Alike {
+        /// The names.
+        ids: [MigrationId; 2],
+        /// Where each is written.
+        locations: [Location; 2],
+    },
+    /// A dependency that nobody registered.
+    UnknownDependency {
+        /// Who depends.
+        id: MigrationId,
+        /// Where that is written.
+        location: Location,
+        /// On what.
+        dependency: MigrationId,
+        /// The registered name that comes nearest.
+        nearest: Option<MigrationId>,
+    },
+    /// Migrations that wait for each other.
+    Cycle {
+        /// The circle, each with the place it is written; the last depends on the first.
+        members: Vec<(MigrationId, Location)>,
+    },
+    /// A migration for another kind of database.
+    WrongBackend {
+        /// Which.
+        id: MigrationId,
+        /// Where it is written.
+        location: Location,
+        /// What it was written for.
+        wants: Backend,
+        /// What is connected.
+        connected: Backend,
+    },
+    /// A migration asks for a transaction where there are none.
+    NoTransactions {
+        /// Which.
+        id: MigrationId,
+        /// Where it is written.
+        location: Location,
+        /// What is connected.
+        server: String,
+    },
+    /// All-or-nothing was asked for, and one migration runs outside of transactions.
+    Ungroupable {
+        /// Which.
+        id: MigrationId,
+        /// Where it is written.
+        location: Location,
+    },
+    /// An applied migration was changed since.
+    Edited {
+        /// Which.
+        id: MigrationId,
+        /// Where it is written.
+        location: Location,
+        /// What was applied.
+        applied: Checksum,
+        /// What is registered.
+        registered: Checksum,
+        /// When it was applied.
+        at: Timestamp,
+        /// The first line that differs, where the applied SQL was archived.
+        first_difference: Option<LineDifference>,
+    },
+    /// A pending migration sorts before one that is applied.
+    OutOfOrder {
+        /// The pending one.
+        id: MigrationId,
+        /// The applied one.
+        applied: MigrationId,
+    },
+    /// An applied migration depends on one that is pending.
+    DependencyPending {
+        /// The applied one.
+        id: MigrationId,
+        /// The pending one.
+        dependency: MigrationId,
+    },
+    /// A migration was started outside a transaction and never ended.
+    Interrupted {
+        /// Which.
+        id: MigrationId,
+        /// Which way it went.
+        direction: Direction,
+        /// How many statements ended well.
+        done: u32,
+        /// How many it has.
+        steps: Option<u32>,
+        /// When it was started.
+        at: Timestamp,
+        /// By whom, on which host.
+        by: String,
+        /// What it failed with, if it failed rather than died.
+        error: Option<String>,
+    },
+    /// The history knows migrations of our namespaces that this program does not.
+    Ahead {
+        /// Which.
+        ids: Vec<MigrationId>,
+    },
+}
+
+/// The first line in which two texts differ.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LineDifference {
+    /// The line, counted from 1.
+    pub line: usize,
+    /// The line as it was applied; `None` if the text was shorter.
+    pub applied: Option<String>,
+    /// The line as it is now; `None` if the text is shorter.
+    pub registered: Option<String>,
+}
+
+impl LineDifference {
+    /// Compares two texts, as checksums do: without regard for how lines end.
+    pub(crate) fn between(applied: &str, registered: &str) -> Option<Self> {
+        let (mut old, mut new) = (applied.lines(), registered.lines());
+        for line in 1.. {
+            match (old.next(), new.next()) {
+                (None, None) => break,
+                (a, b) if a == b => {}
+                (a, b) => {
+                    return Some(Self { line, applied: a.map(str::to_owned), registered: b.map(str::to_owned) });
+                }
+            }
+        }
+        None
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NothingRegistered => f.write_str(
+                "no migration is registered. A crate that only Cargo.toml names is not linked: write \
+                 `admmgt::link!(the_crate);` or `use the_crate as _;` once in this program, or pass \
+                 `Migrator::migrations` an explicit list",
+            ),
+            Self::Unreadable { id, file, line, problem } => write!(f, "{file}:{line}: `{id}`: {problem}"),
+            Self::Script { id, file, problem } => write!(f, "{file}:{problem} (in `{id}`)"),
+            Self::Empty { id, file } => write!(
+                f,
+                "{file}:1: `{id}` has no statement. Write one, delete the migration, or allow it with `Policy::empty`"
+            ),
+            Self::Duplicate { id, locations: [first, second] } => {
+                write!(f, "`{id}` is written twice, at {first} and at {second}. Rename one of them")
+            }
+            Self::Alike { ids: [a, b], locations: [first, second] } => write!(
+                f,
+                "`{a}` at {first} and `{b}` at {second} differ only by case or leading zeros. Rename one of them"
+            ),
+            Self::UnknownDependency { id, location, dependency, nearest } => {
+                write!(f, "{location}: `{id}` depends on `{dependency}`, which is not registered.")?;
+                match nearest {
+                    Some(nearest) => write!(f, " Is `{nearest}` meant?"),
+                    None => f.write_str(" If another crate defines it, link that crate: `admmgt::link!(the_crate);`"),
+                }
+            }
+            Self::Cycle { members } => cycle(f, members),
+            Self::WrongBackend { id, location, wants, connected } => write!(
+                f,
+                "{location}: `{id}` is written for {wants}, and this is {connected}. Leave it out with \
+                 `Migrations::filter`, or write its body for `&mut Context`"
+            ),
+            Self::NoTransactions { id, location, server } => write!(
+                f,
+                "{location}: `{id}` asks for a transaction, and {server} has none. Write `transaction = \"auto\"` or `\"none\"`"
+            ),
+            Self::Ungroupable { id, location } => write!(
+                f,
+                "{location}: `{id}` runs outside of transactions and cannot be part of an all-or-nothing run. \
+                 Run it by itself first, without `Policy::group`"
+            ),
+            Self::Edited { id, location, applied, registered, at, first_difference } => {
+                write!(
+                    f,
+                    "{location}: `{id}` was applied on {at} and has been edited since ({applied} was applied, {registered} is registered)."
+                )?;
+                if let Some(LineDifference { line, applied, registered }) = first_difference {
+                    let show =
+                        |text: &Option<String>| text.as_ref().map_or("nothing".to_owned(), |text| format!("`{text}`"));
+                    write!(f, " Line {line} was {} and is {}.", show(applied), show(registered))?;
+                }
+                f.write_str(" Restore it, and write the change as a new migration")
+            }
+            Self::OutOfOrder { id, applied } => write!(
+                f,
+                "`{id}` is pending and sorts before `{applied}`, which is applied. Rename it so that it comes last, \
+                 or allow this with `Policy::out_of_order`"
+            ),
+            Self::DependencyPending { id, dependency } => write!(
+                f,
+                "`{id}` is applied, but `{dependency}`, on which it depends, is pending. Was the dependency added \
+                 after it was applied? Remove that edge, or apply the missing part in a new migration"
+            ),
+            Self::Interrupted { id, direction, done, steps, at, by, error } => {
+                write!(f, "`{id}` ({direction}) was started on {at} by {by} and never ended: ")?;
+                match steps {
+                    Some(steps) => write!(f, "{done} of its {steps} statements had ended.")?,
+                    None => f.write_str("how far it came is not known.")?,
+                }
+                if let Some(error) = error {
+                    write!(f, " It failed with: {error}.")?;
+                }
+                write!(
+                    f,
+                    " Look at the database; then call `Migrator::resolve(\"{id}\", Resolution::Applied, reason)` if the \
+                     whole change is there, or `Resolution::Pending` after taking away what is there of it"
+                )
+            }
+            Self::Ahead { ids } => {
+                write!(f, "the history has {} migrations that this program does not know:", ids.len())?;
+                ids.iter().try_for_each(|id| write!(f, " `{id}`"))?;
+                f.write_str(". Deploy the newer version, or allow this with `Policy::ahead`")
+            }
+        }
+    }
+}
+
+fn cycle(f: &mut fmt::Formatter<'_>, members: &[(MigrationId, Location)]) -> fmt::Result {
+    f.write_str("migrations wait for each other: ")?;
+    for (id, location) in members {
+        write!(f, "`{id}` ({location}) -> ")?;
+    }
+    match members.first() {
+        Some((first, _)) => write!(f, "`{first}`. Remove one of these dependencies"),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,216 @@
+//! Which migrations there are: registered at compile time, or listed. The only file that knows
+//! inventory.
+
+use std::collections::BTreeMap;
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+
+use crate::digest::{Digest, NamespaceHead};
+use crate::graph;
+use crate::history::APPLIED;
+use crate::migration::{Item, Migration};
+use crate::private::Registration;
+use crate::refusal::Refusal;
+use crate::{Meta, MigrationId, Namespace};
+
+/// A list of migrations, not yet checked: all that are registered, or those that are named.
+///
+/// ```
+/// use admmgt_core::{Migrations, SqlMigration};
+///
+/// let users = SqlMigration::new("app", "0001_users", "create table users(id integer)")?;
+/// let plans = SqlMigration::new("billing", "0001_plans", "create table plans(id integer)")?;
+/// let all = Migrations::new([users]).include(Migrations::new([plans]));
+/// assert_eq!(all.len(), 2);
+/// # Ok::<(), admmgt_core::InvalidName>(())
+/// ```
+#[derive(Clone, Default)]
+pub struct Migrations(Vec<Entry>);
+
+#[derive(Clone)]
+enum Entry {
+    Item(&'static Item),
+    Shared(Arc<dyn Migration>),
+}
+
+impl Entry {
+    fn migration(&self) -> &dyn Migration {
+        match self {
+            Self::Item(item) => *item,
+            Self::Shared(migration) => &**migration,
+        }
+    }
+}
+
+impl Migrations {
+    /// Everything that `#[migration]` and `migration!` registered in this program and in the crates
+    /// it links.
+    pub fn registered() -> Self {
+        inventory::iter::<Registration>.into_iter().map(|registration| Entry::Item(registration.0)).collect()
+    }
+
+    /// Migrations made at run time.
+    pub fn new<M: Migration>(migrations: impl IntoIterator<Item = M>) -> Self {
+        migrations.into_iter().map(|migration| Entry::Shared(Arc::new(migration))).collect()
+    }
+
+    /// These and others: another list, or what `migrations![…]` made.
+    pub fn include(mut self, others: impl Into<Self>) -> Self {
+        self.0.extend(others.into().0);
+        self
+    }
+
+    /// One more.
+    pub fn and(mut self, migration: impl Migration) -> Self {
+        self.0.push(Entry::Shared(Arc::new(migration)));
+        self
+    }
+
+    /// Only those that `keep` says yes to: of one backend, of one namespace, with a tag.
+    pub fn filter(mut self, mut keep: impl FnMut(&Meta) -> bool) -> Self {
+        self.0.retain(|entry| keep(entry.migration().meta()));
+        self
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// What each says of itself, in the order they were listed.
+    pub fn metas(&self) -> impl Iterator<Item = &Meta> {
+        self.0.iter().map(|entry| entry.migration().meta())
+    }
+}
+
+impl FromIterator<Entry> for Migrations {
+    fn from_iter<I: IntoIterator<Item = Entry>>(entries: I) -> Self {
+        Self(entries.into_iter().collect())
+    }
+}
+
+impl From<&[&'static Item]> for Migrations {
+    fn from(items: &[&'static Item]) -> Self {
+        items.iter().map(|item| Entry::Item(item)).collect()
+    }
+}
+
+impl<const N: usize> From<[&'static Item; N]> for Migrations {
+    fn from(items: [&'static Item; N]) -> Self {
+        Self::from(&items[..])
+    }
+}
+
+impl<const N: usize> From<&[&'static Item; N]> for Migrations {
+    fn from(items: &[&'static Item; N]) -> Self {
+        Self::from(&items[..])
+    }
+}
+
+impl fmt::Debug for Migrations {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.metas().map(|meta| meta.id.to_string())).finish()
+    }
+}
+
+/// A checked list in its order: names are unique, dependencies are there, no cycles.
+#[derive(Clone)]
+pub struct MigrationSet {
+    ordered: Vec<Entry>,
+    place: HashMap<MigrationId, usize>,
+    heads: BTreeMap<Namespace, NamespaceHead>,
+}
+
+impl MigrationSet {
+    /// Checks and orders a list.
+    ///
+    /// # Errors
+    /// Every reason why the list cannot be a set.
+    pub fn new(migrations: &Migrations) -> Result<Self, Vec<Refusal>> {
+        if migrations.is_empty() {
+            return Err(vec![Refusal::NothingRegistered]);
+        }
+        let metas: Vec<&Meta> = migrations.metas().collect();
+        let mut refusals: Vec<Refusal> = migrations.0.iter().flat_map(|entry| entry.migration().problems()).collect();
+        let order = graph::order(&metas).unwrap_or_else(|found| {
+            refusals.extend(found);
+            Vec::new()
+        });
+        if !refusals.is_empty() {
+            return Err(refusals);
+        }
+        let place = order.iter().zip(0..).map(|(at, place)| (metas[*at].id.clone(), place)).collect();
+        let mut heads: BTreeMap<Namespace, NamespaceHead> = BTreeMap::new();
+        for meta in &metas {
+            let share = Digest::of(&meta.id, APPLIED, &meta.checksum);
+            let namespace = meta.id.namespace();
+            match heads.get_mut(namespace) {
+                Some(head) => {
+                    head.digest = head.digest.plus(share);
+                    head.count += 1;
+                }
+                None => {
+                    heads.insert(namespace.clone(), NamespaceHead { digest: share, count: 1, seq: 0 });
+                }
+            }
+        }
+        Ok(Self { ordered: order.into_iter().map(|at| migrations.0[at].clone()).collect(), place, heads })
+    }
+
+    /// The migrations in the order they run.
+    pub fn iter(&self) -> impl Iterator<Item = &dyn Migration> {
+        self.ordered.iter().map(Entry::migration)
+    }
+
+    /// What each says of itself, in the order they run.
+    pub fn metas(&self) -> impl Iterator<Item = &Meta> {
+        self.iter().map(Migration::meta)
+    }
+
+    /// The migration of that name.
+    pub fn get(&self, id: &MigrationId) -> Option<&dyn Migration> {
+        self.place.get(id).map(|place| self.ordered[*place].migration())
+    }
+
+    /// Its place in the order, counted from 0.
+    pub fn place(&self, id: &MigrationId) -> Option<usize> {
+        self.place.get(id).copied()
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.ordered.len()
+    }
+
+    /// Whether there are none; a set never is.
+    pub fn is_empty(&self) -> bool {
+        self.ordered.is_empty()
+    }
+
+    /// The namespaces of its members.
+    pub fn namespaces(&self) -> Vec<Namespace> {
+        self.heads.keys().cloned().collect()
+    }
+
+    /// Whether a namespace has members.
+    pub fn has_namespace(&self, namespace: &Namespace) -> bool {
+        self.heads.contains_key(namespace)
+    }
+
+    /// The digest that each namespace has when all its members are applied; `seq` is 0.
+    pub fn heads(&self) -> &BTreeMap<Namespace, NamespaceHead> {
+        &self.heads
+    }
+}
+
+impl fmt::Debug for MigrationSet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.metas().map(|meta| meta.id.to_string())).finish()
+    }
+}

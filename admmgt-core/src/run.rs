@@ -1,0 +1,335 @@
+//! One run: look, take the lease, look again, execute, let go.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::driver::{Access, Driver, Session, SessionOptions};
+use crate::event::{EVENT_FORMAT, Event, Observers};
+use crate::executor::Executor;
+use crate::history::{Head, History, State};
+use crate::lease::{Acquired, Lease, LeaseRequest};
+use crate::plan::{Facts, Plan, plan};
+use crate::record::{Author, Record, RecordKind};
+use crate::refusal::Refusal;
+use crate::registry::MigrationSet;
+use crate::report::Report;
+use crate::status::Status;
+use crate::{Context, Direction, Error, MigrationId, Policy, Resolution, Result, Target};
+
+/// Everything that one run needs, owned, so that it can move to the connection's thread.
+#[derive(Debug)]
+pub(crate) struct Run {
+    pub(crate) driver: Arc<dyn Driver>,
+    pub(crate) set: Arc<MigrationSet>,
+    pub(crate) policy: Policy,
+    pub(crate) target: Target,
+    pub(crate) observers: Observers,
+    pub(crate) author: Author,
+}
+
+/// A look at the database without the lease.
+enum Look {
+    /// There is no database yet.
+    Missing,
+    /// There is one, and this is its history.
+    There { session: Box<dyn Session>, state: State },
+}
+
+impl Run {
+    /// Applies what is pending, or the steps of a given plan.
+    pub(crate) async fn up(self, given: Option<Plan>) -> Result<Report> {
+        let clock = Instant::now();
+        let mut report = Report::new(self.author.run.clone());
+        let result = self.change(given, &mut report).await;
+        report.duration_us = u64::try_from(clock.elapsed().as_micros()).unwrap_or(u64::MAX);
+        self.observers.tell(&Event::RunFinished { ran: report.ran.len(), duration_us: report.duration_us });
+        match result {
+            Ok(()) => Ok(report),
+            Err(error) if error.report().is_some() || report.ran.is_empty() => Err(error),
+            Err(error) => Err(Error::Stopped { report: Box::new(report), cause: Box::new(error) }),
+        }
+    }
+
+    async fn change(&self, given: Option<Plan>, report: &mut Report) -> Result<()> {
+        match self.look(Access::Write).await? {
+            Look::Missing => {
+                // Decided before the database is made, so that a refusal leaves nothing behind.
+                self.decide(&State::default(), None, given.as_ref())?;
+            }
+            Look::There { mut session, state } => {
+                let decided = self.decide(&state, Some(&mut *session), given.as_ref());
+                session.close().await;
+                match decided {
+                    Ok(plan) if plan.is_empty() => {
+                        self.notice(&plan, report);
+                        return Ok(());
+                    }
+                    // What looks interrupted may be running: only the lease tells.
+                    Err(Error::Refused { refusals }) if refusals.iter().all(is_interrupted) => {}
+                    decided => {
+                        decided?;
+                    }
+                }
+            }
+        }
+        self.leased(async |leased| leased.apply(given, report).await).await
+    }
+
+    /// Takes the lease, prepares the store, lets `work` change the database, and lets go, whatever
+    /// `work` came to.
+    async fn leased<T>(&self, work: impl AsyncFnOnce(&mut Leased<'_>) -> Result<T>) -> Result<T> {
+        let mut session = self.driver.open(&self.options(Access::Create)).await?;
+        let lease = self.acquire(&mut *session).await?;
+        self.observers.tell(&Event::LeaseAcquired);
+        let cx = Context::new(session, self.driver.dialect());
+        let mut leased = Leased { run: self, cx, lease };
+        let result = match self.driver.store().prepare(leased.cx.session()).await {
+            Ok(()) => work(&mut leased).await,
+            Err(error) => Err(error),
+        };
+        let Leased { mut cx, lease, .. } = leased;
+        let released = lease.release(cx.session()).await;
+        if released.is_ok() {
+            self.observers.tell(&Event::LeaseReleased);
+        }
+        // A session that may hold something is dropped: that rolls back and lets go of every lock.
+        if released.is_ok() && left_clean(&result) {
+            cx.into_session().close().await;
+        }
+        let value = result?;
+        released?;
+        Ok(value)
+    }
+
+    /// Asks for the lease until it is ours or the policy's patience is over.
+    async fn acquire(&self, session: &mut dyn Session) -> Result<Box<dyn Lease>> {
+        let request = LeaseRequest::new(self.author.clone());
+        let store = self.driver.store();
+        let clock = Instant::now();
+        let mut pause = self.policy.lease_poll_min;
+        loop {
+            let holder = match store.acquire(session, &request).await? {
+                Acquired::Yes(lease) => return Ok(lease),
+                Acquired::No(holder) => holder,
+            };
+            let waited = clock.elapsed();
+            let Some(left) = self.policy.lease_wait.checked_sub(waited).filter(|left| !left.is_zero()) else {
+                return Err(Error::LeaseTimeout { waited, holder: Box::new(holder) });
+            };
+            let waited_ms = u64::try_from(waited.as_millis()).unwrap_or(u64::MAX);
+            self.observers.tell(&Event::LeaseWaiting { holder, waited_ms });
+            tokio::time::sleep(pause.mul_f64(0.5 + fastrand::f64() / 2.0).min(left)).await;
+            pause = (pause * 2).min(self.policy.lease_poll_max);
+        }
+    }
+
+    async fn look(&self, access: Access) -> Result<Look> {
+        match self.driver.open(&self.options(access)).await {
+            Ok(mut session) => match self.history(&mut *session).await {
+                Ok(state) => Ok(Look::There { session, state }),
+                Err(error) => {
+                    session.close().await;
+                    Err(error)
+                }
+            },
+            Err(Error::NotFound { .. }) => Ok(Look::Missing),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn history(&self, session: &mut dyn Session) -> Result<State> {
+        let history: History = self.driver.store().history(session).await?;
+        State::fold(&history)
+    }
+
+    /// The plan for a state; a given plan must have been made for the same one.
+    fn decide(&self, state: &State, session: Option<&mut dyn Session>, given: Option<&Plan>) -> Result<Plan> {
+        let (backend, dialect) = (self.driver.backend(), self.driver.dialect());
+        let capabilities = session.map(|session| session.capabilities().clone());
+        let facts = Facts::new(&backend, capabilities.as_ref(), &*dialect);
+        let fresh = plan(&self.set, state, &self.target, &self.policy, &facts)
+            .map_err(|refusals| Error::Refused { refusals })?;
+        match given {
+            Some(given) if given.base != fresh.base => {
+                Err(Error::PlanStale { problem: "the history has moved since the plan was made".to_owned() })
+            }
+            Some(given) if given.steps != fresh.steps || given.group != fresh.group => Err(Error::PlanStale {
+                problem: "this program would make another plan for the same database".to_owned(),
+            }),
+            _ => Ok(fresh),
+        }
+    }
+
+    fn notice(&self, plan: &Plan, report: &mut Report) {
+        report.already = plan.already;
+        report.ahead.clone_from(&plan.ahead);
+        report.edited_code.clone_from(&plan.edited_code);
+        if !plan.ahead.is_empty() {
+            self.observers.tell(&Event::Ahead { migrations: plan.ahead.clone() });
+        }
+        for migration in &plan.edited_code {
+            self.observers.tell(&Event::CodeEdited { migration: migration.clone() });
+        }
+    }
+
+    /// What would run now.
+    pub(crate) async fn plan(self) -> Result<Plan> {
+        match self.look(Access::Read).await? {
+            Look::Missing => self.decide(&State::default(), None, None),
+            Look::There { mut session, state } => {
+                let plan = self.decide(&state, Some(&mut *session), None);
+                session.close().await;
+                plan
+            }
+        }
+    }
+
+    /// How every migration stands.
+    pub(crate) async fn status(self) -> Result<Status> {
+        match self.look(Access::Read).await? {
+            Look::Missing => Ok(Status::new(&self.set, None)),
+            Look::There { session, state } => {
+                session.close().await;
+                let initialised = !state.heads().is_empty();
+                Ok(Status::new(&self.set, initialised.then_some(&state)))
+            }
+        }
+    }
+
+    /// Whether everything registered is applied; for replicas that must not migrate.
+    pub(crate) async fn currency(self) -> Result<()> {
+        let (state, capabilities) = match self.look(Access::Read).await? {
+            Look::Missing => (State::default(), None),
+            Look::There { session, state } => {
+                let capabilities = session.capabilities().clone();
+                session.close().await;
+                (state, Some(capabilities))
+            }
+        };
+        let open = self.set.metas().filter(|meta| !state.is_applied(&meta.id));
+        let pending: Vec<MigrationId> = open.map(|meta| meta.id.clone()).collect();
+        if !pending.is_empty() {
+            return Err(Error::NotCurrent { pending, waited: None });
+        }
+        let (backend, dialect) = (self.driver.backend(), self.driver.dialect());
+        let facts = Facts::new(&backend, capabilities.as_ref(), &*dialect);
+        match plan(&self.set, &state, &self.target, &self.policy, &facts) {
+            Ok(plan) => {
+                self.notice(&plan, &mut Report::new(self.author.run.clone()));
+                Ok(())
+            }
+            Err(refusals) => Err(Error::Refused { refusals }),
+        }
+    }
+
+    /// Records what a person found out about an interrupted migration.
+    pub(crate) async fn resolve(self, id: MigrationId, resolution: Resolution, reason: String) -> Result<()> {
+        self.leased(async |leased| leased.resolve(&id, resolution, reason).await).await
+    }
+
+    pub(crate) fn options(&self, access: Access) -> SessionOptions {
+        SessionOptions {
+            access,
+            lock_timeout: self.policy.lock_timeout,
+            statement_timeout: self.policy.statement_timeout,
+        }
+    }
+
+    /// The first event of every run.
+    pub(crate) fn announce(&self) {
+        self.observers.tell(&Event::RunStarted { run: self.author.run.clone(), format: EVENT_FORMAT });
+    }
+
+    /// A report of a start-up with nothing to do.
+    pub(crate) fn nothing(&self, took: Duration) -> Report {
+        let mut report = Report::new(self.author.run.clone());
+        report.already = self.set.len();
+        report.duration_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        self.observers.tell(&Event::RunFinished { ran: 0, duration_us: report.duration_us });
+        report
+    }
+
+    /// Whether the heads say that exactly the registered migrations are applied.
+    pub(crate) fn is_current(&self, head: &Head) -> bool {
+        let wanted = self.set.heads();
+        wanted.iter().all(|(namespace, wanted)| {
+            head.namespaces
+                .get(namespace)
+                .is_some_and(|head| (head.digest, head.count) == (wanted.digest, wanted.count))
+        })
+    }
+}
+
+/// A run that has the lease.
+struct Leased<'a> {
+    run: &'a Run,
+    cx: Context,
+    lease: Box<dyn Lease>,
+}
+
+impl Leased<'_> {
+    async fn apply(&mut self, given: Option<Plan>, report: &mut Report) -> Result<()> {
+        let state = self.run.history(self.cx.session()).await?;
+        let plan = self.run.decide(&state, Some(self.cx.session()), given.as_ref())?;
+        self.run.notice(&plan, report);
+        self.run.observers.tell(&Event::Planned { migrations: plan.migrations() });
+        self.executor(state, report, async |executor| executor.run(&plan).await).await
+    }
+
+    async fn resolve(&mut self, id: &MigrationId, resolution: Resolution, reason: String) -> Result<()> {
+        let state = self.run.history(self.cx.session()).await?;
+        let known = state.get(id).filter(|known| matches!(known.standing, crate::Standing::Interrupted { .. }));
+        let Some(known) = known else {
+            let problem = format!("`{id}` is not interrupted, so there is nothing to resolve; see `Migrator::status`");
+            return Err(Error::Usage { problem });
+        };
+        let (checksum, origin) = match self.run.set.get(id).map(|migration| migration.meta()) {
+            Some(meta) => (meta.checksum.clone(), meta.origin),
+            None => (known.checksum.clone(), known.origin),
+        };
+        let direction = match resolution {
+            Resolution::Applied => Direction::Up,
+            Resolution::Pending => Direction::Down,
+        };
+        let (author, seq) = (&self.run.author, state.seq() + 1);
+        let mut record = Record::new(seq, id.clone(), RecordKind::Resolved, direction, checksum, origin, author);
+        record.detail = Some(reason);
+        let mut report = Report::new(author.run.clone());
+        self.executor(state, &mut report, async |executor| executor.record(record).await).await
+    }
+
+    async fn executor(
+        &mut self,
+        state: State,
+        report: &mut Report,
+        work: impl AsyncFnOnce(&mut Executor<'_>) -> Result<()>,
+    ) -> Result<()> {
+        let (store, dialect) = (self.run.driver.store(), self.run.driver.dialect());
+        let mut executor = Executor {
+            set: &self.run.set,
+            policy: &self.run.policy,
+            observers: &self.run.observers,
+            author: &self.run.author,
+            store: &*store,
+            dialect: &*dialect,
+            cx: &mut self.cx,
+            lease: &mut *self.lease,
+            state,
+            report,
+        };
+        work(&mut executor).await
+    }
+}
+
+fn is_interrupted(refusal: &Refusal) -> bool {
+    matches!(refusal, Refusal::Interrupted { .. })
+}
+
+/// Whether the session holds nothing after this result: it ran to its end, or everything was rolled
+/// back, or nothing was begun.
+fn left_clean<T>(result: &Result<T>) -> bool {
+    matches!(
+        result,
+        Ok(_) | Err(Error::Failed(_) | Error::Refused { .. } | Error::PlanStale { .. } | Error::Usage { .. })
+    )
+}

@@ -1,0 +1,120 @@
+//! Checksums of SQL and of code, written `v1:sha256:<64 hexadecimal digits>`.
+
+use sha2::{Digest, Sha256};
+
+use crate::text::without_mark;
+
+/// What every checksum of this version starts with: its scheme.
+pub const SCHEME: &str = "v1:sha256:";
+
+/// The checksum of a SQL text.
+///
+/// The byte-order mark is dropped and CRLF becomes LF, so that an editor or a git setting never
+/// looks like an edit. Everything else counts: a trailing space may stand inside a literal.
+///
+/// ```
+/// use admmgt_files::checksum::of_sql;
+///
+/// assert_eq!(of_sql("select 1;\r\n"), of_sql("\u{feff}select 1;\n"));
+/// assert_ne!(of_sql("select 1;"), of_sql("select 1; "));
+/// ```
+pub fn of_sql(text: &str) -> String {
+    let mut hash = Hasher::new();
+    let mut rest = without_mark(text);
+    while let Some(at) = rest.find("\r\n") {
+        hash.0.update(&rest.as_bytes()[..at]);
+        rest = &rest[at + 1..];
+    }
+    hash.0.update(rest.as_bytes());
+    hash.finish()
+}
+
+/// A 32-byte digest of a list of fields, each with its length before it, so that no two lists
+/// share one.
+pub fn digest<'a>(fields: impl IntoIterator<Item = &'a [u8]>) -> [u8; 32] {
+    let mut hash = Hasher::new();
+    for field in fields {
+        hash.field(field);
+    }
+    hash.0.finalize().into()
+}
+
+/// Builds the checksum of something that is not one text: the tokens of a function.
+#[derive(Debug, Clone, Default)]
+pub struct Hasher(Sha256);
+
+impl Hasher {
+    /// Starts with nothing.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds one field, its length first.
+    pub fn field(&mut self, bytes: &[u8]) {
+        self.0.update((bytes.len() as u64).to_le_bytes());
+        self.0.update(bytes);
+    }
+
+    /// The checksum, with its scheme.
+    pub fn finish(self) -> String {
+        let mut text = String::with_capacity(SCHEME.len() + 64);
+        text.push_str(SCHEME);
+        for byte in self.0.finalize() {
+            text.push(char::from(b"0123456789abcdef"[usize::from(byte >> 4)]));
+            text.push(char::from(b"0123456789abcdef"[usize::from(byte & 15)]));
+        }
+        text
+    }
+}
+
+/// Accepts or refuses a checksum that a person wrote: `v1:sha256:` and 64 lower-case hexadecimal
+/// digits, or a word of one's own scheme such as `manual:2`.
+pub fn check(text: &str) -> Result<(), String> {
+    let problem = match text.strip_prefix(SCHEME) {
+        Some(hex) if hex.len() == 64 && hex.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) => return Ok(()),
+        Some(_) => "a `v1:sha256:` checksum has 64 lower-case hexadecimal digits",
+        None if text.starts_with("v1:") => "the only scheme of version 1 is `v1:sha256:`",
+        None if text.is_empty() || text.len() > 200 => "a checksum has 1 to 200 bytes",
+        None if !text.contains(':') => "start it with a scheme, such as `manual:1`",
+        None if text.bytes().all(|b| b.is_ascii_graphic()) => return Ok(()),
+        None => "a checksum has printable ASCII characters and no spaces",
+    };
+    Err(problem.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_scheme_is_what_the_format_promises() {
+        // As `sha256sum` prints them: stored histories depend on it.
+        assert_eq!(of_sql(""), "v1:sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+        assert_eq!(
+            of_sql("select 1;\r\n"),
+            "v1:sha256:4a45092ccf992ea92250053a80b931b787924ba61648f420555511b84f10ab6c"
+        );
+    }
+
+    #[test]
+    fn only_line_ends_and_the_mark_are_canonical() {
+        assert_eq!(of_sql("a\r\nb\r\n"), of_sql("a\nb\n"));
+        assert_ne!(of_sql("a\rb"), of_sql("a\nb"));
+        assert_ne!(of_sql("a\r\r\nb"), of_sql("a\nb"));
+        assert_ne!(of_sql("a\n"), of_sql("a"));
+    }
+
+    #[test]
+    fn fields_cannot_be_moved_across_their_border() {
+        assert_ne!(digest([b"ab".as_slice(), b"c"]), digest([b"a".as_slice(), b"bc"]));
+    }
+
+    #[test]
+    fn written_checksums_are_checked() {
+        assert!(check(&of_sql("x")).is_ok());
+        assert!(check("manual:2").is_ok());
+        for bad in ["", "2", "v1:sha256:00", "v1:md5:0", "manual: 2"] {
+            assert!(check(bad).is_err(), "{bad:?}");
+        }
+    }
+}

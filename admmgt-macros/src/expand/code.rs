@@ -1,0 +1,88 @@
+//! `#[migration]`: calls the function with what its argument asks for.
+
+use proc_macro2::{Ident, TokenStream};
+use quote::{ToTokens, quote_spanned};
+
+use super::item::{Parts, companion, here, item};
+use crate::check::arguments::CodeArguments;
+use crate::check::signature::Call;
+use crate::fingerprint;
+use crate::parse::description::first_paragraph;
+use crate::parse::function::Function;
+
+/// What stands next to the function.
+pub(crate) fn code(function: Function, call: &Call, arguments: &CodeArguments) -> TokenStream {
+    let name = &function.signature.ident;
+    let companion = companion(&function.visibility, name);
+    let computed = || fingerprint::of_code(function.tokens.clone(), arguments.down.as_ref());
+    let item = item(&Parts {
+        shared: &arguments.shared,
+        description: &arguments.shared.description.clone().unwrap_or_else(|| first_paragraph(&function.attributes)),
+        checksum: &arguments.shared.checksum.clone().unwrap_or_else(computed),
+        origin: quote_spanned!(here()=> Code),
+        file: quote_spanned!(here()=> ::core::file!()),
+        line: quote_spanned!(here()=> ::core::line!()),
+        backend: backend(call),
+        up: quote_spanned!(here()=> __admmgt::Body::Code(__up)),
+        down: match arguments.down {
+            Some(_) => quote_spanned!(here()=> ::core::option::Option::Some(__admmgt::Body::Code(__down))),
+            None => quote_spanned!(here()=> ::core::option::Option::None),
+        },
+        bodies: bodies(name, call, arguments),
+        name: Some(name),
+    });
+    quote_spanned!(here()=> #companion #item)
+}
+
+fn backend(call: &Call) -> TokenStream {
+    let ty = &call.argument;
+    if call.is_async {
+        quote_spanned!(here()=> <#ty as __admmgt::FromContext<_>>::BACKEND)
+    } else {
+        quote_spanned!(here()=> <#ty as __admmgt::FromBlocking<_>>::BACKEND)
+    }
+}
+
+fn bodies(name: &Ident, call: &Call, arguments: &CodeArguments) -> TokenStream {
+    let up = body(&Ident::new("__up", here()), name, call);
+    let down = arguments.down.as_ref().map(|path| body(&Ident::new("__down", here()), path, call));
+    quote_spanned!(here()=> #up #down)
+}
+
+/// A function with the one signature that all bodies have.
+fn body(name: &Ident, function: impl ToTokens, call: &Call) -> TokenStream {
+    let future = if call.is_async { awaited(function, call) } else { on_the_thread(function, call) };
+    quote_spanned! {here()=>
+        fn #name(__cx: &mut __admmgt::Context)
+            -> __admmgt::BoxFuture<'_, ::core::result::Result<(), __admmgt::BoxError>>
+        {
+            ::std::boxed::Box::pin(#future)
+        }
+    }
+}
+
+fn awaited(function: impl ToTokens, call: &Call) -> TokenStream {
+    let ty = &call.argument;
+    let answer = with_boxed_error(quote_spanned!(here()=> #function(__db).await), call);
+    quote_spanned! {here()=>
+        async move {
+            let __db = <#ty as __admmgt::FromContext<_>>::from_context(__cx)?;
+            #answer
+        }
+    }
+}
+
+fn on_the_thread(function: impl ToTokens, call: &Call) -> TokenStream {
+    let ty = &call.argument;
+    let answer = with_boxed_error(quote_spanned!(here()=> #function(__db)), call);
+    quote_spanned!(here()=> __admmgt::Context::blocking::<#ty, _, _>(__cx, |__db| #answer))
+}
+
+/// The error of the function as the library's; where that cannot be, the error points at the
+/// return type.
+fn with_boxed_error(answer: TokenStream, call: &Call) -> TokenStream {
+    let convert = quote_spanned! {here().located_at(call.output)=>
+        <__admmgt::BoxError as ::core::convert::From<_>>::from
+    };
+    quote_spanned!(here()=> ::core::result::Result::map_err(#answer, #convert))
+}

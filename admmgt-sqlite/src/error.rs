@@ -1,0 +1,43 @@
+//! What an answer of SQLite means.
+
+use std::time::Duration;
+
+use admmgt_core::Error;
+use rusqlite::ErrorCode;
+
+/// Where an answer came from: enough to say what to do about it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Asked<'a> {
+    /// The database, for people.
+    pub(crate) what: &'a str,
+    /// How long SQLite waited for locks before it answered.
+    pub(crate) patience: Duration,
+}
+
+impl Asked<'_> {
+    /// The error of an answer, told apart by SQLite's code, never by its words.
+    pub(crate) fn failed(self, action: &str, error: rusqlite::Error) -> Error {
+        let Some(code) = error.sqlite_error().cloned() else {
+            return Error::database(action, None, error);
+        };
+        let unreachable = |problem: &str| Error::Unreachable {
+            what: self.what.to_owned(),
+            problem: format!("{problem} (SQLite says: {error})"),
+        };
+        match code.code {
+            ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => Error::Busy { waited: self.patience },
+            ErrorCode::ReadOnly => Error::ReadOnly { what: self.what.to_owned() },
+            ErrorCode::NotADatabase => {
+                unreachable("it is not a SQLite database, or it is encrypted; it was not changed")
+            }
+            ErrorCode::DatabaseCorrupt => unreachable("the file is damaged; restore it from a backup"),
+            ErrorCode::CannotOpen => unreachable("check that the file and its folder can be read and written"),
+            ErrorCode::DiskFull => Error::database(
+                format!("{action}: the disk is full; free some space and start again"),
+                Some(i64::from(code.extended_code)),
+                error,
+            ),
+            _ => Error::database(action, Some(i64::from(code.extended_code)), error),
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! The lease: a lock of the operating system on a file beside the database. The system frees it when
+//! the process dies, however it dies; and it covers what no transaction can, such as `VACUUM`.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{Read, Seek, Write};
+use std::path::{Path, PathBuf};
+
+use admmgt_core::{Acquired, Error, Holder, Lease, LeaseRequest, Result, Session, Timestamp, async_trait};
+
+use crate::session::SqliteSession;
+
+/// Asks for the lease, once.
+pub(crate) fn acquire(session: &SqliteSession, request: &LeaseRequest) -> Result<Acquired> {
+    let Some(path) = session.place().lease_file(session.db()?) else {
+        // No other process can open this database, and no other session of this one has it.
+        return Ok(Acquired::Yes(Box::new(SqliteLease { held: None })));
+    };
+    let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
+    let mut file = file.map_err(|error| unusable(&path, &error))?;
+    match file.try_lock() {
+        // The lock is on the file we opened; make sure that it is still the one that others open.
+        Ok(()) if !same_file(&file, &path) => Ok(Acquired::No(Holder::default())),
+        Ok(()) => {
+            // The name is for people who wait; the lock holds without it.
+            let _ = sign(&mut file, request);
+            Ok(Acquired::Yes(Box::new(SqliteLease { held: Some(Held { file, path }) })))
+        }
+        Err(TryLockError::WouldBlock) => Ok(Acquired::No(holder(&mut file, &path))),
+        Err(TryLockError::Error(error)) => Err(unusable(&path, &error)),
+    }
+}
+
+#[derive(Debug)]
+struct SqliteLease {
+    held: Option<Held>,
+}
+
+#[derive(Debug)]
+struct Held {
+    file: File,
+    path: PathBuf,
+}
+
+#[async_trait]
+impl Lease for SqliteLease {
+    async fn verify(&mut self, _: &mut dyn Session) -> Result<()> {
+        match &self.held {
+            Some(Held { file, path }) if !same_file(file, path) => {
+                Err(Error::LeaseLost { problem: format!("the file `{}` was deleted or replaced", path.display()) })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    async fn release(self: Box<Self>, _: &mut dyn Session) -> Result<()> {
+        if let Some(Held { mut file, .. }) = self.held {
+            // An empty file says that nobody has it; the file stays, because deleting it would race.
+            let _ = file.set_len(0).and_then(|()| file.rewind());
+            drop(file);
+        }
+        Ok(())
+    }
+}
+
+fn unusable(path: &Path, error: &std::io::Error) -> Error {
+    let what = format!("the lease file `{}`", path.display());
+    match error.kind() {
+        std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::ReadOnlyFilesystem => Error::ReadOnly { what },
+        _ => Error::Unreachable { what, problem: format!("{error}") },
+    }
+}
+
+/// Whether a path still names the file that was opened.
+#[cfg(unix)]
+fn same_file(file: &File, path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    match (file.metadata(), std::fs::metadata(path)) {
+        (Ok(ours), Ok(theirs)) => (ours.dev(), ours.ino()) == (theirs.dev(), theirs.ino()),
+        _ => false,
+    }
+}
+
+/// Elsewhere an open file cannot be replaced.
+#[cfg(not(unix))]
+fn same_file(_: &File, path: &Path) -> bool {
+    path.exists()
+}
+
+fn sign(file: &mut File, request: &LeaseRequest) -> std::io::Result<()> {
+    let one_line = |text: &str| text.replace(['\n', '\r'], " ");
+    let text = format!(
+        "pid={}\nby={}\nhost={}\nsince={}\n",
+        std::process::id(),
+        one_line(&request.author.by),
+        one_line(&request.author.host),
+        Timestamp::now().0
+    );
+    file.set_len(0)?;
+    file.rewind()?;
+    file.write_all(text.as_bytes())
+}
+
+/// Who signed the file; whatever cannot be read is unknown.
+fn holder(file: &mut File, path: &Path) -> Holder {
+    let mut text = String::new();
+    let _ = file.take(4096).read_to_string(&mut text);
+    let mut holder = Holder::default();
+    holder.place = Some(format!("`{}`", path.display()));
+    for (key, value) in text.lines().filter_map(|line| line.split_once('=')) {
+        match key {
+            "pid" => holder.pid = value.parse().ok(),
+            "by" => holder.by = Some(value.to_owned()),
+            "host" => holder.host = Some(value.to_owned()),
+            "since" => holder.since = value.parse().ok().map(Timestamp),
+            _ => {}
+        }
+    }
+    holder
+}

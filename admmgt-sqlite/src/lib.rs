@@ -1,0 +1,29 @@
+//! SQLite for admmgt, on [`rusqlite`].
+//!
+//! ```text
+//! Sqlite (driver) ──opens──▶ session ──guard──▶ the transaction of one migration
+//!        │                      └──store──▶ _admmgt_history, _admmgt_head
+//!        └──host──▶ one thread for the whole run: connection and lease live and die with it
+//! ```
+//!
+//! Start with [`Sqlite`].
+
+mod driver;
+mod host;
+mod place;
+
+mod guard;
+mod session;
+
+mod lease;
+mod store;
+
+mod error;
+
+mod dialect;
+#[doc(hidden)]
+pub mod script;
+
+pub use dialect::SqliteDialect;
+pub use driver::{Journal, Sqlite};
+pub use rusqlite;

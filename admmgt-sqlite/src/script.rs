@@ -1,0 +1,484 @@
+//! Finds the statements of a SQL text by SQLite's own lexical rules.
+//!
+//! The tokens are those of SQLite's `tokenize.c`, as far as they matter here; where a statement
+//! ends is decided by the states of `sqlite3_complete` (`complete.c`): at a `;`, and in a
+//! `create trigger` at the `;` after `; end`.
+
+use admmgt_core::ScriptProblem;
+
+/// One statement, as a slice of the text it was found in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Split<'a> {
+    /// From its first token to its last: no terminator, no comments around it.
+    pub text: &'a str,
+    /// The line of its first token, counted from 1; lines end at `\n`.
+    pub line: u32,
+    /// The column of its first token in characters, counted from 1.
+    pub column: u32,
+    /// Whether its `;` was there. Only the last statement of a text may lack it; whoever reads a
+    /// text in pieces keeps that one, and what follows it, for the next piece.
+    pub terminated: bool,
+}
+
+/// The statements of a text in order, found one by one in a single pass that allocates nothing.
+///
+/// After a quote, comment or trigger that never ends comes nothing more: what follows it could be
+/// anything. A command of the sqlite3 shell is a problem too, but the text goes on behind it.
+#[derive(Debug, Clone)]
+pub struct Statements<'a> {
+    text: &'a str,
+    at: usize,
+    place: Place,
+    broken: bool,
+}
+
+impl<'a> Statements<'a> {
+    /// The statements of a text; a byte-order mark before it is skipped and takes no column.
+    pub fn new(text: &'a str) -> Self {
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        Self { text, at: 0, place: Place { at: 0, line: 1, column: 1 }, broken: false }
+    }
+
+    /// Whether the text broke off: something in it never ends, and what follows was not looked at.
+    pub fn is_broken(&self) -> bool {
+        self.broken
+    }
+
+    /// Where the statement that starts here ends, if there is one.
+    fn find(&mut self) -> Result<Option<Split<'a>>, ScriptProblem> {
+        let mut state = State::Start;
+        let mut start = self.at;
+        let mut end = self.at;
+        loop {
+            let token = Token::at(self.text, self.at);
+            self.at = token.end;
+            if token.kind == Kind::Space {
+                continue;
+            }
+            if let Kind::Broken(words) = token.kind {
+                return Err(self.stop(token.start, words));
+            }
+            if state == State::Start {
+                start = token.start;
+                if token.text(self.text) == "." && self.rest().starts_with(|c: char| c.is_ascii_alphabetic()) {
+                    return Err(self.shell_command(start));
+                }
+            }
+            match (state, token.kind) {
+                (State::Start, Kind::End) => return Ok(None),
+                (State::TriggerBody | State::TriggerPause, Kind::End) => return Err(self.stop(start, TRIGGER)),
+                (_, Kind::End) => return Ok(Some(self.cut(start, end, false))),
+                (State::Start, Kind::Semicolon) => {}
+                (State::TriggerBody | State::TriggerPause, Kind::Semicolon) => state = State::TriggerPause,
+                (_, Kind::Semicolon) => return Ok(Some(self.cut(start, end, true))),
+                _ => state = state.after(token, self.text),
+            }
+            end = token.end;
+        }
+    }
+
+    fn rest(&self) -> &'a str {
+        &self.text[self.at..]
+    }
+
+    fn cut(&mut self, start: usize, end: usize, terminated: bool) -> Split<'a> {
+        self.place.advance(self.text, start);
+        Split { text: &self.text[start..end], line: self.place.line, column: self.place.column, terminated }
+    }
+
+    fn problem(&mut self, start: usize, message: impl Into<String>) -> ScriptProblem {
+        self.place.advance(self.text, start);
+        ScriptProblem::new(self.place.line, self.place.column, message)
+    }
+
+    fn stop(&mut self, start: usize, words: &str) -> ScriptProblem {
+        self.at = self.text.len();
+        self.broken = true;
+        self.problem(start, words)
+    }
+
+    /// Takes the whole line, as the shell does.
+    fn shell_command(&mut self, start: usize) -> ScriptProblem {
+        self.at = self.text[start..].find('\n').map_or(self.text.len(), |newline| start + newline);
+        let name = self.text[start..self.at].split_whitespace().next().unwrap_or(".").trim_end_matches(';');
+        let instead = match name {
+            ".read" => "put the SQL of that file here, or make it a migration of its own",
+            ".import" => "write the rows as `insert` statements, or read them in a migration written in Rust",
+            ".open" => "write `attach` for a second database",
+            ".exit" | ".quit" => "delete this line and what follows it",
+            _ => "delete this line",
+        };
+        self.problem(start, format!("`{name}` is a command of the sqlite3 shell, not SQL; {instead}"))
+    }
+}
+
+impl<'a> Iterator for Statements<'a> {
+    type Item = Result<Split<'a>, ScriptProblem>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.find().transpose()
+    }
+}
+
+const TRIGGER: &str =
+    "this `create trigger` never ends; close its body with `end;` after the `;` of its last statement";
+
+/// The states of `sqlite3_complete`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// Before the first token of a statement.
+    Start,
+    /// In a statement that ends at the next `;`.
+    Plain,
+    /// After `explain`, which `create trigger` may still follow.
+    Explain,
+    /// After `create`, perhaps with `temp`.
+    Create,
+    /// In a trigger, where a `;` ends one statement of its body.
+    TriggerBody,
+    /// After a `;` in a trigger, where `end` may follow.
+    TriggerPause,
+    /// After `; end` in a trigger, where `;` ends all of it.
+    TriggerEnd,
+}
+
+impl State {
+    /// The state after a token that is neither space nor `;`.
+    fn after(self, token: Token, text: &str) -> Self {
+        let is = |keyword: &str| token.kind == Kind::Word && token.text(text).eq_ignore_ascii_case(keyword);
+        match self {
+            Self::Plain => Self::Plain,
+            Self::Start if is("explain") => Self::Explain,
+            Self::Start | Self::Explain if is("create") => Self::Create,
+            Self::Explain if !["explain", "temp", "temporary", "trigger", "end"].into_iter().any(is) => Self::Explain,
+            Self::Create if is("temp") || is("temporary") => Self::Create,
+            Self::Create if is("trigger") => Self::TriggerBody,
+            Self::Start | Self::Explain | Self::Create => Self::Plain,
+            Self::TriggerPause if is("end") => Self::TriggerEnd,
+            Self::TriggerBody | Self::TriggerPause | Self::TriggerEnd => Self::TriggerBody,
+        }
+    }
+}
+
+/// A token and where it stands, in bytes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Token {
+    pub(crate) kind: Kind,
+    pub(crate) start: usize,
+    pub(crate) end: usize,
+}
+
+/// What a token is, as far as statements and their first words need it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// White space, a comment, a byte-order mark.
+    Space,
+    /// `;`.
+    Semicolon,
+    /// A keyword, a bare name, a number.
+    Word,
+    /// A string or a name in any of the four kinds of quotes.
+    Quoted,
+    /// Any other character.
+    Sign,
+    /// Something that never ends or cannot be read, in words.
+    Broken(&'static str),
+    /// The end of the text.
+    End,
+}
+
+impl Token {
+    /// The token that starts at a byte.
+    #[inline]
+    pub(crate) fn at(text: &str, start: usize) -> Self {
+        let bytes = text.as_bytes();
+        let rest = &bytes[start..];
+        let Some(&first) = rest.first() else {
+            return Self { kind: Kind::End, start, end: start };
+        };
+        let one = |kind| Self { kind, start, end: start + 1 };
+        let many = |kind, length| Self { kind, start, end: start + length };
+        match first {
+            0xef if rest.starts_with(b"\xef\xbb\xbf") => many(Kind::Space, 3),
+            _ if is_word(first) => many(Kind::Word, length_while(rest, is_word)),
+            // SQLite takes a vertical tab as space only after other space, and refuses it elsewhere.
+            b' ' | b'\t'..=b'\r' => many(Kind::Space, length_while(rest, |byte| matches!(byte, b' ' | b'\t'..=b'\r'))),
+            b';' => one(Kind::Semicolon),
+            b'\'' | b'"' | b'`' => quoted(rest, start, first),
+            b'[' => quoted(rest, start, b']'),
+            b'-' if rest.get(1) == Some(&b'-') => line_comment(rest, start),
+            b'/' if rest.get(1) == Some(&b'*') => block_comment(rest, start),
+            0 => one(Kind::Broken(NUL)),
+            _ => one(Kind::Sign),
+        }
+    }
+
+    /// Its text.
+    pub(crate) fn text(self, text: &str) -> &str {
+        &text[self.start..self.end]
+    }
+}
+
+const NUL: &str = "a NUL byte stands here, where SQLite would stop reading; remove it";
+
+/// SQLite's `IdChar`: what keywords, bare names and numbers are made of.
+const fn is_word(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'$' | 0x80..)
+}
+
+fn length_while(bytes: &[u8], matches: impl Fn(u8) -> bool) -> usize {
+    bytes.iter().position(|byte| !matches(*byte)).unwrap_or(bytes.len())
+}
+
+fn quoted(rest: &[u8], start: usize, close: u8) -> Token {
+    let mut length = 1;
+    while let Some(found) = rest[length..].iter().position(|byte| *byte == close || *byte == 0) {
+        length += found + 1;
+        if rest[length - 1] == 0 {
+            return nul(start + length - 1);
+        }
+        // Written twice, a quote stands for itself; a bracket has no such way.
+        if close == b']' || rest.get(length) != Some(&close) {
+            return Token { kind: Kind::Quoted, start, end: start + length };
+        }
+        length += 1;
+    }
+    let words = match close {
+        b'\'' => "this string never ends; close it with `'`, and write a `'` inside it twice: `''`",
+        b'"' => "this quoted name never ends; close it with `\"`",
+        b']' => "this name in brackets never ends; close it with `]`",
+        _ => "this quoted name never ends; close it with a backtick",
+    };
+    Token { kind: Kind::Broken(words), start, end: start + rest.len() }
+}
+
+fn line_comment(rest: &[u8], start: usize) -> Token {
+    let length = length_while(rest, |byte| byte != b'\n' && byte != 0);
+    match rest.get(length) {
+        Some(0) => nul(start + length),
+        _ => Token { kind: Kind::Space, start, end: start + length },
+    }
+}
+
+fn block_comment(rest: &[u8], start: usize) -> Token {
+    let mut length = 2;
+    while let Some(found) = rest[length..].iter().position(|byte| *byte == b'*' || *byte == 0) {
+        length += found + 1;
+        if rest[length - 1] == 0 {
+            return nul(start + length - 1);
+        }
+        if rest.get(length) == Some(&b'/') {
+            return Token { kind: Kind::Space, start, end: start + length + 1 };
+        }
+    }
+    // SQLite takes it as a comment to the end of the text, which nobody can have meant.
+    let words = "this comment never ends; close it with `*/`";
+    Token { kind: Kind::Broken(words), start, end: start + rest.len() }
+}
+
+fn nul(at: usize) -> Token {
+    Token { kind: Kind::Broken(NUL), start: at, end: at + 1 }
+}
+
+/// The line and column of a byte. Only moves forwards, so that a text is counted once however many
+/// statements stand in one line of it.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    at: usize,
+    line: u32,
+    column: u32,
+}
+
+impl Place {
+    fn advance(&mut self, text: &str, to: usize) {
+        let passed = &text.as_bytes()[self.at..to];
+        let newlines = passed.iter().filter(|byte| **byte == b'\n').count();
+        if newlines > 0 {
+            self.line = self.line.saturating_add(u32::try_from(newlines).unwrap_or(u32::MAX));
+            self.column = 1;
+        }
+        let last_line = passed.iter().rposition(|byte| *byte == b'\n').map_or(0, |newline| newline + 1);
+        let characters = text[self.at + last_line..to].chars().count();
+        self.column = self.column.saturating_add(u32::try_from(characters).unwrap_or(u32::MAX));
+        self.at = to;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The statements of a text in one line; `~` marks one without its `;`.
+    fn split(sql: &str) -> String {
+        let show = |split: Split<'_>| {
+            let mark = if split.terminated { "" } else { "~" };
+            format!("{}:{} {}{mark}", split.line, split.column, split.text)
+        };
+        let parts = Statements::new(sql).map(|split| split.map_or_else(|problem| problem.to_string(), show));
+        parts.collect::<Vec<_>>().join(" | ")
+    }
+
+    fn check(cases: &[(&str, &str)]) {
+        for (sql, expected) in cases {
+            assert_eq!(split(sql), *expected, "{sql:?}");
+        }
+    }
+
+    #[test]
+    fn a_statement_ends_at_its_semicolon_or_with_the_text() {
+        check(&[
+            ("", ""),
+            (" \n\t", ""),
+            (";;;", ""),
+            ("select 1", "1:1 select 1~"),
+            ("select 1;", "1:1 select 1"),
+            ("select 1;select 2", "1:1 select 1 | 1:10 select 2~"),
+            ("\n  select 1 ; ;\n select 2\n;\n", "2:3 select 1 | 3:2 select 2"),
+            ("select 1\r\n;\r\nselect 2", "1:1 select 1 | 3:1 select 2~"),
+        ]);
+    }
+
+    #[test]
+    fn a_semicolon_in_quotes_ends_nothing() {
+        check(&[
+            ("select ';', 1;", "1:1 select ';', 1"),
+            ("select 'it''s;';x", "1:1 select 'it''s;' | 1:17 x~"),
+            ("select '';x", "1:1 select '' | 1:11 x~"),
+            ("select '''';x", "1:1 select '''' | 1:13 x~"),
+            ("select '\\';x", "1:1 select '\\' | 1:12 x~"),
+            ("select \"a;\"\"b\";x", "1:1 select \"a;\"\"b\" | 1:16 x~"),
+            ("select `a;``b`;x", "1:1 select `a;``b` | 1:16 x~"),
+            ("select [a;'b];x", "1:1 select [a;'b] | 1:15 x~"),
+            ("select [a]];x", "1:1 select [a]] | 1:13 x~"),
+            ("select [a[b];x", "1:1 select [a[b] | 1:14 x~"),
+            ("select x';';y", "1:1 select x';' | 1:13 y~"),
+            ("select '--', '/*';x", "1:1 select '--', '/*' | 1:19 x~"),
+            ("select 'a\n;\n';x", "1:1 select 'a\n;\n' | 3:3 x~"),
+        ]);
+    }
+
+    #[test]
+    fn comments_stand_between_statements_and_stay_inside_them() {
+        check(&[
+            ("-- a; b", ""),
+            ("/* a; */ -- b", ""),
+            ("-- a\nselect 1; -- b\n/* c */ select 2 -- d", "2:1 select 1 | 3:9 select 2~"),
+            ("select /* ; */ 1 /* x */ ; y", "1:1 select /* ; */ 1 | 1:28 y~"),
+            ("select 1 -- ;\n, 2;", "1:1 select 1 -- ;\n, 2"),
+            ("select 1 - -1; select 1/2*3", "1:1 select 1 - -1 | 1:16 select 1/2*3~"),
+            ("/* no /* nesting */ x; */", "1:21 x | 1:24 */~"),
+            ("/*/ ; */ x", "1:10 x~"),
+            ("/**/x;/***/y", "1:5 x | 1:12 y~"),
+            ("-- a\r; b\nx", "2:1 x~"),
+            ("-- it's\nselect 1", "2:1 select 1~"),
+        ]);
+    }
+
+    #[test]
+    fn a_trigger_is_one_statement() {
+        check(&[
+            (
+                "create trigger t after insert on a begin select 1; end; select 2;",
+                "1:1 create trigger t after insert on a begin select 1; end | 1:57 select 2",
+            ),
+            ("create trigger t begin x; END", "1:1 create trigger t begin x; END~"),
+            (
+                "CREATE /* a */ TEMP -- b\nTRIGGER t BEGIN x; y; END ; z",
+                "1:1 CREATE /* a */ TEMP -- b\nTRIGGER t BEGIN x; y; END | 2:29 z~",
+            ),
+            ("create temporary trigger t begin x; end; y", "1:1 create temporary trigger t begin x; end | 1:42 y~"),
+            (
+                "create trigger t begin select case a when 1 then 2 end; select case b when 1 then 2 end; end; y",
+                "1:1 create trigger t begin select case a when 1 then 2 end; select case b when 1 then 2 end; end | 1:95 y~",
+            ),
+            ("create trigger t begin x; end y; end; z", "1:1 create trigger t begin x; end y; end | 1:39 z~"),
+            ("create trigger t begin x; ; end; z", "1:1 create trigger t begin x; ; end | 1:34 z~"),
+            ("create trigger t begin x; /* c */ end /* d */; z", "1:1 create trigger t begin x; /* c */ end | 1:48 z~"),
+            ("create trigger t begin x; \"end\"; end; z", "1:1 create trigger t begin x; \"end\"; end | 1:39 z~"),
+            ("explain create trigger t begin x; end; y", "1:1 explain create trigger t begin x; end | 1:40 y~"),
+            (
+                "explain query plan create trigger t begin x; end; y",
+                "1:1 explain query plan create trigger t begin x; end | 1:51 y~",
+            ),
+        ]);
+    }
+
+    #[test]
+    fn what_only_looks_like_a_trigger_is_not_one() {
+        check(&[
+            ("create table trigger(a); x", "1:1 create table trigger(a) | 1:26 x~"),
+            ("create \"trigger\" t; x", "1:1 create \"trigger\" t | 1:21 x~"),
+            ("create triggers t; x", "1:1 create triggers t | 1:20 x~"),
+            ("create $trigger; x", "1:1 create $trigger | 1:18 x~"),
+            ("explain $create trigger t; x", "1:1 explain $create trigger t | 1:28 x~"),
+            ("create éтrigger; x", "1:1 create éтrigger | 1:18 x~"),
+            ("drop trigger t; x", "1:1 drop trigger t | 1:17 x~"),
+            ("begin; select 1; end; x", "1:1 begin | 1:8 select 1 | 1:18 end | 1:23 x~"),
+            ("select case 1 when 1 then 2 end; x", "1:1 select case 1 when 1 then 2 end | 1:34 x~"),
+        ]);
+    }
+
+    #[test]
+    fn columns_count_characters_and_a_byte_order_mark_is_skipped() {
+        check(&[
+            ("\u{feff}select 1;x", "1:1 select 1 | 1:10 x~"),
+            ("select 'жж漢🦀';x", "1:1 select 'жж漢🦀' | 1:15 x~"),
+            ("é;\n é;x", "1:1 é | 2:2 é | 2:4 x~"),
+            // Two files written behind one another: SQLite takes the second mark as space.
+            ("a;\n\u{feff}create trigger t begin x; end;y", "1:1 a | 2:2 create trigger t begin x; end | 2:32 y~"),
+            ("a\u{feff}b", "1:1 a\u{feff}b~"),
+            (" \u{b}a", "1:3 a~"),
+            ("\u{b}a\u{b}", "1:2 a~"),
+        ]);
+    }
+
+    #[test]
+    fn what_never_ends_is_named_where_it_starts() {
+        check(&[
+            (
+                "a;\n select 'x;\ny",
+                "1:1 a | 2:9: this string never ends; close it with `'`, and write a `'` inside it twice: `''`",
+            ),
+            ("select 'x''", "1:8: this string never ends; close it with `'`, and write a `'` inside it twice: `''`"),
+            ("é \"x", "1:3: this quoted name never ends; close it with `\"`"),
+            ("`x", "1:1: this quoted name never ends; close it with a backtick"),
+            ("a [x", "1:3: this name in brackets never ends; close it with `]`"),
+            ("a; b /* x *", "1:1 a | 1:6: this comment never ends; close it with `*/`"),
+            ("/*/", "1:1: this comment never ends; close it with `*/`"),
+            (
+                "a;\n create trigger t begin x; y;\nselect 1;",
+                "1:1 a | 2:2: this `create trigger` never ends; close its body with `end;` after the `;` of its last statement",
+            ),
+            (
+                "create trigger t",
+                "1:1: this `create trigger` never ends; close its body with `end;` after the `;` of its last statement",
+            ),
+            (
+                "create trigger t begin x; 'end;",
+                "1:27: this string never ends; close it with `'`, and write a `'` inside it twice: `''`",
+            ),
+            ("a;\nb\0c;", "1:1 a | 2:2: a NUL byte stands here, where SQLite would stop reading; remove it"),
+            ("'a\0", "1:3: a NUL byte stands here, where SQLite would stop reading; remove it"),
+            ("--\0", "1:3: a NUL byte stands here, where SQLite would stop reading; remove it"),
+            ("/*\0", "1:3: a NUL byte stands here, where SQLite would stop reading; remove it"),
+        ]);
+    }
+
+    #[test]
+    fn commands_of_the_shell_are_named_and_the_text_goes_on() {
+        check(&[
+            (".mode csv", "1:1: `.mode` is a command of the sqlite3 shell, not SQL; delete this line"),
+            (
+                "a;\n.read it's.sql\nb;",
+                "1:1 a | 2:1: `.read` is a command of the sqlite3 shell, not SQL; \
+                 put the SQL of that file here, or make it a migration of its own | 3:1 b",
+            ),
+            (
+                ".quit; x",
+                "1:1: `.quit` is a command of the sqlite3 shell, not SQL; delete this line and what follows it",
+            ),
+            ("select a\n.b;", "1:1 select a\n.b"),
+            (".5;", "1:1 .5"),
+        ]);
+    }
+}

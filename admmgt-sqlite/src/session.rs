@@ -1,0 +1,385 @@
+//! One connection for one run.
+
+use std::any::Any;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use admmgt_core::{
+    Access, Atomicity, Backend, Batch, BlockingJob, Capabilities, Error, FromBlocking, Outcome, Result, Session,
+    SessionOptions, Statement, async_trait,
+};
+use rusqlite::Connection;
+
+use crate::Sqlite;
+use crate::driver::{BACKEND, Journal};
+use crate::error::Asked;
+use crate::guard::Guard;
+use crate::host::Stop;
+use crate::place::Place;
+use crate::script::Statements;
+use crate::store;
+
+/// A connection, its guard, and what has to be put back in the end.
+#[derive(Debug)]
+pub(crate) struct SqliteSession {
+    /// `None` only after the session was closed.
+    connection: Option<Connection>,
+    place: Arc<Place>,
+    name: String,
+    options: SessionOptions,
+    journal: Journal,
+    capabilities: Capabilities,
+    stop: Arc<Stop>,
+    guard: Guard,
+    foreign_keys: ForeignKeys,
+    /// What `total_changes` was when the transaction began.
+    changes: u64,
+    /// The last record that this session has seen or written.
+    seq: Option<u64>,
+    /// A body had the connection in its hands.
+    lent: bool,
+    /// The caller's setting, where the connection is the caller's.
+    busy_timeout_ms: Option<i64>,
+}
+
+/// Foreign keys: off while a migration runs, checked before its commit.
+#[derive(Debug, Default)]
+struct ForeignKeys {
+    /// As the connection had them; `None` until the first transaction.
+    wanted: Option<bool>,
+    enforced: bool,
+    /// What was violated before the run, by table, parent and key; `None` if that cannot be told.
+    before: Option<Violations>,
+}
+
+type Violations = BTreeMap<(String, String, i64), u64>;
+
+impl FromBlocking<Sqlite> for Connection {
+    const BACKEND: Option<Backend> = Some(BACKEND);
+}
+
+impl SqliteSession {
+    pub(crate) fn open(driver: &Sqlite, options: &SessionOptions) -> Result<Self> {
+        let connection = driver.place.open(options.access, options.lock_timeout)?;
+        let stop = Stop::current();
+        stop.watch(connection.get_interrupt_handle());
+        let mut session = Self {
+            connection: Some(connection),
+            place: Arc::clone(&driver.place),
+            name: driver.place.name(),
+            options: options.clone(),
+            journal: driver.journal,
+            capabilities: Capabilities::new(format!("SQLite {}", rusqlite::version())).transactions(),
+            guard: Guard::new(Arc::clone(&stop)),
+            stop,
+            foreign_keys: ForeignKeys::default(),
+            changes: 0,
+            seq: None,
+            lent: false,
+            busy_timeout_ms: None,
+        };
+        session.set_up()?;
+        Ok(session)
+    }
+
+    fn set_up(&mut self) -> Result<()> {
+        if let Place::Given(_) = *self.place {
+            let timeout = self.db()?.query_row("PRAGMA busy_timeout", [], |row| row.get(0));
+            self.busy_timeout_ms = Some(timeout.map_err(|error| self.failed("reading the busy timeout", error))?);
+        }
+        if self.options.access == Access::Read {
+            return self.batch("making the connection read-only", "PRAGMA query_only = 1");
+        }
+        self.protect()
+    }
+
+    /// The guard's hooks and the busy timeout, as this run needs them.
+    fn protect(&mut self) -> Result<()> {
+        let patience = self.options.lock_timeout;
+        let connection = self.connection.as_mut().ok_or_else(closed)?;
+        let set = self.guard.install(connection).and_then(|()| connection.busy_timeout(patience));
+        set.map_err(|error| self.failed("setting up the connection", error))
+    }
+
+    /// The connection.
+    pub(crate) fn db(&self) -> Result<&Connection> {
+        self.connection.as_ref().ok_or_else(closed)
+    }
+
+    pub(crate) fn place(&self) -> &Place {
+        &self.place
+    }
+
+    pub(crate) fn journal(&self) -> Journal {
+        self.journal
+    }
+
+    pub(crate) fn patience(&self) -> Duration {
+        self.options.lock_timeout
+    }
+
+    /// The error of an answer.
+    pub(crate) fn failed(&self, action: &str, error: rusqlite::Error) -> Error {
+        Asked { what: &self.name, patience: self.options.lock_timeout }.failed(action, error)
+    }
+
+    /// Runs statements of our own.
+    pub(crate) fn batch(&self, action: &str, sql: &str) -> Result<()> {
+        self.db()?.execute_batch(sql).map_err(|error| self.failed(action, error))
+    }
+
+    /// The last record that is known to be there.
+    pub(crate) fn saw(&mut self, seq: u64) {
+        self.seq = Some(seq);
+    }
+
+    /// Rolls back whatever is open; that there is nothing to roll back is fine.
+    pub(crate) fn undo(&self) -> Result<()> {
+        if self.db()?.is_autocommit() { Ok(()) } else { self.batch("rolling back", "ROLLBACK") }
+    }
+
+    /// Nothing but our lease keeps another program from writing between the look at the history and
+    /// the transaction.
+    fn check_history(&self) -> Result<()> {
+        let Some(seen) = self.seq else { return Ok(()) };
+        let last = store::last_seq(self.db()?).map_err(|error| self.failed("reading the history again", error))?;
+        if last == seen {
+            return Ok(());
+        }
+        let problem = format!("its last record was {seen} and is {last}");
+        Err(Error::HistoryMoved { problem })
+    }
+
+    /// Turns enforcement on or off; possible outside of transactions only.
+    fn enforce(&mut self, enforced: bool) -> Result<()> {
+        if self.foreign_keys.wanted.is_none() {
+            let on = self.db()?.query_row("PRAGMA foreign_keys", [], |row| row.get(0));
+            let on = on.map_err(|error| self.failed("reading whether foreign keys are on", error))?;
+            let before = violations(self.db()?).ok();
+            self.foreign_keys = ForeignKeys { wanted: Some(on), enforced: on, before };
+        }
+        let enforced = enforced && self.foreign_keys.wanted == Some(true);
+        if self.foreign_keys.enforced != enforced {
+            let sql = if enforced { "PRAGMA foreign_keys = ON" } else { "PRAGMA foreign_keys = OFF" };
+            self.batch("switching foreign keys", sql)?;
+            self.foreign_keys.enforced = enforced;
+        }
+        Ok(())
+    }
+
+    /// Refuses to commit rows that point to nothing, unless they did so before the run.
+    fn check_foreign_keys(&self) -> Result<()> {
+        let db = self.db()?;
+        if db.total_changes() == self.changes && !self.guard.saw_reshaping() {
+            return Ok(());
+        }
+        let Some(before) = &self.foreign_keys.before else { return Ok(()) };
+        let now = violations(db).map_err(|error| self.failed("checking foreign keys", error))?;
+        let worse = now.iter().find(|(key, count)| before.get(*key).is_none_or(|before| before < count));
+        let Some(((table, parent, _), count)) = worse else { return Ok(()) };
+        let words = format!(
+            "it would leave {count} rows of `{table}` pointing to rows of `{parent}` that are not there; \
+             `PRAGMA foreign_key_check` lists them"
+        );
+        Err(Error::database("checking foreign keys", None, words))
+    }
+
+    fn write(&mut self, batch: &Batch) -> Result<()> {
+        let db = self.db()?;
+        store::write(db, batch).map_err(|error| store::moved(error, |error| self.failed("writing the history", error)))
+    }
+
+    fn finish(&mut self, batch: &Batch) -> Result<()> {
+        self.check_foreign_keys()?;
+        self.write(batch)?;
+        self.batch("committing", "COMMIT")?;
+        self.seq = batch.records.last().map(|record| record.seq).or(self.seq);
+        Ok(())
+    }
+
+    /// Puts back what the run changed in a caller's connection.
+    fn restore(&mut self) -> Result<Connection> {
+        self.undo()?;
+        self.enforce_as_found()?;
+        if let Some(timeout) = self.busy_timeout_ms {
+            self.batch("restoring the busy timeout", &format!("PRAGMA busy_timeout = {timeout}"))?;
+        }
+        if self.options.access == Access::Read {
+            self.batch("making the connection writable again", "PRAGMA query_only = 0")?;
+        }
+        let mut connection = self.connection.take().ok_or_else(closed)?;
+        Guard::uninstall(&mut connection).map_err(|error| self.failed("removing the hooks", error))?;
+        Ok(connection)
+    }
+
+    fn enforce_as_found(&mut self) -> Result<()> {
+        if self.foreign_keys.wanted.is_some() { self.enforce(true) } else { Ok(()) }
+    }
+}
+
+#[async_trait]
+impl Session for SqliteSession {
+    fn capabilities(&self) -> &Capabilities {
+        &self.capabilities
+    }
+
+    async fn begin(&mut self) -> Result<()> {
+        self.stop.checkpoint().await;
+        self.enforce(false)?;
+        // IMMEDIATE: a deferred transaction that turns into a writer fails at once when another
+        // connection has written since, whatever the busy timeout says.
+        self.batch("beginning a transaction", &format!("BEGIN IMMEDIATE; SAVEPOINT {}", self.guard.savepoint()))?;
+        if let Err(error) = self.check_history() {
+            self.undo()?;
+            return Err(error);
+        }
+        self.changes = self.db()?.total_changes();
+        self.guard.arm();
+        Ok(())
+    }
+
+    async fn commit(&mut self, batch: &Batch) -> Result<Atomicity> {
+        self.guard.disarm();
+        self.stop.checkpoint().await;
+        if self.db()?.is_autocommit() {
+            if !self.guard.saw_rollback() {
+                return Ok(Atomicity::Broken);
+            }
+            let words = "SQLite rolled its transaction back while it ran (`OR ROLLBACK`, `RAISE(ROLLBACK)` or a full \
+                         disk), and it went on as if nothing had happened";
+            return Err(Error::database("committing", None, words));
+        }
+        if self.batch("releasing the guard", &format!("RELEASE {}", self.guard.savepoint())).is_err() {
+            self.undo()?;
+            return Ok(Atomicity::Broken);
+        }
+        if let Err(error) = self.finish(batch) {
+            self.undo()?;
+            return Err(error);
+        }
+        Ok(Atomicity::Kept)
+    }
+
+    async fn rollback(&mut self) -> Result<Atomicity> {
+        self.guard.disarm();
+        self.stop.checkpoint().await;
+        if self.db()?.is_autocommit() {
+            return Ok(if self.guard.saw_rollback() { Atomicity::Kept } else { Atomicity::Broken });
+        }
+        let whole = self.batch("rolling back to the guard", &format!("ROLLBACK TO {}", self.guard.savepoint())).is_ok();
+        self.undo()?;
+        Ok(if whole { Atomicity::Kept } else { Atomicity::Broken })
+    }
+
+    async fn execute(&mut self, statement: &Statement) -> Result<Outcome> {
+        self.stop.checkpoint().await;
+        if self.db()?.is_autocommit() {
+            self.enforce_as_found()?;
+        }
+        only_one(&statement.text)?;
+        let before = self.db()?.total_changes();
+        self.guard.allow(self.options.statement_timeout);
+        let result = run(self.db()?, &statement.text);
+        let late = self.guard.is_late();
+        self.guard.allow(None);
+        self.stop.checkpoint().await;
+        if let Some(denied) = self.guard.take_denied() {
+            return Err(Error::database("running a statement", None, denied));
+        }
+        match result {
+            Ok(()) => Ok(Outcome::rows(self.db()?.total_changes() - before)),
+            Err(_) if late => {
+                let limit = self.options.statement_timeout.unwrap_or_default();
+                let words = format!("it ran longer than {limit:?}; allow more with `Policy::statement_timeout`");
+                Err(Error::database("running a statement", None, words))
+            }
+            Err(error) => Err(self.failed("running a statement", error)),
+        }
+    }
+
+    async fn reset(&mut self) -> Result<()> {
+        if !std::mem::take(&mut self.lent) {
+            return Ok(());
+        }
+        if !self.db()?.is_autocommit() {
+            let words = "a migration left a transaction open; commit it in the body that began it";
+            return Err(Error::database("cleaning up after a migration", None, words));
+        }
+        self.protect()
+    }
+
+    fn connection(&mut self) -> &mut (dyn Any + Send) {
+        self
+    }
+
+    async fn blocking(&mut self, job: &mut BlockingJob<'_>) -> Result<()> {
+        self.stop.checkpoint().await;
+        if self.db()?.is_autocommit() {
+            self.enforce_as_found()?;
+        }
+        self.lent = true;
+        job(self.connection.as_mut().ok_or_else(closed)?);
+        self.stop.checkpoint().await;
+        match self.guard.take_denied() {
+            Some(denied) => Err(Error::database("running a migration", None, denied)),
+            None => Ok(()),
+        }
+    }
+
+    async fn close(mut self: Box<Self>) {
+        if let Place::Given(_) = *self.place {
+            // A connection that cannot be put right is closed, not given back.
+            let connection = self.restore().ok();
+            self.connection = None;
+            self.place.give_back(connection);
+        } else {
+            self.connection = None;
+        }
+    }
+}
+
+impl Drop for SqliteSession {
+    /// The run did not end cleanly: SQLite rolls back when the connection closes.
+    fn drop(&mut self) {
+        if self.connection.take().is_some() {
+            self.place.give_back(None);
+        }
+    }
+}
+
+fn closed() -> Error {
+    Error::Usage { problem: "the session was closed already".to_owned() }
+}
+
+/// Runs one statement and reads its rows to the end.
+fn run(db: &Connection, sql: &str) -> rusqlite::Result<()> {
+    let mut statement = db.prepare(sql)?;
+    let mut rows = statement.raw_query();
+    while rows.next()?.is_some() {}
+    Ok(())
+}
+
+/// A call takes one statement: SQLite would compile the first of several and drop the others silently.
+fn only_one(sql: &str) -> Result<()> {
+    let statements: Result<Vec<_>, _> = Statements::new(sql).take(2).collect();
+    match statements {
+        Ok(statements) if statements.len() > 1 => Err(Error::Usage {
+            problem: "more than one statement in one call; use `Context::execute_script`".to_owned(),
+        }),
+        Ok(_) => Ok(()),
+        Err(problem) => Err(Error::Script { problems: vec![problem] }),
+    }
+}
+
+/// How many rows point to nothing, by table, parent and key.
+fn violations(db: &Connection) -> rusqlite::Result<Violations> {
+    let mut statement = db.prepare("PRAGMA foreign_key_check")?;
+    let mut rows = statement.query([])?;
+    let mut found = Violations::new();
+    while let Some(row) = rows.next()? {
+        let key = (row.get(0)?, row.get(2)?, row.get(3)?);
+        *found.entry(key).or_default() += 1;
+    }
+    Ok(found)
+}

@@ -1,0 +1,2 @@
+//! A process to race with and to kill.
+fn main() {}
