@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::driver::{Outcome, Session};
 use crate::script::{Dialect, Statement};
-use crate::{Backend, BoxError, Error, MigrationId, TransactionMode};
+use crate::{Backend, BoxError, Error, Meta, MigrationId, TransactionMode};
 
 /// The one connection of a run, lent to each migration's body in turn.
 ///
@@ -16,15 +16,24 @@ pub struct Context {
     session: Box<dyn Session>,
     dialect: Arc<dyn Dialect>,
     migration: Option<MigrationId>,
+    transaction: TransactionMode,
 }
 
 impl Context {
     pub(crate) fn new(session: Box<dyn Session>, dialect: Arc<dyn Dialect>) -> Self {
-        Self { session, dialect, migration: None }
+        Self { session, dialect, migration: None, transaction: TransactionMode::Auto }
     }
 
-    pub(crate) fn enter(&mut self, migration: Option<MigrationId>) {
-        self.migration = migration;
+    /// A migration's body begins.
+    pub(crate) fn enter(&mut self, meta: &Meta) {
+        self.migration = Some(meta.id.clone());
+        self.transaction = meta.transaction;
+    }
+
+    /// It is over.
+    pub(crate) fn leave(&mut self) {
+        self.migration = None;
+        self.transaction = TransactionMode::Auto;
     }
 
     pub(crate) fn into_session(self) -> Box<dyn Session> {
@@ -62,7 +71,7 @@ impl Context {
     /// # Errors
     /// [`Error::Script`] before anything of it ran, or what the database answered.
     pub async fn execute_script(&mut self, sql: &str) -> Result<(), Error> {
-        let script = self.dialect.parse(sql, TransactionMode::Auto).map_err(|problems| Error::Script { problems })?;
+        let script = self.dialect.parse(sql, self.transaction).map_err(|problems| Error::Script { problems })?;
         for statement in &script.statements {
             self.session.execute(statement).await?;
         }

@@ -127,7 +127,7 @@ impl Executor<'_> {
     async fn body(&mut self, step: &Step) -> Result<(), BodyError> {
         let set = self.set;
         let migration = find(set, &step.migration).map_err(BodyError::from)?;
-        self.cx.enter(Some(step.migration.clone()));
+        self.cx.enter(migration.meta());
         let result = match migration.sql(step.direction) {
             Some(source) => {
                 let mode = migration.meta().transaction;
@@ -137,7 +137,7 @@ impl Executor<'_> {
             }
             None => caught(code(migration, step.direction, self.cx)).await.map_err(BodyError::from),
         };
-        self.cx.enter(None);
+        self.cx.leave();
         if result.is_ok() {
             self.observers.tell(&Event::BodyDone { migration: step.migration.clone() });
         }

@@ -76,6 +76,11 @@ impl MemoryDriver {
         self.lock().now.history.clone()
     }
 
+    /// Takes the lease away from whoever has it, as an operator might.
+    pub fn break_lease(&self) {
+        self.lock().lease = None;
+    }
+
     fn lock(&self) -> MutexGuard<'_, Database> {
         // No call panics between two changes that belong together.
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)

@@ -84,7 +84,7 @@ pub enum Direction {
 
 impl fmt::Display for Direction {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+        f.pad(match self {
             Self::Up => "up",
             Self::Down => "down",
         })
@@ -381,7 +381,7 @@ impl SqlMigration {
         let sql = sql.into();
         let mut meta = Meta::new(id, Checksum::of_sql(&sql));
         meta.origin = Origin::Sql;
-        let up = SqlSource::new(meta.location.file.clone(), sql);
+        let up = SqlSource::new(format!("{} (inline SQL)", meta.location), sql);
         let mut migration = Self { meta, up, down: None, problems: Vec::new() };
         if let Err(problem) = text::decode(migration.up.text.as_bytes()) {
             migration.refuse(problem.line(), problem.to_string());

@@ -262,7 +262,8 @@ impl fmt::Display for Refusal {
                 )
             }
             Self::Ahead { ids } => {
-                write!(f, "the history has {} migrations that this program does not know:", ids.len())?;
+                let (count, _) = crate::report::counted(ids.len());
+                write!(f, "the history has {count} that this program does not know:")?;
                 ids.iter().try_for_each(|id| write!(f, " `{id}`"))?;
                 f.write_str(". Deploy the newer version, or allow this with `Policy::ahead`")
             }

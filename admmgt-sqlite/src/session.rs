@@ -37,7 +37,7 @@ pub(crate) struct SqliteSession {
     changes: u64,
     /// The last record that this session has seen or written.
     seq: Option<u64>,
-    /// A body had the connection in its hands.
+    /// A body had the connection in its hands, or a statement ran that no transaction takes back.
     lent: bool,
     /// The caller's setting, where the connection is the caller's.
     busy_timeout_ms: Option<i64>,
@@ -151,11 +151,15 @@ impl SqliteSession {
         Err(Error::HistoryMoved { problem })
     }
 
+    fn foreign_keys_now(&self) -> Result<bool> {
+        let on = self.db()?.query_row("PRAGMA foreign_keys", [], |row| row.get(0));
+        on.map_err(|error| self.failed("reading whether foreign keys are on", error))
+    }
+
     /// Turns enforcement on or off; possible outside of transactions only.
     fn enforce(&mut self, enforced: bool) -> Result<()> {
         if self.foreign_keys.wanted.is_none() {
-            let on = self.db()?.query_row("PRAGMA foreign_keys", [], |row| row.get(0));
-            let on = on.map_err(|error| self.failed("reading whether foreign keys are on", error))?;
+            let on = self.foreign_keys_now()?;
             let before = violations(self.db()?).ok();
             self.foreign_keys = ForeignKeys { wanted: Some(on), enforced: on, before };
         }
@@ -274,10 +278,11 @@ impl Session for SqliteSession {
 
     async fn execute(&mut self, statement: &Statement) -> Result<Outcome> {
         self.stop.checkpoint().await;
+        only_one(&statement.text)?;
         if self.db()?.is_autocommit() {
             self.enforce_as_found()?;
+            self.lent = true;
         }
-        only_one(&statement.text)?;
         let before = self.db()?.total_changes();
         self.guard.allow(self.options.statement_timeout);
         let result = run(self.db()?, &statement.text);
@@ -305,6 +310,9 @@ impl Session for SqliteSession {
         if !self.db()?.is_autocommit() {
             let words = "a migration left a transaction open; commit it in the body that began it";
             return Err(Error::database("cleaning up after a migration", None, words));
+        }
+        if self.foreign_keys.wanted.is_some() {
+            self.foreign_keys.enforced = self.foreign_keys_now()?;
         }
         self.protect()
     }
@@ -355,6 +363,10 @@ fn closed() -> Error {
 /// Runs one statement and reads its rows to the end.
 fn run(db: &Connection, sql: &str) -> rusqlite::Result<()> {
     let mut statement = db.prepare(sql)?;
+    if statement.parameter_count() > 0 {
+        // SQLite would take NULL for each.
+        return Err(rusqlite::Error::InvalidParameterCount(0, statement.parameter_count()));
+    }
     let mut rows = statement.raw_query();
     while rows.next()?.is_some() {}
     Ok(())
