@@ -1,0 +1,80 @@
+#!/usr/bin/env bash
+# Tries the library as a new user has it: an application outside the workspace, and a library crate
+# of migrations that it links.
+#   outside.sh ROOT TARGET
+set -euo pipefail
+root=$1
+export CARGO_TARGET_DIR=$2
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+mkdir -p "$folder"/{app/src,library/src}
+
+cat >"$folder/library/Cargo.toml" <<TOML
+[package]
+name = "library"
+version = "0.1.0"
+edition = "2024"
+[dependencies]
+admmgt = { path = "$root/admmgt", features = ["sqlite"] }
+[workspace]
+TOML
+cat >"$folder/library/src/lib.rs" <<'RUST'
+use admmgt::prelude::*;
+
+/// Books.
+#[migration(id = "0001_books")]
+pub fn books(db: &mut rusqlite::Connection) -> rusqlite::Result<()> {
+    db.execute_batch("create table books (id integer primary key, title text not null)")
+}
+RUST
+cat >"$folder/app/Cargo.toml" <<TOML
+[package]
+name = "app"
+version = "0.1.0"
+edition = "2024"
+[dependencies]
+admmgt = { path = "$root/admmgt", features = ["sqlite"] }
+library = { path = "../library" }
+tokio = { version = "1", features = ["macros", "rt", "time"] }
+[workspace]
+TOML
+
+run() { (cd "$folder/app" && cargo run --quiet 2>&1); }
+
+# The library is only in Cargo.toml: rustc does not link it, and the error must say so.
+cat >"$folder/app/src/main.rs" <<'RUST'
+use admmgt::prelude::*;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() {
+    match Migrator::new(Sqlite::open("app.db").expect("a path")).up().await {
+        Ok(report) => println!("{report}"),
+        Err(error) => println!("error: {error}"),
+    }
+}
+RUST
+said=$(run)
+echo "$said"
+grep -q 'no migration is registered' <<<"$said"
+grep -q 'admmgt::link!(the_crate);' <<<"$said"
+[ ! -e "$folder/app/app.db" ]
+
+# Named once, it is linked; and a migration of the application depends on one of it.
+sed -i '1a admmgt::link!(library);' "$folder/app/src/main.rs"
+cat >>"$folder/app/src/main.rs" <<'RUST'
+
+/// Who wrote them.
+#[migration(id = "0001_authors", depends_on = [library::books])]
+async fn authors(cx: &mut Context) -> Result<(), BoxError> {
+    cx.execute("alter table books add column author text").await?;
+    Ok(())
+}
+RUST
+said=$(run)
+echo "$said"
+grep -q 'ran 2 migrations' <<<"$said"
+grep -q 'library/0001_books' <<<"$said"
+grep -q 'app/0001_authors' <<<"$said"
+said=$(run)
+echo "$said"
+grep -q '^nothing to do: 2 migrations are applied' <<<"$said"

@@ -1,0 +1,63 @@
+//! Makes the golden files of `tests/formats/v1`: a database and the JSON of each kind of output, as the
+//! first landing wrote them. They are made once; every later version must read them.
+//!
+//! `cargo run -p admmgt-tests --bin golden -- FOLDER`
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+
+use admmgt::prelude::*;
+use admmgt::{Event, Resolution, TransactionMode};
+
+type Failure = Box<dyn std::error::Error>;
+
+fn sql(id: &str, text: &str) -> SqlMigration {
+    SqlMigration::new("app", id, text.to_owned()).expect("a name")
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Failure> {
+    let folder = PathBuf::from(std::env::args().nth(1).ok_or("the folder to write to is missing")?);
+    let database = folder.join("sqlite.db");
+    let long = format!("create table long (id integer);\n{}", "insert into long values (1);\n".repeat(100));
+    let none = |meta: admmgt::Meta| meta.transaction(TransactionMode::None);
+    let events = Arc::new(Mutex::new(Vec::new()));
+    let heard = Arc::clone(&events);
+    let migrator = |migrations: Migrations| {
+        let heard = Arc::clone(&heard);
+        Migrator::new(Sqlite::open(&database).expect("a path"))
+            .migrations(migrations)
+            .by("golden")
+            .observe(move |event: &Event| heard.lock().expect("no panic").push(event.clone()))
+    };
+    let first = Migrations::new([
+        sql("0001_users", "create table users (id integer primary key, name text not null);\n"),
+        sql("0002_long", &long).with(|meta| meta.description("Deflated in the archive")),
+    ]);
+    let plan = migrator(first.clone()).plan().await?;
+    let report = migrator(first.clone()).up().await?;
+
+    // One that failed and was rolled back, one that was interrupted and resolved, one of another crate.
+    let failing = first.clone().and(sql("0003_bad", "insert into nowhere values (1);"));
+    migrator(failing).up().await.expect_err("it fails");
+    let half = sql("0003_half", "create table half (id integer);\nvacuum;\ninsert into nowhere values (1);").with(none);
+    let halted = first.and(half);
+    migrator(halted.clone()).up().await.expect_err("it is interrupted");
+    migrator(halted.clone()).resolve("app/0003_half", Resolution::Applied, "looked at by hand").await?;
+    let other = SqlMigration::new("library", "0001_books", "create table books (id integer primary key)")?;
+    let all = halted.and(other);
+    migrator(all.clone()).up().await?;
+    let status = migrator(all).status().await?;
+
+    std::fs::write(folder.join("plan.json"), serde_json::to_string_pretty(&plan)?)?;
+    std::fs::write(folder.join("report.json"), serde_json::to_string_pretty(&report)?)?;
+    std::fs::write(folder.join("status.json"), serde_json::to_string_pretty(&status)?)?;
+    let lines: Result<Vec<String>, _> = events.lock().expect("no panic").iter().map(serde_json::to_string).collect();
+    std::fs::write(folder.join("events.ndjson"), lines?.join("\n") + "\n")?;
+    // No side files beside a golden database.
+    let db = admmgt::rusqlite::Connection::open(&database)?;
+    db.execute_batch("pragma journal_mode = delete")?;
+    drop(db);
+    std::fs::remove_file(folder.join("sqlite.db-admmgt.lock"))?;
+    Ok(())
+}
