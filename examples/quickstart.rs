@@ -7,7 +7,7 @@
 use admmgt::prelude::*;
 
 // SQL that stands in a file; it is compiled in, and checked before anything runs.
-migration!(
+sql_migration!(
     name = users,
     id = "0001_users",
     description = "Users and their notes",

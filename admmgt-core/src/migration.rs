@@ -294,7 +294,7 @@ pub enum Body {
     Sql(&'static SqlSource),
 }
 
-/// A migration known at compile time: what `#[migration]` and `migration!` write, as one `static`.
+/// A migration known at compile time: what `#[migration]` and `sql_migration!` write, as one `static`.
 #[derive(Debug)]
 pub struct Item {
     meta: Meta,

@@ -44,7 +44,7 @@ impl Entry {
 }
 
 impl Migrations {
-    /// Everything that `#[migration]` and `migration!` registered in this program and in the crates
+    /// Everything that `#[migration]` and `sql_migration!` registered in this program and in the crates
     /// it links.
     pub fn registered() -> Self {
         inventory::iter::<Registration>.into_iter().map(|registration| Entry::Item(registration.0)).collect()
