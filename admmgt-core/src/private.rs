@@ -13,11 +13,34 @@ pub use crate::migration::{BoxError, BoxFuture, CodeBody};
 
 /// What the companion struct of an annotated function says: `depends_on = [create_users]` names
 /// the struct, and so its id, in a way the compiler checks.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a migration",
+    label = "not a migration",
+    note = "put `#[migration(id = …)]` on its function, or name the migration as text: `\"namespace/id\"`"
+)]
 pub trait Declared {
     /// The id of the migration.
     const ID: MigrationId;
     /// The migration.
     const ITEM: &'static Item;
+}
+
+/// What a migration may fail with: whatever becomes a [`BoxError`].
+#[diagnostic::on_unimplemented(
+    message = "a migration cannot fail with `{Self}`",
+    label = "this is not an error that can be sent to another thread",
+    note = "return `Result<(), BoxError>`, or an error type that is `std::error::Error + Send + Sync`"
+)]
+pub trait IntoBoxError {
+    /// The error, in a box.
+    fn into_box_error(self) -> BoxError;
+}
+
+#[diagnostic::do_not_recommend]
+impl<E: Into<BoxError>> IntoBoxError for E {
+    fn into_box_error(self) -> BoxError {
+        self.into()
+    }
 }
 
 /// One migration handed to `inventory`.

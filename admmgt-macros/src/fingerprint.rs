@@ -105,7 +105,8 @@ fn is_list(token: &TokenTree) -> bool {
 mod tests {
     use super::*;
 
-    const BASE: &str = r#"async fn add(db: &mut Db) -> Result<(), E> { let n = db.run("a", 1 + 2).await?; f((n, n)); Ok(()) }"#;
+    const BASE: &str =
+        r#"async fn add(db: &mut Db) -> Result<(), E> { let n = db.run("a", 1 + 2).await?; f((n, n)); Ok(()) }"#;
 
     fn of(source: &str) -> String {
         of_code(source.parse().unwrap(), None)
@@ -151,7 +152,8 @@ mod tests {
 
     #[test]
     fn borders_of_tokens_and_groups_count() {
-        for (a, b) in [("a b", "ab"), ("a (b) c", "a (b c)"), ("\"a\" \"b\"", "\"ab\""), ("a", "\"a\""), ("a,b", "a b")] {
+        for (a, b) in [("a b", "ab"), ("a (b) c", "a (b c)"), ("\"a\" \"b\"", "\"ab\""), ("a", "\"a\""), ("a,b", "a b")]
+        {
             assert_ne!(of(a), of(b), "{a} and {b}");
         }
     }
@@ -176,7 +178,8 @@ mod tests {
     /// Computed by hand as well: SHA-256 over each token's length (8 bytes, little endian), kind and text.
     #[test]
     fn the_stored_format_is_pinned() {
-        let source = "pub_ fn f(db: &mut Db) -> R<()> { #[x] db.run(\"text\", 1_0u8, 'c', 'a: {}); r#type.0.1 != [1, 2,] }";
+        let source =
+            "pub_ fn f(db: &mut Db) -> R<()> { #[x] db.run(\"text\", 1_0u8, 'c', 'a: {}); r#type.0.1 != [1, 2,] }";
         let checksum = of_code(source.parse().unwrap(), Some(&syn::parse_quote!(a::undo)));
         assert_eq!(checksum, "v1:sha256:c0828c7795577183436b1bde8e150733f63c298b80cce7bae3b6f6b222e81053");
     }

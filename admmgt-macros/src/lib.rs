@@ -16,6 +16,9 @@ mod package;
 mod parse;
 mod source;
 
+#[cfg(test)]
+mod tests;
+
 use proc_macro2::TokenStream;
 use quote::quote;
 
@@ -25,20 +28,124 @@ use crate::errors::both;
 use crate::package::Package;
 use crate::parse::function::Function;
 
-/// Registers a function as a migration. TODO
+/// Registers a function as a migration. The function stays as it is written and can be called in
+/// tests like any other.
+///
+/// ```standalone_crate
+/// use admmgt::prelude::*;
+/// use admmgt::{MemoryConnection, MemoryDriver};
+///
+/// /// Users sign in by e-mail.
+/// #[migration(id = "0001_users", down = drop_users)]
+/// async fn create_users(cx: &mut Context) -> Result<(), BoxError> {
+///     cx.execute("create table users").await?;
+///     Ok(())
+/// }
+///
+/// async fn drop_users(cx: &mut Context) -> Result<(), BoxError> {
+///     cx.execute("drop table users").await?;
+///     Ok(())
+/// }
+///
+/// #[migration(id = "0002_plans", depends_on = [create_users], tags = ["seed"])]
+/// fn seed_plans(db: &mut MemoryConnection) -> Result<(), BoxError> {
+///     db.run("insert into plans")?;
+///     Ok(())
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let database = MemoryDriver::new();
+/// Migrator::new(database.clone()).up().await?;
+/// assert_eq!(database.journal(), ["create table users", "insert into plans"]);
+/// # Ok(()) }
+/// ```
+///
+/// # The function
+///
+/// `async fn name(db: &mut T) -> Result<(), E>` or the same without `async`. `T` is [`Context`], which
+/// works on any database, or the client of one, which makes the migration one for that database. A
+/// plain `fn` takes a client that blocks, such as `rusqlite::Connection`, and runs on the connection's
+/// own thread. `E` is whatever becomes a `BoxError`: every error that is `Send` and `Sync`, and strings.
+///
+/// Next to it stands a hidden struct of the same name and visibility: `depends_on = [create_users]` is
+/// a path to it, so a typo does not compile, and `use billing::create_plans` brings both. So a module or
+/// a type cannot have the name of a migration beside it: the compiler then says that the name "is
+/// defined multiple times".
+///
+/// # The keys
+///
+/// | key | value | default |
+/// |---|---|---|
+/// | `id` | the name within the namespace; it orders what no dependency orders | required |
+/// | `namespace` | whose migrations these are | the name of the crate |
+/// | `depends_on` | what is applied before: paths of migrations, `"namespace/id"` for those of crates that are not imported, `"id"` for those of the same namespace | `[]` |
+/// | `down` | the function that takes it back: the same argument, `async` or plain like this one | none: not reversible |
+/// | `transaction` | `"auto"`, `"required"` or `"none"` | `"auto"` |
+/// | `tags` | words to choose migrations by | `[]` |
+/// | `checksum` | one's own, such as `"manual:1"` | computed, see below |
+/// | `description` | one sentence for people | the first paragraph of the doc comment |
+/// | `crate` | the path of the library under another name | `::admmgt` |
+///
+/// # The checksum
+///
+/// It is computed from the words and signs of the function, from its name to the end of its body, and
+/// from the path of `down`. White space, comments, doc comments, attributes, and the commas that rustfmt
+/// adds at the end of a wrapped list do not count; a renamed local does. What the function calls is not
+/// covered: a helper can change without a trace. `checksum = "manual:1"` puts the promise into your hands.
+///
+/// [`Context`]: https://docs.rs/admmgt/latest/admmgt/struct.Context.html
 #[proc_macro_attribute]
 pub fn migration(arguments: proc_macro::TokenStream, item: proc_macro::TokenStream) -> proc_macro::TokenStream {
     let item = TokenStream::from(item);
     let added = code(arguments.into(), item.clone(), &Package::current());
-    let added = added.unwrap_or_else(|errors| errors.into_compile_error());
+    let added = added.unwrap_or_else(syn::Error::into_compile_error);
     quote!(#item #added).into()
 }
 
-/// TODO
+/// Registers SQL files as a migration. The files are part of the program: it needs none at run time,
+/// and an edit of one compiles the crate again.
+///
+/// ```standalone_crate
+/// use admmgt::MemoryDriver;
+/// use admmgt::prelude::*;
+/// # use admmgt_macros::sql_migration;
+///
+/// // tests/sql/views.up.sql: create view v;
+/// sql_migration!(
+///     id = "0005_views",
+///     up = "tests/sql/views.up.sql",
+///     down = "tests/sql/views.down.sql",
+///     name = pub create_views,
+/// );
+///
+/// #[migration(id = "0006_grants", depends_on = [create_views])]
+/// async fn grants(cx: &mut Context) -> Result<(), BoxError> {
+///     cx.execute("grant select on v").await?;
+///     Ok(())
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let database = MemoryDriver::new();
+/// Migrator::new(database.clone()).up().await?;
+/// assert_eq!(database.journal(), ["create view v;", "grant select on v"]);
+/// # Ok(()) }
+/// ```
+///
+/// | key | value | default |
+/// |---|---|---|
+/// | `up` | the file, from the folder of the crate's Cargo.toml | required |
+/// | `down` | the file that takes it back | none: not reversible |
+/// | `name` | a name for `depends_on` and `migrations!`, with `pub` or without | none |
+/// | `backend` | the only kind of database it is for, such as `"sqlite"` | any |
+/// | `description` | one sentence for people | empty |
+///
+/// `id`, `namespace`, `depends_on`, `transaction`, `tags`, `checksum` and `crate` are those of
+/// [`#[migration]`](macro@migration). The checksum is that of the file `up`, with its line ends as LF and
+/// without a byte-order mark. A file that is missing, not UTF-8 or holds a NUL byte does not compile.
 #[proc_macro]
 pub fn sql_migration(arguments: proc_macro::TokenStream) -> proc_macro::TokenStream {
     let expansion = sql(arguments.into(), &Package::current());
-    expansion.unwrap_or_else(|errors| errors.into_compile_error()).into()
+    expansion.unwrap_or_else(syn::Error::into_compile_error).into()
 }
 
 /// What `#[migration]` adds to the function.

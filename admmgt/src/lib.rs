@@ -4,7 +4,7 @@
 //! An application links this crate, writes its migrations as functions or SQL files, and brings its
 //! database up to date with one line at start-up:
 //!
-#![cfg_attr(feature = "sqlite", doc = "```")]
+#![cfg_attr(feature = "sqlite", doc = "```standalone_crate")]
 #![cfg_attr(not(feature = "sqlite"), doc = "```ignore")]
 //! use admmgt::prelude::*;
 //!
@@ -57,7 +57,7 @@ pub mod prelude {
 /// Lists migrations by the names of their functions, as `&'static [&'static Item]`: for tests, and
 /// for programs that would rather not rely on what is linked.
 ///
-/// ```
+/// ```standalone_crate
 /// use admmgt::prelude::*;
 ///
 /// #[migration(id = "0001_users")]

@@ -2,6 +2,7 @@
 
 use admmgt_files::name::check_name;
 use proc_macro2::{Ident, Span, TokenStream};
+use syn::ext::IdentExt;
 use syn::parse::{ParseStream, Parser};
 use syn::{LitStr, Path, Visibility, parse_quote};
 
@@ -47,9 +48,13 @@ pub(crate) struct Name {
 impl CodeArguments {
     /// Reads and checks; `function` is what the attribute stands on, if that could be read.
     pub(crate) fn check(tokens: TokenStream, function: Option<&Ident>, package: &Package) -> syn::Result<Self> {
+        if tokens.is_empty() {
+            return Err(missing("`id`", &format!("#[migration({})]", example_id(function))));
+        }
         let mut errors = Errors::default();
         let mut arguments = Arguments::read(tokens, OF_CODE, &mut errors);
-        let down = arguments.take("down").and_then(|it| errors.keep(values::path(&it, "this is not a function's name")));
+        let down =
+            arguments.take("down").and_then(|it| errors.keep(values::path(&it, "this is not a function's name")));
         let shared = Shared::check(&mut arguments, function, package, &mut errors);
         errors.finish()?;
         Ok(Self { shared, down })
@@ -94,13 +99,12 @@ impl Shared {
 }
 
 fn id(argument: Option<Argument>, function: Option<&Ident>) -> syn::Result<String> {
-    match argument {
-        Some(argument) => values::id(&argument),
-        None => {
-            let name = function.map_or_else(|| "create_users".to_owned(), Ident::to_string);
-            Err(missing("`id`", &format!("id = \"0001_{}\"", name.trim_start_matches("r#"))))
-        }
-    }
+    argument.map_or_else(|| Err(missing("`id`", &example_id(function))), |it| values::id(&it))
+}
+
+fn example_id(function: Option<&Ident>) -> String {
+    let name = function.map_or_else(|| "create_users".to_owned(), |name| name.unraw().to_string());
+    format!("id = \"0001_{name}\"")
 }
 
 /// The namespace that was given, or the name of the crate.

@@ -59,13 +59,13 @@ pub(crate) struct Argument {
 }
 
 impl Argument {
-    /// The error of a value that is of the wrong kind.
-    pub(crate) fn wrong(&self, message: &str) -> syn::Error {
-        let message = format!("{message}; write `{}`", self.example);
-        if self.value.is_empty() {
-            return syn::Error::new_spanned(&self.key, message);
+    /// The error of a value that is of the wrong kind, or not there.
+    pub(crate) fn wrong(&self, problem: &str) -> syn::Error {
+        let Self { key, value, example } = self;
+        if value.is_empty() {
+            return syn::Error::new_spanned(key, format!("`{key}` has no value; write `{example}`"));
         }
-        syn::Error::new_spanned(&self.value, message)
+        syn::Error::new_spanned(value, format!("{problem}; write `{example}`"))
     }
 }
 
@@ -99,7 +99,9 @@ impl Arguments {
 
 fn unknown(name: &str, known: &[Key]) -> String {
     if known.iter().all(|key| key.name != "up") && OF_SQL.iter().any(|key| key.name == name) {
-        return format!("`{name}` is a key of `sql_migration!(…)`; here the function itself is what runs, remove `{name}`");
+        return format!(
+            "`{name}` is a key of `sql_migration!(…)`; here the function itself is what runs, remove `{name}`"
+        );
     }
     match nearest(name, known) {
         Some(key) => format!("there is no key `{name}`; did you mean `{}`?", key.example),

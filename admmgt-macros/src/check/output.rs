@@ -4,12 +4,15 @@ use syn::{GenericArgument, PathArguments, PathSegment, ReturnType, Signature, Ty
 
 use super::argument::bare;
 
+const NO_VALUE: &str = "a migration returns nothing but success; write `()` here and end it with `Ok(())`";
+
 /// The return type, if its name ends with `Result` and nothing in it is known to be wrong.
 pub(crate) fn check(signature: &Signature) -> syn::Result<&Type> {
     let ty = match &signature.output {
         ReturnType::Type(_, ty) => ty,
         ReturnType::Default => {
-            let message = "a migration says whether it failed; write `-> Result<(), BoxError>` and end it with `Ok(())`";
+            let message =
+                "a migration says whether it failed; write `-> Result<(), BoxError>` and end it with `Ok(())`";
             return Err(syn::Error::new(signature.paren_token.span.close(), message));
         }
     };
@@ -18,12 +21,12 @@ pub(crate) fn check(signature: &Signature) -> syn::Result<&Type> {
     };
     let arguments = type_arguments(segment);
     match arguments.as_slice() {
-        [value, _] if !is_unit(value) => {
-            refuse(value, "a migration returns nothing but success; write `Result<(), …>` and end it with `Ok(())`")
-        }
-        [_, error] if is_unsendable_box(error) => {
-            refuse(error, "this error could not be sent to another thread; write `Box<dyn std::error::Error + Send + Sync>`")
-        }
+        [value, _] if !is_unit(value) => refuse(value, NO_VALUE),
+        [value] if is_number(value) => refuse(value, NO_VALUE),
+        [_, error] if is_unsendable_box(error) => refuse(
+            error,
+            "this error could not be sent to another thread; write `Box<dyn std::error::Error + Send + Sync>`",
+        ),
         _ => Ok(ty),
     }
 }
@@ -52,6 +55,12 @@ fn type_argument(argument: &GenericArgument) -> Option<&Type> {
 
 fn is_unit(ty: &Type) -> bool {
     matches!(bare(ty), Type::Tuple(tuple) if tuple.elems.is_empty())
+}
+
+/// The one argument of `sqlx::Result<u64>`: a count of rows, and surely not an error.
+fn is_number(ty: &Type) -> bool {
+    let numbers = ["i8", "i16", "i32", "i64", "i128", "isize", "u8", "u16", "u32", "u64", "u128", "usize"];
+    matches!(bare(ty), Type::Path(path) if numbers.iter().any(|number| path.path.is_ident(number)))
 }
 
 /// `Box<dyn Error>` without `Send` and `Sync`.

@@ -56,11 +56,12 @@ pub(crate) fn checksum(argument: &Argument) -> syn::Result<String> {
 
 /// One of the three words.
 pub(crate) fn transaction(argument: &Argument) -> syn::Result<Transaction> {
-    match text(argument)?.value().as_str() {
+    let word = text(argument)?;
+    match word.value().as_str() {
         "auto" => Ok(Transaction::Auto),
         "required" => Ok(Transaction::Required),
         "none" => Ok(Transaction::None),
-        _ => Err(argument.wrong("a transaction is `\"auto\"`, `\"required\"` or `\"none\"`")),
+        _ => Err(syn::Error::new(word.span(), "no such transaction; write `\"auto\"`, `\"required\"` or `\"none\"`")),
     }
 }
 
@@ -86,7 +87,8 @@ pub(crate) fn list(argument: &Argument, errors: &mut Errors) -> syn::Result<Vec<
         bracketed!(content in input);
         content.parse()
     };
-    let content = inside.parse2(argument.value.clone()).map_err(|_| argument.wrong("this is not a list in brackets"))?;
+    let content =
+        inside.parse2(argument.value.clone()).map_err(|_| argument.wrong("this is not a list in brackets"))?;
     Ok(split(content, errors))
 }
 

@@ -1,7 +1,8 @@
 //! `#[migration]`: calls the function with what its argument asks for.
 
-use proc_macro2::{Ident, TokenStream};
+use proc_macro2::{Ident, Span, TokenStream};
 use quote::{ToTokens, quote_spanned};
+use syn::spanned::Spanned;
 
 use super::item::{Parts, companion, here, item};
 use crate::check::arguments::CodeArguments;
@@ -50,39 +51,45 @@ fn bodies(name: &Ident, call: &Call, arguments: &CodeArguments) -> TokenStream {
 }
 
 /// A function with the one signature that all bodies have.
-fn body(name: &Ident, function: impl ToTokens, call: &Call) -> TokenStream {
+fn body(name: &Ident, function: &impl ToTokens, call: &Call) -> TokenStream {
     let future = if call.is_async { awaited(function, call) } else { on_the_thread(function, call) };
     quote_spanned! {here()=>
         fn #name(__cx: &mut __admmgt::Context)
             -> __admmgt::BoxFuture<'_, ::core::result::Result<(), __admmgt::BoxError>>
         {
-            ::std::boxed::Box::pin(#future)
+            #future
         }
     }
 }
 
-fn awaited(function: impl ToTokens, call: &Call) -> TokenStream {
+fn awaited(function: &impl ToTokens, call: &Call) -> TokenStream {
     let ty = &call.argument;
-    let answer = with_boxed_error(quote_spanned!(here()=> #function(__db).await), call);
-    quote_spanned! {here()=>
-        async move {
+    let answer = with_boxed_error(quote_spanned!(at(function)=> #function(__db).await), call);
+    quote_spanned! {at(function)=>
+        ::std::boxed::Box::pin(async move {
             let __db = <#ty as __admmgt::FromContext<_>>::from_context(__cx)?;
             #answer
-        }
+        })
     }
 }
 
-fn on_the_thread(function: impl ToTokens, call: &Call) -> TokenStream {
+fn on_the_thread(function: &impl ToTokens, call: &Call) -> TokenStream {
     let ty = &call.argument;
-    let answer = with_boxed_error(quote_spanned!(here()=> #function(__db)), call);
-    quote_spanned!(here()=> __admmgt::Context::blocking::<#ty, _, _>(__cx, |__db| #answer))
+    let answer = with_boxed_error(quote_spanned!(at(function)=> #function(__db)), call);
+    quote_spanned! {at(ty)=>
+        ::std::boxed::Box::pin(__admmgt::Context::blocking(__cx, |__db: &mut #ty| #answer))
+    }
 }
 
-/// The error of the function as the library's; where that cannot be, the error points at the
-/// return type.
+/// The answer of the function with its error as the library's. Where that cannot be, the compiler
+/// underlines the return type.
 fn with_boxed_error(answer: TokenStream, call: &Call) -> TokenStream {
-    let convert = quote_spanned! {here().located_at(call.output)=>
-        <__admmgt::BoxError as ::core::convert::From<_>>::from
-    };
-    quote_spanned!(here()=> ::core::result::Result::map_err(#answer, #convert))
+    quote_spanned! {here().located_at(call.output)=>
+        ::core::result::Result::<(), _>::map_err(#answer, __admmgt::__private::IntoBoxError::into_box_error)
+    }
+}
+
+/// Code of the macro for which the compiler underlines what the user wrote.
+fn at(written: &impl ToTokens) -> Span {
+    here().located_at(written.span())
 }

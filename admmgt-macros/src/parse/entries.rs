@@ -12,7 +12,7 @@ pub(crate) struct Entry {
 
 /// All entries; what is not one is an error.
 pub(crate) fn entries(tokens: TokenStream, errors: &mut Errors) -> Vec<Entry> {
-    split(tokens, errors).into_iter().filter_map(|part| errors.keep(entry(part))).collect()
+    split(tokens, errors).into_iter().filter_map(|part| entry(part, errors)).collect()
 }
 
 /// The parts between top-level commas. Two commas in a row are an error, one at the end is not.
@@ -34,21 +34,37 @@ pub(crate) fn split(tokens: TokenStream, errors: &mut Errors) -> Vec<TokenStream
     parts
 }
 
-fn entry(part: TokenStream) -> syn::Result<Entry> {
+/// A key without `=` gets an empty value, which the check of the key refuses with an example.
+fn entry(part: TokenStream, errors: &mut Errors) -> Option<Entry> {
     let mut tokens = part.clone().into_iter();
     match (tokens.next(), tokens.next()) {
-        (Some(TokenTree::Ident(key)), Some(TokenTree::Punct(equals))) if equals.as_char() == '=' => {
-            Ok(Entry { key, value: tokens.collect() })
+        (Some(TokenTree::Ident(key)), Some(equals)) if is_punct(&equals, '=') => {
+            Some(Entry { key, value: before_next_entry(tokens.collect(), errors) })
         }
-        (Some(TokenTree::Punct(hash)), _) if hash.as_char() == '#' => Err(syn::Error::new_spanned(
-            part,
-            "a doc comment or an attribute cannot stand here; write `description = \"…\"`",
-        )),
-        (Some(TokenTree::Ident(key)), _) => {
-            Err(syn::Error::new_spanned(part, format!("`{key}` has no value; write `{key} = …`")))
+        (Some(TokenTree::Ident(key)), _) => Some(Entry { key, value: TokenStream::new() }),
+        (Some(hash), _) if is_punct(&hash, '#') => {
+            errors.at(part, "a doc comment or an attribute cannot stand here; write `description = \"…\"`");
+            None
         }
-        _ => Err(syn::Error::new_spanned(part, "expected `key = value`, such as `id = \"0001_create_users\"`")),
+        _ => {
+            errors.at(part, "expected `key = value`, such as `id = \"0001_create_users\"`");
+            None
+        }
     }
+}
+
+/// The value without an entry that follows it and has no comma before it.
+fn before_next_entry(mut value: Vec<TokenTree>, errors: &mut Errors) -> TokenStream {
+    let starts = |pair: &[TokenTree]| matches!(pair, [TokenTree::Ident(_), equals] if is_punct(equals, '='));
+    if let Some(at) = value.windows(2).position(starts) {
+        errors.at(&value[at], format!("a comma is missing; write `, {} = …`", value[at]));
+        value.truncate(at);
+    }
+    value.into_iter().collect()
+}
+
+fn is_punct(token: &TokenTree, sign: char) -> bool {
+    matches!(token, TokenTree::Punct(punct) if punct.as_char() == sign)
 }
 
 #[cfg(test)]
@@ -70,9 +86,14 @@ mod tests {
 
     #[test]
     fn every_malformed_entry_is_reported() {
-        let problems = check("id, \"x\", , tags[1], /// doc\n down = y").unwrap_err();
-        assert_eq!(problems.matches(" | ").count(), 4, "{problems}");
-        assert!(problems.contains("`tags` has no value; write `tags = …`"), "{problems}");
+        let problems = check("\"x\", , id = 1 tags = [], /// doc\n down = y").unwrap_err();
+        assert_eq!(problems.matches(" | ").count(), 3, "{problems}");
+        assert!(problems.contains("write `, tags = …`"), "{problems}");
         assert!(problems.contains("description"), "{problems}");
+    }
+
+    #[test]
+    fn a_key_without_an_equals_sign_has_no_value() {
+        assert_eq!(check("id, tags[\"a\"], down").unwrap(), ["id:", "tags:", "down:"]);
     }
 }

@@ -78,7 +78,8 @@ mod tests {
 
     #[test]
     fn what_is_not_a_function_is_told_so() {
-        for source in ["struct X;", "pub struct X { a: u8 }", "const F: fn() = g;", "mod m {}", "impl X { fn f() {} }"] {
+        for source in ["struct X;", "pub struct X { a: u8 }", "const F: fn() = g;", "mod m {}", "impl X { fn f() {} }"]
+        {
             assert!(check(source).unwrap_err().contains("goes on a function"), "{source}");
         }
         assert!(check("fn f();").unwrap_err().contains("has no body"));

@@ -1,0 +1,16 @@
+#![allow(unused)]
+
+use admmgt::{BoxError, Context};
+use admmgt_macros::migration;
+
+#[migration()]
+async fn create_users(_: &mut Context) -> Result<(), BoxError> {
+    Ok(())
+}
+
+#[migration(tags = ["seed"])]
+async fn create_plans(_: &mut Context) -> Result<(), BoxError> {
+    Ok(())
+}
+
+fn main() {}

@@ -1,0 +1,11 @@
+#![allow(unused)]
+
+use admmgt::{BoxError, Context};
+use admmgt_macros::migration;
+
+#[migration]
+async fn create_users(_: &mut Context) -> Result<(), BoxError> {
+    Ok(())
+}
+
+fn main() {}

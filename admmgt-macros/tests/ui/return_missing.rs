@@ -1,0 +1,9 @@
+#![allow(unused)]
+
+use admmgt::{BoxError, Context};
+use admmgt_macros::migration;
+
+#[migration(id = "0001")]
+async fn create_users(cx: &mut Context) {}
+
+fn main() {}

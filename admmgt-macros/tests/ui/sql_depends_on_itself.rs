@@ -1,0 +1,7 @@
+#![allow(unused)]
+
+use admmgt_macros::sql_migration;
+
+sql_migration!(id = "0001_users", up = "sql/users.up.sql", name = users, depends_on = [users]);
+
+fn main() {}
