@@ -5,8 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::digest::{Digest, NamespaceHead};
-use crate::lease::Token;
-use crate::record::{ArchivedBody, Batch, Record, RecordKind, RunId, Timestamp};
+use crate::record::{ArchivedBody, Batch, Record, RecordKind, RunId, Timestamp, Token};
 use crate::{Checksum, Direction, Error, MigrationId, Namespace, Origin, Result};
 
 /// The heads of the namespaces that were asked for: all that the fast path reads.

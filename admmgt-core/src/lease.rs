@@ -8,13 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Result;
 use crate::driver::Session;
-use crate::record::{Author, Timestamp};
-
-/// A fencing token: grows with every lease that is handed out, and goes with every write of its
-/// holder, so that a store can refuse whoever lost the lease without noticing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Token(pub u64);
+use crate::record::{Author, Timestamp, Token};
 
 /// What a store is asked for.
 #[derive(Debug, Clone)]

@@ -14,8 +14,10 @@
 //! 6. [`Migrator`]: all of it together. [`MemoryDriver`] is the worked example of a driver.
 
 mod id;
+mod meta;
 mod migration;
 mod script;
+mod sql_migration;
 
 mod graph;
 mod registry;
@@ -58,19 +60,18 @@ pub use error::{Error, ErrorKind, FailedStatement, Failure, Result};
 pub use event::{EVENT_FORMAT, Event, Observer};
 pub use history::{Head, History, Known, Standing, State};
 pub use id::{InvalidName, MigrationId, Namespace};
-pub use lease::{Acquired, Holder, Lease, LeaseRequest, Token};
+pub use lease::{Acquired, Holder, Lease, LeaseRequest};
 pub use memory::{MemoryConnection, MemoryDriver};
-pub use migration::{
-    Backend, Body, BoxError, BoxFuture, Checksum, CodeBody, Direction, Item, Location, Meta, Migration, Origin,
-    SqlMigration, TransactionMode,
-};
+pub use meta::{Backend, Checksum, Direction, Location, Meta, Origin, TransactionMode};
+pub use migration::{Body, BoxError, BoxFuture, CodeBody, Item, Migration};
 pub use migrator::{Migrator, Resolution};
 pub use plan::{Facts, PLAN_FORMAT, Plan, Step, plan};
 pub use policy::{Policy, Target, Verdict};
-pub use record::{ARCHIVE_LIMIT, ArchivedBody, Author, Batch, FORMAT, Record, RecordKind, RunId, Timestamp};
+pub use record::{ARCHIVE_LIMIT, ArchivedBody, Author, Batch, FORMAT, Record, RecordKind, RunId, Timestamp, Token};
 pub use refusal::{LineDifference, Refusal};
 pub use registry::{MigrationSet, Migrations};
 pub use report::{REPORT_FORMAT, Ran, Report};
 pub use script::{Dialect, Script, ScriptProblem, SqlSource, Statement};
+pub use sql_migration::SqlMigration;
 pub use status::{STATUS_FORMAT, Status, StatusRow};
 pub use store::StateStore;

@@ -4,7 +4,8 @@ use std::borrow::Cow;
 
 pub use inventory;
 
-use crate::migration::{Body, Item, Location, Meta, Origin, TransactionMode};
+use crate::meta::{Location, Meta, Origin, TransactionMode};
+use crate::migration::{Body, Item};
 use crate::{Backend, Checksum, MigrationId, SqlSource};
 
 pub use crate::Context;

@@ -7,7 +7,6 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde::{Deserialize, Serialize};
 
 use crate::digest::NamespaceHead;
-use crate::lease::Token;
 use crate::{Checksum, Direction, MigrationId, Namespace, Origin};
 
 /// The version of everything that is stored: records, heads, tables.
@@ -278,6 +277,12 @@ impl ArchivedBody {
         }
     }
 }
+
+/// A fencing token: grows with every lease that is handed out, and goes with every write of its
+/// holder, so that a store can refuse whoever lost the lease without noticing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Token(pub u64);
 
 /// Records that are written together, and the heads that move with them.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

@@ -141,6 +141,10 @@ impl Flags {
     }
 
     fn judge(&self, action: &AuthAction<'_>, savepoint: &str) -> Authorization {
+        // The progress handler never sees statements of a few instructions each.
+        if self.stop.is_asked() {
+            return Authorization::Deny;
+        }
         if !self.is_armed() {
             return Authorization::Allow;
         }

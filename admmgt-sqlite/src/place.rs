@@ -101,17 +101,20 @@ impl Place {
                 connection.busy_timeout(patience).map_err(|error| asked.failed("opening the database", error))?;
                 Ok(connection)
             }
-            Self::Given(slot) => match std::mem::replace(&mut *lock(slot), Slot::Lent) {
-                Slot::Ready(connection) => Ok(connection),
-                Slot::Lent => Err(usage("the connection is in use by another run of this migrator")),
-                Slot::Gone => {
-                    *lock(slot) = Slot::Gone;
-                    Err(usage(
-                        "the connection is gone: it was taken back, or a run did not end cleanly and it was closed. \
-                         Make a new `Sqlite` from a new connection",
-                    ))
+            Self::Given(slot) => {
+                let mut slot = lock(slot);
+                match std::mem::replace(&mut *slot, Slot::Lent) {
+                    Slot::Ready(connection) => Ok(connection),
+                    Slot::Lent => Err(usage("the connection is in use by another run of this migrator")),
+                    Slot::Gone => {
+                        *slot = Slot::Gone;
+                        Err(usage(
+                            "the connection is gone: it was taken back, or a run did not end cleanly and it was \
+                             closed. Make a new `Sqlite` from a new connection",
+                        ))
+                    }
                 }
-            },
+            }
         }
     }
 
@@ -138,8 +141,12 @@ impl Place {
     /// The file of the lease: beside the database's real file, so that two names of one database
     /// share it. `None` for what no other process can open.
     pub(crate) fn lease_file(&self, connection: &Connection) -> Option<PathBuf> {
-        let path = connection.path().filter(|path| !path.is_empty())?;
-        let real = std::fs::canonicalize(path).unwrap_or_else(|_| PathBuf::from(path));
+        let path = match self {
+            // Not what the connection says: a path that is not UTF-8 is none to it.
+            Self::File { path, .. } => path.as_path(),
+            Self::Given(_) => Path::new(connection.path().filter(|path| !path.is_empty())?),
+        };
+        let real = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
         let mut name = real.into_os_string();
         name.push("-admmgt.lock");
         Some(PathBuf::from(name))

@@ -217,6 +217,13 @@ impl SqliteSession {
         Ok(connection)
     }
 
+    /// Closes the connection, without its hooks: rusqlite 0.41 lets SQLite free them (rusqlite#1791)
+    /// before it rolls back what is open, and calls the rollback hook.
+    fn hang_up(&mut self) -> bool {
+        let connection = self.connection.take();
+        connection.map(|mut connection| drop(Guard::uninstall(&mut connection))).is_some()
+    }
+
     fn enforce_as_found(&mut self) -> Result<()> {
         if self.foreign_keys.wanted.is_some() { self.enforce(true) } else { Ok(()) }
     }
@@ -255,10 +262,13 @@ impl Session for SqliteSession {
             return Err(Error::database("committing", None, words));
         }
         if self.batch("releasing the guard", &format!("RELEASE {}", self.guard.savepoint())).is_err() {
+            self.stop.checkpoint().await;
             self.undo()?;
             return Ok(Atomicity::Broken);
         }
         if let Err(error) = self.finish(batch) {
+            // Interrupted because nobody waits any more: not a failure of the migration.
+            self.stop.checkpoint().await;
             self.undo()?;
             return Err(error);
         }
@@ -272,6 +282,7 @@ impl Session for SqliteSession {
             return Ok(if self.guard.saw_rollback() { Atomicity::Kept } else { Atomicity::Broken });
         }
         let whole = self.batch("rolling back to the guard", &format!("ROLLBACK TO {}", self.guard.savepoint())).is_ok();
+        self.stop.checkpoint().await;
         self.undo()?;
         Ok(if whole { Atomicity::Kept } else { Atomicity::Broken })
     }
@@ -339,10 +350,10 @@ impl Session for SqliteSession {
         if let Place::Given(_) = *self.place {
             // A connection that cannot be put right is closed, not given back.
             let connection = self.restore().ok();
-            self.connection = None;
+            self.hang_up();
             self.place.give_back(connection);
         } else {
-            self.connection = None;
+            self.hang_up();
         }
     }
 }
@@ -350,7 +361,7 @@ impl Session for SqliteSession {
 impl Drop for SqliteSession {
     /// The run did not end cleanly: SQLite rolls back when the connection closes.
     fn drop(&mut self) {
-        if self.connection.take().is_some() {
+        if self.hang_up() {
             self.place.give_back(None);
         }
     }

@@ -139,17 +139,21 @@ fn own(session: &mut dyn Session) -> Result<&mut SqliteSession> {
 
 /// The heads, or `None` where our tables are not there.
 pub(crate) fn head(db: &Connection, what: &str, patience: Duration, namespaces: &[Namespace]) -> Result<Option<Head>> {
-    match read_heads(db, |namespace| namespaces.contains(namespace)) {
-        Ok(head) => head.map(Some),
-        Err(error) => {
-            // "No such table" is bare code 1, which can mean anything: ask the schema.
-            let failed = Asked { what, patience }.failed("reading the heads", error);
-            match tables(db) {
-                Ok(tables) if tables.is_empty() => Ok(None),
-                Ok(_) => Err(format_of(db).err().unwrap_or(failed)),
-                Err(_) => Err(failed),
-            }
+    let asked = Asked { what, patience };
+    let read = || read_heads(db, |namespace| namespaces.contains(namespace));
+    let failed = match read() {
+        Ok(head) => return head.map(Some),
+        Err(error) => asked.failed("reading the heads", error),
+    };
+    // "No such table" is bare code 1, which can mean anything: ask the schema.
+    match tables(db) {
+        Ok(tables) if tables.is_empty() => Ok(None),
+        // They are there, and may have been made since the first look.
+        Ok(_) => {
+            format_of(db)?;
+            read().map_err(|error| asked.failed("reading the heads", error))?.map(Some)
         }
+        Err(_) => Err(failed),
     }
 }
 

@@ -1,0 +1,219 @@
+//! What is known about a migration without running it.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use admmgt_files::checksum;
+use serde::{Deserialize, Serialize};
+
+use crate::MigrationId;
+
+/// The name of a kind of database: `sqlite`, `memory`. A name and not an enum, so that drivers can
+/// live in any crate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+pub struct Backend(&'static str);
+
+impl Backend {
+    /// A backend's name, in lower case.
+    pub const fn new(name: &'static str) -> Self {
+        Self(name)
+    }
+
+    /// The name.
+    pub const fn as_str(self) -> &'static str {
+        self.0
+    }
+}
+
+impl fmt::Display for Backend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
+    }
+}
+
+/// Whether a migration runs inside a transaction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum TransactionMode {
+    /// In a transaction wherever the database has them and the statements allow it.
+    #[default]
+    Auto,
+    /// In a transaction, or not at all: refused in the plan where the database has none.
+    Required,
+    /// Outside of any transaction: for `VACUUM`, for indexes built concurrently.
+    None,
+}
+
+/// Whether the body is SQL or code. An edit of applied SQL is always refused; an edit of code is
+/// reported, because a renamed local already changes its checksum.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Origin {
+    /// A SQL text.
+    Sql,
+    /// A Rust function.
+    Code,
+}
+
+/// Forwards or back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Direction {
+    /// Applies the change.
+    Up,
+    /// Takes it back.
+    Down,
+}
+
+impl fmt::Display for Direction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Up => "up",
+            Self::Down => "down",
+        })
+    }
+}
+
+/// The checksum of a migration with its scheme: `v1:sha256:…`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Checksum(Cow<'static, str>);
+
+impl Checksum {
+    /// The checksum of a SQL text; line ends and a byte-order mark do not count.
+    pub fn of_sql(text: &str) -> Self {
+        Self(Cow::Owned(checksum::of_sql(text)))
+    }
+
+    /// A checksum that was stored or written by hand.
+    ///
+    /// # Errors
+    /// What is wrong with it, in words.
+    pub fn parse(text: impl Into<String>) -> Result<Self, String> {
+        let text = text.into();
+        checksum::check(&text)?;
+        Ok(Self(Cow::Owned(text)))
+    }
+
+    pub(crate) const fn from_static(text: &'static str) -> Self {
+        Self(Cow::Borrowed(text))
+    }
+
+    /// The text, scheme first.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Checksum {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Where a migration is written.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Location {
+    /// The source or SQL file.
+    pub file: Cow<'static, str>,
+    /// The line, counted from 1.
+    pub line: u32,
+}
+
+impl fmt::Display for Location {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.file, self.line)
+    }
+}
+
+/// Everything that is known about a migration without running it.
+///
+/// ```
+/// use admmgt_core::{Checksum, Meta, MigrationId};
+///
+/// let id = MigrationId::new("app", "0001_users").unwrap();
+/// let meta = Meta::new(id, Checksum::of_sql("create table users(id integer)")).description("Users");
+/// assert_eq!(meta.id.to_string(), "app/0001_users");
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Meta {
+    /// Its full name.
+    pub id: MigrationId,
+    /// One sentence for people; from the doc comment.
+    pub description: Cow<'static, str>,
+    /// What has to be applied before it.
+    pub depends_on: Cow<'static, [MigrationId]>,
+    /// The checksum of its body.
+    pub checksum: Checksum,
+    /// SQL or code.
+    pub origin: Origin,
+    /// Whether it wants a transaction.
+    pub transaction: TransactionMode,
+    /// Whether it can be taken back.
+    pub reversible: bool,
+    /// Free words to choose migrations by.
+    pub tags: Cow<'static, [Cow<'static, str>]>,
+    /// Where it is written.
+    pub location: Location,
+    /// The only backend it runs on; `None` runs on any.
+    pub backend: Option<Backend>,
+}
+
+impl Meta {
+    /// The least a migration must say. The rest has defaults: no dependencies, no tags, code, a
+    /// transaction where possible, not reversible, any backend, written where this was called.
+    #[track_caller]
+    pub fn new(id: MigrationId, checksum: Checksum) -> Self {
+        let caller = std::panic::Location::caller();
+        Self {
+            id,
+            description: Cow::Borrowed(""),
+            depends_on: Cow::Borrowed(&[]),
+            checksum,
+            origin: Origin::Code,
+            transaction: TransactionMode::Auto,
+            reversible: false,
+            tags: Cow::Borrowed(&[]),
+            location: Location { file: Cow::Borrowed(caller.file()), line: caller.line() },
+            backend: None,
+        }
+    }
+
+    /// One sentence for people.
+    pub fn description(mut self, text: impl Into<Cow<'static, str>>) -> Self {
+        self.description = text.into();
+        self
+    }
+
+    /// What has to be applied before it.
+    pub fn depends_on(mut self, ids: impl IntoIterator<Item = MigrationId>) -> Self {
+        self.depends_on = ids.into_iter().collect();
+        self
+    }
+
+    /// Whether it wants a transaction.
+    pub fn transaction(mut self, mode: TransactionMode) -> Self {
+        self.transaction = mode;
+        self
+    }
+
+    /// Free words to choose migrations by.
+    pub fn tags(mut self, tags: impl IntoIterator<Item = impl Into<Cow<'static, str>>>) -> Self {
+        self.tags = tags.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// That [`Migration::down`] takes it back.
+    pub fn reversible(mut self) -> Self {
+        self.reversible = true;
+        self
+    }
+
+    /// The only backend it runs on.
+    pub fn backend(mut self, backend: Backend) -> Self {
+        self.backend = Some(backend);
+        self
+    }
+}

@@ -1,0 +1,155 @@
+//! [`SqlMigration`]: SQL that is known at run time.
+
+use std::borrow::Cow;
+use std::path::Path;
+
+use admmgt_files::text;
+use async_trait::async_trait;
+
+use crate::migration::{BoxError, Migration};
+use crate::refusal::Refusal;
+use crate::script::SqlSource;
+use crate::{Checksum, Context, Direction, InvalidName, Location, Meta, MigrationId, Origin};
+
+/// A SQL migration whose text is known at run time.
+///
+/// ```
+/// use admmgt_core::{Migrations, SqlMigration};
+///
+/// let users = SqlMigration::new("app", "0001_users", "create table users(id integer primary key)")?
+///     .down("drop table users");
+/// let set = Migrations::new([users]);
+/// # let _ = set;
+/// # Ok::<(), admmgt_core::InvalidName>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct SqlMigration {
+    meta: Meta,
+    up: SqlSource,
+    down: Option<SqlSource>,
+    problems: Vec<Refusal>,
+}
+
+impl SqlMigration {
+    /// A migration from a string; errors name the place this was called from.
+    ///
+    /// # Errors
+    /// [`InvalidName`] where the namespace or the id cannot be one.
+    #[track_caller]
+    pub fn new(
+        namespace: impl Into<String>,
+        id: impl Into<String>,
+        sql: impl Into<Cow<'static, str>>,
+    ) -> Result<Self, InvalidName> {
+        let id = MigrationId::new(namespace, id)?;
+        let sql = sql.into();
+        let mut meta = Meta::new(id, Checksum::of_sql(&sql));
+        meta.origin = Origin::Sql;
+        let up = SqlSource::new(format!("{} (inline SQL)", meta.location), sql);
+        let mut migration = Self { meta, up, down: None, problems: Vec::new() };
+        if let Err(problem) = text::decode(migration.up.text.as_bytes()) {
+            migration.refuse(problem.line(), problem.to_string());
+        }
+        Ok(migration)
+    }
+
+    /// A migration from a file, read now. A file that cannot be read or decoded is a
+    /// [`Refusal`] of the whole set, so that all of them are reported together.
+    ///
+    /// # Errors
+    /// [`InvalidName`] where the namespace or the id cannot be one.
+    pub fn from_file(
+        namespace: impl Into<String>,
+        id: impl Into<String>,
+        path: impl AsRef<Path>,
+    ) -> Result<Self, InvalidName> {
+        let file = path.as_ref().display().to_string();
+        let mut migration = Self::new(namespace, id, "")?;
+        migration.meta.location = Location { file: Cow::Owned(file.clone()), line: 1 };
+        match read(path.as_ref()) {
+            Ok(sql) => {
+                migration.meta.checksum = Checksum::of_sql(&sql);
+                migration.up = SqlSource::new(file, sql);
+            }
+            Err((line, problem)) => migration.refuse(line, problem),
+        }
+        Ok(migration)
+    }
+
+    /// SQL that takes it back.
+    pub fn down(mut self, sql: impl Into<Cow<'static, str>>) -> Self {
+        self.down = Some(SqlSource::new(self.up.file.clone(), sql));
+        self.meta.reversible = true;
+        self
+    }
+
+    /// A file with the SQL that takes it back, read now.
+    pub fn down_file(mut self, path: impl AsRef<Path>) -> Self {
+        match read(path.as_ref()) {
+            Ok(sql) => {
+                self.down = Some(SqlSource::new(path.as_ref().display().to_string(), sql));
+                self.meta.reversible = true;
+            }
+            Err((line, problem)) => self.problems.push(Refusal::Unreadable {
+                id: self.meta.id.clone(),
+                file: path.as_ref().display().to_string(),
+                line,
+                problem,
+            }),
+        }
+        self
+    }
+
+    /// Changes what the migration says of itself: description, dependencies, tags, transaction.
+    pub fn with(mut self, change: impl FnOnce(Meta) -> Meta) -> Self {
+        self.meta = change(self.meta);
+        self
+    }
+
+    fn refuse(&mut self, line: usize, problem: String) {
+        self.problems.push(Refusal::Unreadable {
+            id: self.meta.id.clone(),
+            file: self.meta.location.file.to_string(),
+            line,
+            problem,
+        });
+    }
+}
+
+#[async_trait]
+impl Migration for SqlMigration {
+    fn meta(&self) -> &Meta {
+        &self.meta
+    }
+
+    async fn up(&self, cx: &mut Context) -> Result<(), BoxError> {
+        Ok(cx.execute_script(self.up.text()).await?)
+    }
+
+    async fn down(&self, cx: &mut Context) -> Result<(), BoxError> {
+        match &self.down {
+            Some(source) => Ok(cx.execute_script(source.text()).await?),
+            None => Err(format!("`{}` has no way back", self.meta.id).into()),
+        }
+    }
+
+    fn sql(&self, direction: Direction) -> Option<&SqlSource> {
+        match direction {
+            Direction::Up => Some(&self.up),
+            Direction::Down => self.down.as_ref(),
+        }
+    }
+
+    fn problems(&self) -> Vec<Refusal> {
+        self.problems.clone()
+    }
+}
+
+/// The text of a file, or the line and the words of what is wrong with it.
+fn read(path: &Path) -> Result<String, (usize, String)> {
+    let bytes = std::fs::read(path).map_err(|error| (1, format!("cannot be read: {error}")))?;
+    match text::decode(&bytes) {
+        Ok(text) => Ok(text.to_owned()),
+        Err(problem) => Err((problem.line(), problem.to_string())),
+    }
+}

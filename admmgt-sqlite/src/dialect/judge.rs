@@ -1,0 +1,156 @@
+//! Walks the statements of a script and says what is wrong with it.
+
+use admmgt_core::{ScriptProblem, TransactionMode};
+
+use super::{Step, Verb};
+
+/// Walks the steps as SQLite would run them and keeps what is open.
+#[derive(Debug)]
+pub(super) struct Judge<'s> {
+    mode: TransactionMode,
+    /// The migration's own transaction is around all steps.
+    in_transaction: bool,
+    begin: Option<&'s Step<'s>>,
+    savepoints: Vec<(&'s Step<'s>, &'s str)>,
+    problems: Vec<ScriptProblem>,
+}
+
+impl<'s> Judge<'s> {
+    pub(super) fn new(mode: TransactionMode, in_transaction: bool) -> Self {
+        Self { mode, in_transaction, begin: None, savepoints: Vec::new(), problems: Vec::new() }
+    }
+
+    pub(super) fn judge(mut self, steps: &'s [Step<'s>]) -> Vec<ScriptProblem> {
+        for step in steps {
+            self.step(step);
+        }
+        self.close_savepoints();
+        if let Some(begin) = self.begin {
+            self.refuse(begin, "`BEGIN` has no `COMMIT` after it; write one, or delete the `BEGIN`");
+        }
+        self.problems
+    }
+
+    fn step(&mut self, step: &'s Step<'s>) {
+        match &step.verb {
+            Verb::Ordinary => {}
+            Verb::Begin => self.begin(step),
+            Verb::Commit => self.commit(step),
+            Verb::Rollback => self.rollback(step),
+            Verb::Savepoint(name) => self.savepoint(step, name),
+            Verb::Release(name) => self.unwind(step, name, 0),
+            Verb::RollbackTo(name) => self.unwind(step, name, 1),
+            Verb::Outside(why) => self.outside(step, why),
+            Verb::Idle(advice) => self.idle(step, advice),
+        }
+    }
+
+    fn begin(&mut self, step: &'s Step<'s>) {
+        if self.in_transaction {
+            let or_none = self.or_none();
+            self.refuse(step, format!("`BEGIN`: the migration already runs in a transaction; delete it{or_none}"));
+        } else if let Some(line) = self.opened() {
+            self.refuse(step, format!("`BEGIN`: line {line} already opened a transaction; end that one before it"));
+        } else {
+            self.begin = Some(step);
+        }
+    }
+
+    fn commit(&mut self, step: &'s Step<'s>) {
+        let name = &step.name;
+        if self.in_transaction {
+            let or_none = self.or_none();
+            self.refuse(
+                step,
+                format!("`{name}` would end the transaction of the migration before its record is written; delete it{or_none}"),
+            );
+        } else if self.begin.is_none() {
+            self.refuse(step, format!("`{name}` has no `BEGIN` before it; write one, or delete the `{name}`"));
+        } else {
+            self.close_savepoints();
+            self.begin = None;
+        }
+    }
+
+    fn rollback(&mut self, step: &'s Step<'s>) {
+        self.refuse(step, "`ROLLBACK` would take back what ran before it; delete it, or roll back to a savepoint");
+        self.begin = None;
+        self.savepoints.clear();
+    }
+
+    fn savepoint(&mut self, step: &'s Step<'s>, name: &'s str) {
+        if name.get(..6).is_some_and(|start| start.eq_ignore_ascii_case("admmgt")) {
+            self.refuse(
+                step,
+                format!("`SAVEPOINT {name}`: names that start with `admmgt` are its own; choose another"),
+            );
+        }
+        self.savepoints.push((step, name));
+    }
+
+    /// `RELEASE` closes the savepoint with all above it; `ROLLBACK TO` keeps it (`keep = 1`).
+    fn unwind(&mut self, step: &'s Step<'s>, name: &str, keep: usize) {
+        match self.savepoints.iter().rposition(|(_, open)| open.eq_ignore_ascii_case(name)) {
+            Some(index) => self.savepoints.truncate(index + keep),
+            None => self.refuse(
+                step,
+                format!(
+                    "`{} {name}`: no savepoint of that name is open; write `SAVEPOINT {name}` before it",
+                    step.name
+                ),
+            ),
+        }
+    }
+
+    fn outside(&mut self, step: &'s Step<'s>, why: &str) {
+        let name = &step.name;
+        let instead = if self.in_transaction {
+            match self.mode {
+                TransactionMode::Required => {
+                    "move it to a migration of its own with `transaction = \"none\"`".to_owned()
+                }
+                _ => "move it to a file of its own, or write `transaction = \"none\"`".to_owned(),
+            }
+        } else if let Some(line) = self.opened() {
+            format!("move it out of the one that line {line} opens")
+        } else {
+            return;
+        };
+        self.refuse(step, format!("`{name}` cannot run in a transaction ({why}); {instead}"));
+    }
+
+    fn idle(&mut self, step: &'s Step<'s>, advice: &str) {
+        let name = &step.name;
+        if self.mode != TransactionMode::None {
+            self.refuse(step, format!("`{name}` would silently do nothing: {advice}"));
+        } else if let Some(line) = self.opened() {
+            self.refuse(
+                step,
+                format!("`{name}` does nothing inside a transaction; move it out of the one that line {line} opens"),
+            );
+        }
+    }
+
+    fn close_savepoints(&mut self) {
+        for (step, name) in std::mem::take(&mut self.savepoints) {
+            self.refuse(step, format!("`SAVEPOINT {name}` is never released; write `RELEASE {name}` after it"));
+        }
+    }
+
+    /// The line of the statement that opened the transaction the file itself is in.
+    fn opened(&self) -> Option<u32> {
+        self.begin.or(self.savepoints.first().map(|(step, _)| *step)).map(|step| step.split.line)
+    }
+
+    /// The second way out for transaction control, where the migration may have none.
+    fn or_none(&self) -> &'static str {
+        match self.mode {
+            TransactionMode::Required => "",
+            _ => ", or write `transaction = \"none\"` to keep it",
+        }
+    }
+
+    fn refuse(&mut self, step: &Step<'_>, message: impl Into<String>) {
+        self.problems.push(ScriptProblem::new(step.split.line, step.split.column, message));
+    }
+}
