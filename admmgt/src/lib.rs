@@ -42,7 +42,7 @@ pub use admmgt_macros::{migration, sql_migration};
 pub use admmgt_core::__private;
 
 #[cfg(feature = "sqlite")]
-pub use admmgt_sqlite::{self as sqlite, Sqlite, rusqlite};
+pub use admmgt_sqlite::{self as sqlite, Journal, Sqlite, rusqlite};
 
 /// What most programs need: `use admmgt::prelude::*;`.
 pub mod prelude {
