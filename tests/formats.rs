@@ -4,7 +4,9 @@ use std::path::{Path, PathBuf};
 
 use admmgt::prelude::*;
 use admmgt::rusqlite::Connection;
-use admmgt::{Access, Driver, Event, Plan, RecordKind, Session, SessionOptions, Standing, State, Status, TransactionMode};
+use admmgt::{
+    Access, Driver, Event, Plan, RecordKind, Session, SessionOptions, Standing, State, Status, TransactionMode,
+};
 use admmgt_tests::Scratch;
 use expect_test::expect;
 
@@ -81,16 +83,21 @@ async fn every_record_of_version_1_is_understood() {
         6 app/0003_half step_done 2/3 by golden, no body
         7 app/0003_half failed by golden, no body
         8 app/0003_half resolved by golden, no body
-        9 library/0001_books applied by golden, body of 43 bytes"#]].assert_eq(&lines.collect::<Vec<_>>().join("\n"));
+        9 library/0001_books applied by golden, body of 43 bytes"#]]
+    .assert_eq(&lines.collect::<Vec<_>>().join("\n"));
     assert!(history.records.iter().all(|record| record.at.0 > 1_700_000_000_000 && record.library == "0.1.0"));
     assert_eq!(state.applied().count(), 4);
     let resolved = history.records.iter().find(|record| record.kind == RecordKind::Resolved).unwrap();
     assert_eq!(resolved.detail.as_deref(), Some("looked at by hand"));
-    let heads: Vec<String> =
-        state.heads().iter().map(|(namespace, head)| format!("{namespace} {} {} {}", head.digest, head.count, head.seq)).collect();
+    let heads: Vec<String> = state
+        .heads()
+        .iter()
+        .map(|(namespace, head)| format!("{namespace} {} {} {}", head.digest, head.count, head.seq))
+        .collect();
     expect![[r#"
         app 06ccb12d4baf0d2271f969afd291e7690de6b4607b18c956519894f256fb5cb7 3 8
-        library 4f6e52ef7d28cd89a30896e67ee97314740bca13a861bea564b138264c909643 1 9"#]].assert_eq(&heads.join("\n"));
+        library 4f6e52ef7d28cd89a30896e67ee97314740bca13a861bea564b138264c909643 1 9"#]]
+    .assert_eq(&heads.join("\n"));
 }
 
 #[tokio::test]
@@ -99,7 +106,8 @@ async fn a_newer_format_is_refused_and_left_alone() {
     Connection::open(scratch.path()).unwrap().execute_batch("update _admmgt_format set format = 2").unwrap();
     let before = std::fs::read(scratch.path()).unwrap();
     let migrator = scratch.migrator(migrations().and(SqlMigration::new("app", "0009", "create table x (y)").unwrap()));
-    let words = "the history is of format 2; this version reads up to format 1. Use a newer admmgt; nothing was changed";
+    let words =
+        "the history is of format 2; this version reads up to format 1. Use a newer admmgt; nothing was changed";
     assert_eq!(migrator.up().await.unwrap_err().to_string(), words);
     assert_eq!(migrator.status().await.unwrap_err().to_string(), words);
     assert_eq!(migrator.ensure_current().await.unwrap_err().to_string(), words);

@@ -114,7 +114,11 @@ impl Executor<'_> {
         let mut record = self.event(step, RecordKind::Started)?;
         record.steps = step.statements.map(count);
         self.record(record).await?;
-        match self.body(step).await {
+        let ended = self.body(step).await;
+        // A transaction that the body left open would take the record with it.
+        let cleaned = self.cx.session().reset().await;
+        let cleaned = cleaned.map_err(|error| BodyError { statement: None, error: unwrapped(error) });
+        match ended.and(cleaned) {
             Ok(()) => {
                 let record = self.ended(step, micros(clock))?;
                 self.record(record).await
@@ -256,9 +260,9 @@ impl Executor<'_> {
     }
 
     fn done(&mut self, step: &Step, duration_us: u64) {
-        let Step { migration, direction, transaction, .. } = step.clone();
-        self.report.ran.push(Ran { migration: migration.clone(), direction, transaction, duration_us });
-        self.observers.tell(&Event::MigrationDone { migration, direction, duration_us });
+        let (direction, transaction) = (step.direction, step.transaction);
+        self.report.ran.push(Ran { migration: step.migration.clone(), direction, transaction, duration_us });
+        self.observers.tell(&Event::MigrationDone { migration: step.migration.clone(), direction, duration_us });
     }
 
     fn failure(&self, step: &Step, failed: BodyError) -> Failure {

@@ -145,18 +145,12 @@ impl State {
         self.seq
     }
 
-    /// Adds records that are about to be written, and says which heads move with them.
+    /// Adds records that are about to be written, and says what the heads are after them.
     pub(crate) fn batch(&mut self, records: Vec<Record>, fence: Option<Token>) -> Result<Batch> {
         for record in &records {
             self.add(record)?;
         }
-        let mut heads: Vec<(Namespace, NamespaceHead)> = Vec::new();
-        for record in &records {
-            let namespace = record.migration.namespace();
-            if !heads.iter().any(|(known, _)| known == namespace) {
-                heads.push((namespace.clone(), self.heads[namespace]));
-            }
-        }
+        let heads = self.heads.iter().map(|(namespace, head)| (namespace.clone(), *head)).collect();
         Ok(Batch { records, heads, fence })
     }
 

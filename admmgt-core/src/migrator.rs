@@ -105,7 +105,10 @@ impl Migrator {
         match head {
             Ok(Some(head)) if run.is_current(&head) => Ok(run.nothing(clock.elapsed())),
             Ok(_) | Err(Error::NotFound { .. }) => self.host(run.up(None)).await,
-            Err(error) => Err(error),
+            Err(error) => {
+                run.nothing(clock.elapsed());
+                Err(error)
+            }
         }
     }
 

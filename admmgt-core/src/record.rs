@@ -290,7 +290,7 @@ pub struct Token(pub u64);
 pub struct Batch {
     /// The new records, in order.
     pub records: Vec<Record>,
-    /// The heads of their namespaces after them.
+    /// The heads of all namespaces after them; only those of the records' namespaces have moved.
     pub heads: Vec<(Namespace, NamespaceHead)>,
     /// What the lease handed out, where it hands out tokens: a store refuses an older one.
     pub fence: Option<Token>,

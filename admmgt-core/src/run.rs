@@ -79,7 +79,13 @@ impl Run {
     /// `work` came to.
     async fn leased<T>(&self, work: impl AsyncFnOnce(&mut Leased<'_>) -> Result<T>) -> Result<T> {
         let mut session = self.driver.open(&self.options(Access::Create)).await?;
-        let lease = self.acquire(&mut *session).await?;
+        let lease = match self.acquire(&mut *session).await {
+            Ok(lease) => lease,
+            Err(error) => {
+                session.close().await;
+                return Err(error);
+            }
+        };
         self.observers.tell(&Event::LeaseAcquired);
         let cx = Context::new(session, self.driver.dialect());
         let mut leased = Leased { run: self, cx, lease };
@@ -330,6 +336,11 @@ fn is_interrupted(refusal: &Refusal) -> bool {
 fn left_clean<T>(result: &Result<T>) -> bool {
     matches!(
         result,
-        Ok(_) | Err(Error::Failed(_) | Error::Refused { .. } | Error::PlanStale { .. } | Error::Usage { .. })
+        Ok(_)
+            | Err(Error::Failed(_)
+                | Error::Refused { .. }
+                | Error::PlanStale { .. }
+                | Error::Usage { .. }
+                | Error::Busy { .. })
     )
 }

@@ -136,11 +136,11 @@ impl Driver for Sqlite {
     }
 
     /// One hop to a thread, instead of three and a thread of its own.
-    async fn peek(&self, options: &SessionOptions, namespaces: &[Namespace]) -> Result<Option<Head>> {
-        let (place, patience, namespaces) = (Arc::clone(&self.place), options.lock_timeout, namespaces.to_vec());
+    async fn peek(&self, options: &SessionOptions, _: &[Namespace]) -> Result<Option<Head>> {
+        let (place, patience) = (Arc::clone(&self.place), options.lock_timeout);
         host::briefly(move || {
             let connection = place.open(Access::Read, patience)?;
-            let head = store::head(&connection, &place.name(), patience, &namespaces);
+            let head = store::head(&connection, &place.name(), patience);
             place.give_back(Some(connection));
             head
         })

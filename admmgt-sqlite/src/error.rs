@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use admmgt_core::Error;
-use rusqlite::ErrorCode;
+use rusqlite::{ErrorCode, ffi};
 
 /// Where an answer came from: enough to say what to do about it.
 #[derive(Debug, Clone, Copy)]
@@ -26,6 +26,10 @@ impl Asked<'_> {
         };
         match code.code {
             ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => Error::Busy { waited: self.patience },
+            ErrorCode::ReadOnly if code.extended_code == ffi::SQLITE_READONLY_DIRECTORY => unreachable(
+                "SQLite has to write files beside it, even to read while it has a write-ahead log; allow that in its \
+                 folder, or keep another connection open, or use `Journal::Keep`",
+            ),
             ErrorCode::ReadOnly => Error::ReadOnly { what: self.what.to_owned() },
             ErrorCode::NotADatabase => {
                 unreachable("it is not a SQLite database, or it is encrypted; it was not changed")

@@ -32,6 +32,8 @@ struct Flags {
     rolled_back: AtomicBool,
     /// A table was dropped or altered: foreign keys may point to nothing now.
     reshaped: AtomicBool,
+    /// A PRAGMA was given a value.
+    tuned: AtomicBool,
     /// What the body tried and may not do.
     denied: Mutex<Option<String>>,
     /// When the running statement has to end, in microseconds since `born`; 0 for never.
@@ -47,6 +49,7 @@ impl Guard {
             armed: AtomicBool::new(false),
             rolled_back: AtomicBool::new(false),
             reshaped: AtomicBool::new(false),
+            tuned: AtomicBool::new(false),
             denied: Mutex::new(None),
             deadline: AtomicU64::new(0),
             born: Instant::now(),
@@ -90,7 +93,7 @@ impl Guard {
     pub(crate) fn arm(&self) {
         self.flags.rolled_back.store(false, Ordering::SeqCst);
         self.flags.reshaped.store(false, Ordering::SeqCst);
-        self.take_denied();
+        *self.flags.denied.lock().unwrap_or_else(PoisonError::into_inner) = None;
         self.flags.armed.store(true, Ordering::SeqCst);
     }
 
@@ -109,9 +112,14 @@ impl Guard {
         self.flags.reshaped.load(Ordering::SeqCst)
     }
 
+    /// Whether a PRAGMA was given a value since this was asked last.
+    pub(crate) fn saw_tuning(&self) -> bool {
+        self.flags.tuned.swap(false, Ordering::SeqCst)
+    }
+
     /// What the body tried and was refused, in words that say what to do.
-    pub(crate) fn take_denied(&self) -> Option<String> {
-        self.flags.denied.lock().unwrap_or_else(PoisonError::into_inner).take()
+    pub(crate) fn denied(&self) -> Option<String> {
+        self.flags.denied.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// From now on the running statement may take so long.
@@ -145,6 +153,9 @@ impl Flags {
         if self.stop.is_asked() {
             return Authorization::Deny;
         }
+        if let AuthAction::Pragma { pragma_value: Some(_), .. } = action {
+            self.tuned.store(true, Ordering::SeqCst);
+        }
         if !self.is_armed() {
             return Authorization::Allow;
         }
@@ -168,6 +179,13 @@ impl Flags {
             | AuthAction::Delete { table_name }
             | AuthAction::DropTable { table_name }
             | AuthAction::AlterTable { table_name, .. }
+            | AuthAction::CreateTable { table_name }
+            | AuthAction::CreateTempTable { table_name }
+            | AuthAction::CreateView { view_name: table_name }
+            | AuthAction::CreateTempView { view_name: table_name }
+            | AuthAction::CreateIndex { table_name, .. }
+            | AuthAction::CreateTrigger { table_name, .. }
+            | AuthAction::CreateTempTrigger { table_name, .. }
                 if table_name.to_ascii_lowercase().starts_with(PREFIX) =>
             {
                 "it tried to change admmgt's own tables, which only the executor writes; take that out"

@@ -1,7 +1,7 @@
 //! The lease: a lock of the operating system on a file beside the database. The system frees it when
 //! the process dies, however it dies; and it covers what no transaction can, such as `VACUUM`.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, Metadata, OpenOptions, TryLockError};
 use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
@@ -18,12 +18,16 @@ pub(crate) fn acquire(session: &SqliteSession, request: &LeaseRequest) -> Result
     let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
     let mut file = file.map_err(|error| unusable(&path, &error))?;
     match file.try_lock() {
-        // The lock is on the file we opened; make sure that it is still the one that others open.
-        Ok(()) if !same_file(&file, &path) => Ok(Acquired::No(Holder::default())),
         Ok(()) => {
+            let identity = identity(&file.metadata().map_err(|error| unusable(&path, &error))?);
+            let mut held = Held { file, path, identity };
+            // The lock is on the file we opened; make sure that it is still the one that others open.
+            if !held.is_in_place() {
+                return Ok(Acquired::No(Holder::default()));
+            }
             // The name is for people who wait; the lock holds without it.
-            let _ = sign(&mut file, request);
-            Ok(Acquired::Yes(Box::new(SqliteLease { held: Some(Held { file, path }) })))
+            let _ = sign(&mut held.file, request);
+            Ok(Acquired::Yes(Box::new(SqliteLease { held: Some(held) })))
         }
         Err(TryLockError::WouldBlock) => Ok(Acquired::No(holder(&mut file, &path))),
         Err(TryLockError::Error(error)) => Err(unusable(&path, &error)),
@@ -39,14 +43,23 @@ struct SqliteLease {
 struct Held {
     file: File,
     path: PathBuf,
+    identity: Option<(u64, u64)>,
+}
+
+impl Held {
+    /// Whether the path still names the file that is locked.
+    fn is_in_place(&self) -> bool {
+        std::fs::metadata(&self.path).is_ok_and(|found| identity(&found) == self.identity)
+    }
 }
 
 #[async_trait]
 impl Lease for SqliteLease {
     async fn verify(&mut self, _: &mut dyn Session) -> Result<()> {
         match &self.held {
-            Some(Held { file, path }) if !same_file(file, path) => {
-                Err(Error::LeaseLost { problem: format!("the file `{}` was deleted or replaced", path.display()) })
+            Some(held) if !held.is_in_place() => {
+                let problem = format!("the file `{}` was deleted or replaced", held.path.display());
+                Err(Error::LeaseLost { problem })
             }
             _ => Ok(()),
         }
@@ -70,20 +83,16 @@ fn unusable(path: &Path, error: &std::io::Error) -> Error {
     }
 }
 
-/// Whether a path still names the file that was opened.
+/// What tells two files apart; nothing where an open file cannot be replaced.
 #[cfg(unix)]
-fn same_file(file: &File, path: &Path) -> bool {
+fn identity(found: &Metadata) -> Option<(u64, u64)> {
     use std::os::unix::fs::MetadataExt;
-    match (file.metadata(), std::fs::metadata(path)) {
-        (Ok(ours), Ok(theirs)) => (ours.dev(), ours.ino()) == (theirs.dev(), theirs.ino()),
-        _ => false,
-    }
+    Some((found.dev(), found.ino()))
 }
 
-/// Elsewhere an open file cannot be replaced.
 #[cfg(not(unix))]
-fn same_file(_: &File, path: &Path) -> bool {
-    path.exists()
+fn identity(_: &Metadata) -> Option<(u64, u64)> {
+    None
 }
 
 fn sign(file: &mut File, request: &LeaseRequest) -> std::io::Result<()> {

@@ -104,6 +104,10 @@ impl Place {
             Self::Given(slot) => {
                 let mut slot = lock(slot);
                 match std::mem::replace(&mut *slot, Slot::Lent) {
+                    Slot::Ready(connection) if !connection.is_autocommit() => {
+                        *slot = Slot::Ready(connection);
+                        Err(usage("the connection is in a transaction of its own; commit it or roll it back first"))
+                    }
                     Slot::Ready(connection) => Ok(connection),
                     Slot::Lent => Err(usage("the connection is in use by another run of this migrator")),
                     Slot::Gone => {

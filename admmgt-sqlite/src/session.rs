@@ -37,11 +37,30 @@ pub(crate) struct SqliteSession {
     changes: u64,
     /// The last record that this session has seen or written.
     seq: Option<u64>,
+    /// SQLite's own mark of the database's contents when that was checked last.
+    version: Option<i64>,
     /// A body had the connection in its hands, or a statement ran that no transaction takes back.
     lent: bool,
+    /// The values of [`SETTINGS`] as they were found.
+    settings: Vec<i64>,
     /// The caller's setting, where the connection is the caller's.
     busy_timeout_ms: Option<i64>,
 }
+
+/// What a body can set that would change what the next ones do.
+const SETTINGS: [&str; 11] = [
+    "automatic_index",
+    "cell_size_check",
+    "ignore_check_constraints",
+    "legacy_alter_table",
+    "query_only",
+    "read_uncommitted",
+    "recursive_triggers",
+    "secure_delete",
+    "synchronous",
+    "trusted_schema",
+    "writable_schema",
+];
 
 /// Foreign keys: off while a migration runs, checked before its commit.
 #[derive(Debug, Default)]
@@ -76,7 +95,9 @@ impl SqliteSession {
             foreign_keys: ForeignKeys::default(),
             changes: 0,
             seq: None,
+            version: None,
             lent: false,
+            settings: Vec::new(),
             busy_timeout_ms: None,
         };
         session.set_up()?;
@@ -90,6 +111,9 @@ impl SqliteSession {
         }
         if self.options.access == Access::Read {
             return self.batch("making the connection read-only", "PRAGMA query_only = 1");
+        }
+        if self.options.access == Access::Create {
+            self.settings = self.settings_now()?;
         }
         self.protect()
     }
@@ -141,14 +165,42 @@ impl SqliteSession {
 
     /// Nothing but our lease keeps another program from writing between the look at the history and
     /// the transaction.
-    fn check_history(&self) -> Result<()> {
+    fn check_history(&mut self) -> Result<()> {
         let Some(seen) = self.seq else { return Ok(()) };
+        // Much cheaper than a look at the history: it moves when another connection has committed.
+        let version = self.db()?.query_row("PRAGMA data_version", [], |row| row.get(0));
+        let version = version.map_err(|error| self.failed("reading the history again", error))?;
+        if self.version.replace(version) == Some(version) {
+            return Ok(());
+        }
         let last = store::last_seq(self.db()?).map_err(|error| self.failed("reading the history again", error))?;
         if last == seen {
             return Ok(());
         }
         let problem = format!("its last record was {seen} and is {last}");
         Err(Error::HistoryMoved { problem })
+    }
+
+    fn settings_now(&self) -> Result<Vec<i64>> {
+        let read = |name: &&str| {
+            self.db()?
+                .query_row(&format!("PRAGMA {name}"), [], |row| row.get(0))
+                .map_err(|error| self.failed("reading the settings", error))
+        };
+        SETTINGS.iter().map(read).collect()
+    }
+
+    /// Puts the settings back, if anybody may have changed them.
+    fn tune_as_found(&self) -> Result<()> {
+        if !self.guard.saw_tuning() {
+            return Ok(());
+        }
+        let now = self.settings_now()?;
+        let changed = SETTINGS.iter().zip(&self.settings).zip(&now).filter(|((_, found), now)| found != now);
+        let restore: String = changed.map(|((name, found), _)| format!("PRAGMA {name} = {found};")).collect();
+        self.batch("restoring the settings", &restore)?;
+        self.guard.saw_tuning();
+        Ok(())
     }
 
     fn foreign_keys_now(&self) -> Result<bool> {
@@ -196,6 +248,7 @@ impl SqliteSession {
 
     fn finish(&mut self, batch: &Batch) -> Result<()> {
         self.check_foreign_keys()?;
+        self.tune_as_found()?;
         self.write(batch)?;
         self.batch("committing", "COMMIT")?;
         self.seq = batch.records.last().map(|record| record.seq).or(self.seq);
@@ -205,6 +258,7 @@ impl SqliteSession {
     /// Puts back what the run changed in a caller's connection.
     fn restore(&mut self) -> Result<Connection> {
         self.undo()?;
+        self.tune_as_found()?;
         self.enforce_as_found()?;
         if let Some(timeout) = self.busy_timeout_ms {
             self.batch("restoring the busy timeout", &format!("PRAGMA busy_timeout = {timeout}"))?;
@@ -266,7 +320,9 @@ impl Session for SqliteSession {
             self.undo()?;
             return Ok(Atomicity::Broken);
         }
-        if let Err(error) = self.finish(batch) {
+        // A body that went on after it was refused something takes it for done.
+        let swallowed = self.guard.denied().map(|denied| Error::database("committing", None, denied));
+        if let Err(error) = swallowed.map_or(Ok(()), Err).and_then(|()| self.finish(batch)) {
             // Interrupted because nobody waits any more: not a failure of the migration.
             self.stop.checkpoint().await;
             self.undo()?;
@@ -300,7 +356,7 @@ impl Session for SqliteSession {
         let late = self.guard.is_late();
         self.guard.allow(None);
         self.stop.checkpoint().await;
-        if let Some(denied) = self.guard.take_denied() {
+        if let Some(denied) = self.guard.denied() {
             return Err(Error::database("running a statement", None, denied));
         }
         match result {
@@ -315,12 +371,16 @@ impl Session for SqliteSession {
     }
 
     async fn reset(&mut self) -> Result<()> {
-        if !std::mem::take(&mut self.lent) {
-            return Ok(());
-        }
-        if !self.db()?.is_autocommit() {
+        self.stop.checkpoint().await;
+        let lent = std::mem::take(&mut self.lent);
+        if lent && !self.db()?.is_autocommit() {
+            self.undo()?;
             let words = "a migration left a transaction open; commit it in the body that began it";
             return Err(Error::database("cleaning up after a migration", None, words));
+        }
+        self.tune_as_found()?;
+        if !lent {
+            return Ok(());
         }
         if self.foreign_keys.wanted.is_some() {
             self.foreign_keys.enforced = self.foreign_keys_now()?;
@@ -340,7 +400,7 @@ impl Session for SqliteSession {
         self.lent = true;
         job(self.connection.as_mut().ok_or_else(closed)?);
         self.stop.checkpoint().await;
-        match self.guard.take_denied() {
+        match self.guard.denied() {
             Some(denied) => Err(Error::database("running a migration", None, denied)),
             None => Ok(()),
         }
@@ -385,6 +445,9 @@ fn run(db: &Connection, sql: &str) -> rusqlite::Result<()> {
 
 /// A call takes one statement: SQLite would compile the first of several and drop the others silently.
 fn only_one(sql: &str) -> Result<()> {
+    if !sql.contains(';') {
+        return Ok(());
+    }
     let statements: Result<Vec<_>, _> = Statements::new(sql).take(2).collect();
     match statements {
         Ok(statements) if statements.len() > 1 => Err(Error::Usage {

@@ -1,14 +1,14 @@
 //! History and heads, as tables of the database itself. The only file with SQL of our own tables.
 
+mod rows;
+
 use std::time::Duration;
 
 use admmgt_core::{
-    Acquired, ArchivedBody, Batch, Checksum, Digest, Direction, Error, FORMAT, Head, History, LeaseRequest,
-    MigrationId, Namespace, NamespaceHead, Origin, Record, RecordKind, Result, RunId, Session, StateStore, Timestamp,
-    async_trait,
+    Acquired, ArchivedBody, Batch, Direction, Error, FORMAT, Head, History, LeaseRequest, Namespace, Origin, Result,
+    Session, StateStore, async_trait,
 };
-use rusqlite::types::ValueRef;
-use rusqlite::{Connection, Row, params};
+use rusqlite::{Connection, params};
 
 use crate::driver::Journal;
 use crate::error::Asked;
@@ -19,9 +19,14 @@ use crate::session::SqliteSession;
 /// What the names of our tables start with.
 pub(crate) const PREFIX: &str = "_admmgt_";
 
+// `main.` everywhere: a temporary table of the same name would come first.
+
 const CREATE: &str = "
-CREATE TABLE IF NOT EXISTS _admmgt_format (format INTEGER NOT NULL);
-CREATE TABLE IF NOT EXISTS _admmgt_history (
+CREATE TABLE IF NOT EXISTS main._admmgt_format (
+    format INTEGER NOT NULL,
+    began  INTEGER NOT NULL -- 1 once there was a record: an empty history was emptied by hand
+);
+CREATE TABLE IF NOT EXISTS main._admmgt_history (
     seq         INTEGER PRIMARY KEY,
     namespace   TEXT NOT NULL,
     id          TEXT NOT NULL,
@@ -39,31 +44,24 @@ CREATE TABLE IF NOT EXISTS _admmgt_history (
     library     TEXT NOT NULL,
     detail      TEXT,
     body        BLOB,
-    codec       TEXT
+    codec       TEXT,
+    heads       TEXT -- of all namespaces after this record, in the last record of a transaction
 );
-CREATE TABLE IF NOT EXISTS _admmgt_head (
-    namespace TEXT PRIMARY KEY,
-    digest    TEXT NOT NULL,
-    count     INTEGER NOT NULL,
-    seq       INTEGER NOT NULL
-) WITHOUT ROWID;
-INSERT INTO _admmgt_format SELECT 1 WHERE NOT EXISTS (SELECT 1 FROM _admmgt_format);
+INSERT INTO main._admmgt_format SELECT 1, 0 WHERE NOT EXISTS (SELECT 1 FROM main._admmgt_format);
 ";
 
-const HEADS: &str = "SELECT f.format, h.namespace, h.digest, h.count, h.seq
-                     FROM _admmgt_format f LEFT JOIN _admmgt_head h";
+const HEADS: &str = "SELECT f.format, h.seq, h.heads FROM main._admmgt_format f LEFT JOIN
+                     (SELECT seq, heads FROM main._admmgt_history ORDER BY seq DESC LIMIT 1) h";
 
 const RECORDS: &str = "SELECT seq, namespace, id, kind, direction, at, run, checksum, origin, step, steps,
                               duration_us, by, host, library, detail, body, codec
-                       FROM _admmgt_history ORDER BY seq";
+                       FROM main._admmgt_history ORDER BY seq";
 
-const INSERT: &str = "INSERT INTO _admmgt_history (seq, namespace, id, kind, direction, at, run, checksum, origin,
-                          step, steps, duration_us, by, host, library, detail, body, codec)
-                      VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)";
+const INSERT: &str = "INSERT INTO main._admmgt_history (seq, namespace, id, kind, direction, at, run, checksum, origin,
+                          step, steps, duration_us, by, host, library, detail, body, codec, heads)
+                      VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)";
 
-const MOVE_HEAD: &str = "INSERT INTO _admmgt_head (namespace, digest, count, seq) VALUES (?1, ?2, ?3, ?4)
-                         ON CONFLICT (namespace) DO UPDATE
-                         SET digest = excluded.digest, count = excluded.count, seq = excluded.seq";
+const BEGAN: &str = "UPDATE main._admmgt_format SET began = 1";
 
 /// The history of a SQLite database.
 #[derive(Debug)]
@@ -71,9 +69,9 @@ pub(crate) struct SqliteStore;
 
 #[async_trait]
 impl StateStore for SqliteStore {
-    async fn head(&self, session: &mut dyn Session, namespaces: &[Namespace]) -> Result<Option<Head>> {
+    async fn head(&self, session: &mut dyn Session, _: &[Namespace]) -> Result<Option<Head>> {
         let session = own(session)?;
-        head(session.db()?, &session.place().name(), session.patience(), namespaces)
+        head(session.db()?, &session.place().name(), session.patience())
     }
 
     async fn prepare(&self, session: &mut dyn Session) -> Result<()> {
@@ -138,9 +136,9 @@ fn own(session: &mut dyn Session) -> Result<&mut SqliteSession> {
 }
 
 /// The heads, or `None` where our tables are not there.
-pub(crate) fn head(db: &Connection, what: &str, patience: Duration, namespaces: &[Namespace]) -> Result<Option<Head>> {
+pub(crate) fn head(db: &Connection, what: &str, patience: Duration) -> Result<Option<Head>> {
     let asked = Asked { what, patience };
-    let read = || read_heads(db, |namespace| namespaces.contains(namespace));
+    let read = || read_heads(db);
     let failed = match read() {
         Ok(head) => return head.map(Some),
         Err(error) => asked.failed("reading the heads", error),
@@ -149,7 +147,8 @@ pub(crate) fn head(db: &Connection, what: &str, patience: Duration, namespaces: 
     match tables(db) {
         Ok(tables) if tables.is_empty() => Ok(None),
         // They are there, and may have been made since the first look.
-        Ok(_) => {
+        Ok(tables) => {
+            whole(&tables)?;
             format_of(db)?;
             read().map_err(|error| asked.failed("reading the heads", error))?.map(Some)
         }
@@ -161,12 +160,7 @@ pub(crate) fn head(db: &Connection, what: &str, patience: Duration, namespaces: 
 fn create(session: &SqliteSession) -> Result<()> {
     let db = session.db()?;
     let tables = tables(db).map_err(|error| session.failed("reading the schema", error))?;
-    if let Some((name, kind)) = tables.iter().find(|(_, kind)| kind != "table") {
-        return Err(Error::corrupt(
-            format!("`{name}`"),
-            format!("it is a {kind} and must be a table; rename it, so that admmgt can create its own"),
-        ));
-    }
+    all_tables(&tables)?;
     if tables.iter().any(|(name, _)| name == "_admmgt_format") {
         format_of(db)?;
     }
@@ -191,14 +185,39 @@ fn write_ahead(session: &SqliteSession) -> Result<()> {
 
 /// Our tables, and what they are.
 fn tables(db: &Connection) -> rusqlite::Result<Vec<(String, String)>> {
-    let mut statement = db.prepare("SELECT name, type FROM sqlite_schema WHERE substr(name, 1, 8) = '_admmgt_'")?;
+    let mut statement =
+        db.prepare("SELECT name, type FROM main.sqlite_schema WHERE substr(name, 1, 8) = '_admmgt_'")?;
     let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
     rows.collect()
 }
 
+fn all_tables(ours: &[(String, String)]) -> Result<()> {
+    let Some((name, kind)) = ours.iter().find(|(_, kind)| kind != "table") else { return Ok(()) };
+    let problem = format!("it is a {kind} and must be a table; rename it, so that admmgt can create its own");
+    Err(Error::corrupt(format!("`{name}`"), problem))
+}
+
+/// Where one of our tables is, all must be.
+fn whole(ours: &[(String, String)]) -> Result<()> {
+    all_tables(ours)?;
+    let is_there = |table: &str| ours.iter().any(|(name, _)| name == table);
+    match ["_admmgt_format", "_admmgt_history"].iter().find(|table| !is_there(table)) {
+        None => Ok(()),
+        Some(lost) => {
+            let problem = "it is not there, and others of its kind are; restore it from a backup";
+            Err(Error::corrupt(format!("table `{lost}`"), problem))
+        }
+    }
+}
+
+fn has_begun(db: &Connection) -> rusqlite::Result<bool> {
+    db.query_row("SELECT max(began) FROM main._admmgt_format", [], |row| row.get::<_, Option<bool>>(0))
+        .map(Option::unwrap_or_default)
+}
+
 /// The stored format, if this version can read it.
 fn format_of(db: &Connection) -> Result<()> {
-    let found = db.query_row("SELECT max(format) FROM _admmgt_format", [], |row| row.get::<_, Option<i64>>(0));
+    let found = db.query_row("SELECT max(format) FROM main._admmgt_format", [], |row| row.get::<_, Option<i64>>(0));
     match found {
         Ok(None) => Ok(()),
         Ok(Some(found)) => known(found),
@@ -215,49 +234,44 @@ fn known(found: i64) -> Result<()> {
 }
 
 /// The outer result is the database's, the inner one is about what the rows say.
-fn read_heads(db: &Connection, wanted: impl Fn(&Namespace) -> bool) -> rusqlite::Result<Result<Head>> {
+fn read_heads(db: &Connection) -> rusqlite::Result<Result<Head>> {
     let mut statement = db.prepare(HEADS)?;
     let mut rows = statement.query([])?;
     let mut head = Head::default();
     while let Some(row) = rows.next()? {
-        match read_head(row) {
-            Ok(Some((namespace, found))) if wanted(&namespace) => {
-                head.namespaces.insert(namespace, found);
-            }
-            Ok(_) => {}
+        match rows::heads(row) {
+            Ok(found) => head.namespaces.extend(found),
             Err(error) => return Ok(Err(error)),
         }
     }
     Ok(Ok(head))
 }
 
-/// A head; `None` where there is a format and no head yet.
-fn read_head(row: &Row<'_>) -> Result<Option<(Namespace, NamespaceHead)>> {
-    let fields = Fields { row, place: "a row of `_admmgt_head`" };
-    known(fields.number("format", 0)?)?;
-    let Some(namespace) = fields.optional_text("namespace", 1)? else { return Ok(None) };
-    let fields = Fields { row, place: &format!("the row `{namespace}` of `_admmgt_head`") };
-    let head = NamespaceHead {
-        digest: Digest::parse(&fields.text("digest", 2)?).ok_or_else(|| fields.garbage("digest", "is not a digest"))?,
-        count: fields.count("count", 3)?,
-        seq: fields.count("seq", 4)?,
-    };
-    Ok(Some((Namespace::new(namespace).map_err(|error| fields.garbage("namespace", &error.to_string()))?, head)))
-}
-
 fn history(session: &SqliteSession) -> Result<History> {
     let db = session.db()?;
-    let failed = |error| session.failed("reading the history", error);
-    if tables(db).map_err(failed)?.is_empty() {
+    let failed = |error: rusqlite::Error| match error.sqlite_error_code() {
+        // Bare code 1, or none where rusqlite says where in the text: a column is not there.
+        None | Some(rusqlite::ErrorCode::Unknown) => {
+            Error::corrupt("the history tables", format!("they cannot be read: {error}"))
+        }
+        _ => session.failed("reading the history", error),
+    };
+    let tables = tables(db).map_err(failed)?;
+    if tables.is_empty() {
         return Ok(History::default());
     }
+    whole(&tables)?;
     format_of(db)?;
-    let head = read_heads(db, |_| true).map_err(failed)??;
+    let head = read_heads(db).map_err(failed)??;
     let mut statement = db.prepare(RECORDS).map_err(failed)?;
     let mut rows = statement.query([]).map_err(failed)?;
     let mut records = Vec::new();
     while let Some(row) = rows.next().map_err(failed)? {
-        records.push(read_record(row)?);
+        records.push(rows::record(row)?);
+    }
+    if records.is_empty() && has_begun(db).map_err(failed)? {
+        let problem = "it is empty, and there were records; restore it from a backup";
+        return Err(Error::corrupt("table `_admmgt_history`", problem));
     }
     let mut history = History::default();
     history.records = records;
@@ -265,133 +279,17 @@ fn history(session: &SqliteSession) -> Result<History> {
     Ok(history)
 }
 
-fn read_record(row: &Row<'_>) -> Result<Record> {
-    let seq = Fields { row, place: "a row of `_admmgt_history`" }.count("seq", 0)?;
-    let place = format!("the row with seq {seq} of `_admmgt_history`");
-    let fields = Fields { row, place: &place };
-    let id = MigrationId::new(fields.text("namespace", 1)?, fields.text("id", 2)?);
-    let kind = fields.text("kind", 3)?;
-    let author = admmgt_core::Author::of(
-        RunId::stored(fields.text("run", 6)?),
-        fields.text("by", 12)?,
-        fields.text("host", 13)?,
-    );
-    let direction = match &*fields.text("direction", 4)? {
-        "up" => Direction::Up,
-        "down" => Direction::Down,
-        other => return Err(fields.garbage("direction", &format!("is `{other}`"))),
-    };
-    let origin = match &*fields.text("origin", 8)? {
-        "sql" => Origin::Sql,
-        "code" => Origin::Code,
-        other => return Err(fields.garbage("origin", &format!("is `{other}`"))),
-    };
-    let checksum = Checksum::parse(fields.text("checksum", 7)?);
-    let mut record = Record::new(
-        seq,
-        id.map_err(|error| fields.garbage("id", &error.to_string()))?,
-        RecordKind::parse(&kind)
-            .ok_or_else(|| fields.garbage("kind", &format!("is `{kind}`, which this version does not know")))?,
-        direction,
-        checksum.map_err(|problem| fields.garbage("checksum", &problem))?,
-        origin,
-        &author,
-    );
-    record.at = Timestamp(fields.number("at", 5)?);
-    record.step = fields.small("step", 9)?;
-    record.steps = fields.small("steps", 10)?;
-    record.duration_us =
-        fields.optional_number("duration_us", 11)?.map(|value| fields.positive("duration_us", value)).transpose()?;
-    record.library = fields.text("library", 14)?;
-    record.detail = fields.optional_text("detail", 15)?;
-    record.body = fields.body()?;
-    Ok(record)
-}
-
-/// One row, and what to call it in errors.
-struct Fields<'a> {
-    row: &'a Row<'a>,
-    place: &'a str,
-}
-
-impl Fields<'_> {
-    fn garbage(&self, column: &str, problem: &str) -> Error {
-        Error::corrupt(
-            format!("column `{column}` of {}", self.place),
-            format!("it {problem}; restore the row from a backup"),
-        )
-    }
-
-    fn value(&self, column: &str, at: usize) -> Result<ValueRef<'_>> {
-        self.row.get_ref(at).map_err(|error| self.garbage(column, &format!("cannot be read ({error})")))
-    }
-
-    fn optional_text(&self, column: &str, at: usize) -> Result<Option<String>> {
-        match self.value(column, at)? {
-            ValueRef::Null => Ok(None),
-            ValueRef::Text(bytes) => match std::str::from_utf8(bytes) {
-                Ok(text) => Ok(Some(text.to_owned())),
-                Err(_) => Err(self.garbage(column, "is not UTF-8")),
-            },
-            other => Err(self.garbage(column, &format!("is {} and must be text", other.data_type()))),
-        }
-    }
-
-    fn text(&self, column: &str, at: usize) -> Result<String> {
-        self.optional_text(column, at)?.ok_or_else(|| self.garbage(column, "is NULL"))
-    }
-
-    fn optional_number(&self, column: &str, at: usize) -> Result<Option<i64>> {
-        match self.value(column, at)? {
-            ValueRef::Null => Ok(None),
-            ValueRef::Integer(value) => Ok(Some(value)),
-            other => Err(self.garbage(column, &format!("is {} and must be an integer", other.data_type()))),
-        }
-    }
-
-    fn number(&self, column: &str, at: usize) -> Result<i64> {
-        self.optional_number(column, at)?.ok_or_else(|| self.garbage(column, "is NULL"))
-    }
-
-    fn positive(&self, column: &str, value: i64) -> Result<u64> {
-        u64::try_from(value).map_err(|_| self.garbage(column, &format!("is {value}")))
-    }
-
-    fn count(&self, column: &str, at: usize) -> Result<u64> {
-        self.positive(column, self.number(column, at)?)
-    }
-
-    fn small(&self, column: &str, at: usize) -> Result<Option<u32>> {
-        let value = self.optional_number(column, at)?;
-        value.map(|value| u32::try_from(value).map_err(|_| self.garbage(column, &format!("is {value}")))).transpose()
-    }
-
-    fn body(&self) -> Result<Option<ArchivedBody>> {
-        let Some(codec) = self.optional_text("codec", 17)? else { return Ok(None) };
-        let bytes = match self.value("body", 16)? {
-            ValueRef::Blob(bytes) | ValueRef::Text(bytes) => bytes.to_vec(),
-            other => return Err(self.garbage("body", &format!("is {}", other.data_type()))),
-        };
-        match &*codec {
-            "plain" => match String::from_utf8(bytes) {
-                Ok(text) => Ok(Some(ArchivedBody::Plain(text))),
-                Err(_) => Err(self.garbage("body", "is not UTF-8")),
-            },
-            "deflate" => Ok(Some(ArchivedBody::Deflate(bytes))),
-            other => Err(self.garbage("codec", &format!("is `{other}`, which this version does not know"))),
-        }
-    }
-}
-
 /// The number of the last record; 0 without any.
 pub(crate) fn last_seq(db: &Connection) -> rusqlite::Result<u64> {
-    let mut statement = db.prepare("SELECT max(seq) FROM _admmgt_history")?;
+    let mut statement = db.prepare("SELECT max(seq) FROM main._admmgt_history")?;
     let last: Option<i64> = statement.query_row([], |row| row.get(0))?;
     Ok(last.and_then(|last| u64::try_from(last).ok()).unwrap_or(0))
 }
 
 /// Adds records and moves heads, inside whatever transaction is open.
 pub(crate) fn write(db: &Connection, batch: &Batch) -> rusqlite::Result<()> {
+    let heads = rows::heads_text(&batch.heads);
+    let last = batch.records.last().map(|record| record.seq);
     let mut insert = db.prepare(INSERT)?;
     for record in &batch.records {
         let (body, codec) = match &record.body {
@@ -425,12 +323,11 @@ pub(crate) fn write(db: &Connection, batch: &Batch) -> rusqlite::Result<()> {
             record.detail,
             body,
             codec,
+            (Some(record.seq) == last).then_some(&heads),
         ])?;
     }
-    let mut move_head = db.prepare(MOVE_HEAD)?;
-    for (namespace, head) in &batch.heads {
-        let digest = head.digest.to_string();
-        move_head.execute(params![namespace.as_str(), digest, signed(head.count), signed(head.seq)])?;
+    if batch.after() == Some(0) {
+        db.execute(BEGAN, [])?;
     }
     Ok(())
 }

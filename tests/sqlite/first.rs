@@ -27,7 +27,10 @@ async fn a_failing_migration_is_rolled_back_and_the_ones_before_it_stay() {
     assert_eq!(error.kind(), ErrorKind::Failed);
     assert_eq!(error.report().unwrap().ran.len(), 1);
     let text = error.to_string();
-    assert!(text.contains("`app/2` (up) failed at tests/src/lib.rs") && text.contains("statement 2 of 2"), "{text}");
+    assert!(
+        text.contains("`app/2` (up) failed at tests/sqlite/first.rs") && text.contains("statement 2 of 2"),
+        "{text}"
+    );
     assert_eq!(scratch.tables(), ["a"]);
     let status = migrator.status().await.unwrap();
     assert!(status.migrations[1].last_error.as_ref().unwrap().contains("nowhere"));

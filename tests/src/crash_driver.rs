@@ -1,0 +1,133 @@
+//! A driver of which every call is a point to die at, before it and after it.
+
+use std::any::Any;
+use std::sync::Arc;
+
+use admmgt::{
+    Acquired, Atomicity, Backend, Batch, BlockingJob, BoxFuture, Capabilities, Dialect, Driver, Head, History, Lease,
+    LeaseRequest, Namespace, Outcome, Result, Session, SessionOptions, StateStore, Statement, Token, async_trait,
+};
+
+use crate::points::around;
+
+/// Passes everything on to another driver, and a point before and after each call.
+#[derive(Debug)]
+pub struct CrashDriver<D>(pub D);
+
+#[async_trait]
+impl<D: Driver> Driver for CrashDriver<D> {
+    fn backend(&self) -> Backend {
+        self.0.backend()
+    }
+
+    fn dialect(&self) -> Arc<dyn Dialect> {
+        self.0.dialect()
+    }
+
+    fn store(&self) -> Arc<dyn StateStore> {
+        Arc::new(CrashStore(self.0.store()))
+    }
+
+    async fn open(&self, options: &SessionOptions) -> Result<Box<dyn Session>> {
+        let session = around("open", self.0.open(options)).await?;
+        Ok(Box::new(CrashSession(session)))
+    }
+
+    async fn peek(&self, options: &SessionOptions, namespaces: &[Namespace]) -> Result<Option<Head>> {
+        around("peek", self.0.peek(options, namespaces)).await
+    }
+
+    async fn host(&self, run: BoxFuture<'static, ()>) -> Result<()> {
+        around("host", self.0.host(run)).await
+    }
+}
+
+#[derive(Debug)]
+struct CrashSession(Box<dyn Session>);
+
+#[async_trait]
+impl Session for CrashSession {
+    fn capabilities(&self) -> &Capabilities {
+        self.0.capabilities()
+    }
+
+    async fn begin(&mut self) -> Result<()> {
+        around("begin", self.0.begin()).await
+    }
+
+    async fn commit(&mut self, batch: &Batch) -> Result<Atomicity> {
+        around("commit", self.0.commit(batch)).await
+    }
+
+    async fn rollback(&mut self) -> Result<Atomicity> {
+        around("rollback", self.0.rollback()).await
+    }
+
+    async fn execute(&mut self, statement: &Statement) -> Result<Outcome> {
+        around("execute", self.0.execute(statement)).await
+    }
+
+    async fn reset(&mut self) -> Result<()> {
+        around("reset", self.0.reset()).await
+    }
+
+    /// The inner session's own: its store downcasts it.
+    fn connection(&mut self) -> &mut (dyn Any + Send) {
+        self.0.connection()
+    }
+
+    async fn blocking(&mut self, job: &mut BlockingJob<'_>) -> Result<()> {
+        around("blocking", self.0.blocking(job)).await
+    }
+
+    async fn close(self: Box<Self>) {
+        around("close", self.0.close()).await
+    }
+}
+
+#[derive(Debug)]
+struct CrashStore(Arc<dyn StateStore>);
+
+#[async_trait]
+impl StateStore for CrashStore {
+    async fn head(&self, session: &mut dyn Session, namespaces: &[Namespace]) -> Result<Option<Head>> {
+        around("head", self.0.head(session, namespaces)).await
+    }
+
+    async fn prepare(&self, session: &mut dyn Session) -> Result<()> {
+        around("prepare", self.0.prepare(session)).await
+    }
+
+    async fn history(&self, session: &mut dyn Session) -> Result<History> {
+        around("history", self.0.history(session)).await
+    }
+
+    async fn append(&self, session: &mut dyn Session, batch: &Batch) -> Result<()> {
+        around("append", self.0.append(session, batch)).await
+    }
+
+    async fn acquire(&self, session: &mut dyn Session, request: &LeaseRequest) -> Result<Acquired> {
+        Ok(match around("acquire", self.0.acquire(session, request)).await? {
+            Acquired::Yes(lease) => Acquired::Yes(Box::new(CrashLease(lease))),
+            no => no,
+        })
+    }
+}
+
+#[derive(Debug)]
+struct CrashLease(Box<dyn Lease>);
+
+#[async_trait]
+impl Lease for CrashLease {
+    fn token(&self) -> Option<Token> {
+        self.0.token()
+    }
+
+    async fn verify(&mut self, session: &mut dyn Session) -> Result<()> {
+        around("verify", self.0.verify(session)).await
+    }
+
+    async fn release(self: Box<Self>, session: &mut dyn Session) -> Result<()> {
+        around("release", self.0.release(session)).await
+    }
+}

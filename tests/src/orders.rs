@@ -1,0 +1,322 @@
+//! What a child process is told, how it is started, and what it answers.
+
+use std::fs::File;
+use std::io::{Read, Seek};
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use admmgt::{ErrorKind, Policy, Report, Resolution};
+use serde::{Deserialize, Serialize};
+
+use crate::Sets;
+
+/// Everything a child process is told, as one argument in JSON.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Orders {
+    /// The database.
+    pub path: PathBuf,
+    /// Which migrations.
+    pub set: Sets,
+    /// How many of them.
+    pub count: usize,
+    /// Their namespace.
+    pub namespace: String,
+    /// What to call.
+    pub verb: Verb,
+    /// All in one transaction.
+    pub group: bool,
+    /// The journal stays as it is, instead of becoming a write-ahead log.
+    pub keep_journal: bool,
+    /// The point to die at; 0 to live.
+    pub die_at: usize,
+    /// A folder: the child leaves a file there, and starts when a file `go` appears in it.
+    pub gate: Option<PathBuf>,
+    /// What a migration of [`Sets::Held`] waits for.
+    pub hold: Option<Hold>,
+    /// How long to wait for the lease.
+    pub lease_wait_ms: u64,
+    /// Who it is.
+    pub by: Option<String>,
+    /// It writes a log.
+    pub log: bool,
+}
+
+/// A call of the migrator.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub enum Verb {
+    Up,
+    Status,
+    Plan,
+    EnsureCurrent,
+    Resolve(String, Resolution),
+}
+
+/// A migration says that it runs, and waits.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Hold {
+    /// The file it makes.
+    pub running: PathBuf,
+    /// The file it waits for.
+    pub release: PathBuf,
+}
+
+/// What a child prints.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Answer {
+    /// What the run did, or had done when it failed.
+    pub report: Option<Report>,
+    /// Status or plan, as text.
+    pub text: String,
+    /// The error, as text.
+    pub error: Option<String>,
+    /// Its kind.
+    pub kind: Option<String>,
+    /// The points it passed.
+    pub points: Vec<String>,
+}
+
+impl Orders {
+    /// To migrate a database up with three mixed migrations.
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self {
+            path: path.into(),
+            set: Sets::Mixed,
+            count: 4,
+            namespace: "app".to_owned(),
+            verb: Verb::Up,
+            group: false,
+            keep_journal: false,
+            die_at: 0,
+            gate: None,
+            hold: None,
+            lease_wait_ms: 120_000,
+            by: None,
+            log: false,
+        }
+    }
+
+    /// So many migrations of a set.
+    pub fn set(mut self, set: Sets, count: usize) -> Self {
+        (self.set, self.count) = (set, count);
+        self
+    }
+
+    /// Another namespace than `app`.
+    pub fn namespace(mut self, namespace: &str) -> Self {
+        self.namespace = namespace.to_owned();
+        self
+    }
+
+    /// Another call than `up`.
+    pub fn verb(mut self, verb: Verb) -> Self {
+        self.verb = verb;
+        self
+    }
+
+    /// All in one transaction.
+    pub fn group(mut self) -> Self {
+        self.group = true;
+        self
+    }
+
+    /// Without a write-ahead log.
+    pub fn keep_journal(mut self) -> Self {
+        self.keep_journal = true;
+        self
+    }
+
+    /// It dies there.
+    pub fn die_at(mut self, point: usize) -> Self {
+        self.die_at = point;
+        self
+    }
+
+    /// It waits for the others.
+    pub fn gate(mut self, folder: &Path) -> Self {
+        self.gate = Some(folder.to_owned());
+        self
+    }
+
+    /// What a migration of [`Sets::Held`] waits for, by two names beside the database.
+    pub fn hold(mut self, running: &str, release: &str) -> Self {
+        let beside = |name: &str| self.path.with_file_name(name);
+        self.hold = Some(Hold { running: beside(running), release: beside(release) });
+        self
+    }
+
+    /// It waits only so long for the lease.
+    pub fn lease_wait(mut self, wait: Duration) -> Self {
+        self.lease_wait_ms = u64::try_from(wait.as_millis()).expect("a short time");
+        self
+    }
+
+    /// Under another name.
+    pub fn by(mut self, name: &str) -> Self {
+        self.by = Some(name.to_owned());
+        self
+    }
+
+    /// It writes a log.
+    pub fn log(mut self) -> Self {
+        self.log = true;
+        self
+    }
+
+    /// The policy that follows.
+    pub fn policy(&self) -> Policy {
+        let mut policy = Policy::default();
+        policy.group = self.group;
+        policy.lease_wait = Duration::from_millis(self.lease_wait_ms);
+        policy
+    }
+
+    /// Starts the process.
+    pub fn start(&self) -> Process {
+        self.start_with(Command::new(child()))
+    }
+
+    /// Starts it as a user who owns nothing.
+    pub fn start_unprivileged(&self, binary: &Path) -> Process {
+        let mut command = Command::new("setpriv");
+        command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(binary);
+        self.start_with(command)
+    }
+
+    fn start_with(&self, mut command: Command) -> Process {
+        let file = || tempfile::tempfile().expect("a temporary file");
+        let (out, err) = (file(), file());
+        command.arg(serde_json::to_string(self).expect("orders are JSON")).stdin(Stdio::null());
+        command.stdout(out.try_clone().expect("a file")).stderr(err.try_clone().expect("a file"));
+        Process { child: command.spawn().expect("the child starts"), out, err }
+    }
+
+    /// Starts it and waits for its end.
+    pub fn run(&self) -> Process {
+        let mut process = self.start();
+        process.wait();
+        process
+    }
+}
+
+/// The binary, found beside the test's own.
+fn child() -> PathBuf {
+    let mut path = std::env::current_exe().expect("this test is a program");
+    path.pop();
+    if path.ends_with("deps") {
+        path.pop();
+    }
+    path.join("child")
+}
+
+/// A child process; killed if it is dropped before its end.
+#[derive(Debug)]
+pub struct Process {
+    child: Child,
+    out: File,
+    err: File,
+}
+
+impl Process {
+    /// Its number.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Waits for its end; one that takes two minutes hangs.
+    pub fn wait(&mut self) -> ExitStatus {
+        let clock = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().expect("the child can be waited for") {
+                return status;
+            }
+            if clock.elapsed() > Duration::from_secs(120) {
+                self.kill();
+                panic!("the child hangs: {}", read(&mut self.err));
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    /// Whether it has not ended yet.
+    pub fn is_running(&mut self) -> bool {
+        self.child.try_wait().expect("the child can be waited for").is_none()
+    }
+
+    /// Ends it by SIGKILL, and waits until it is gone.
+    pub fn kill(&mut self) {
+        self.child.kill().expect("it can be killed");
+        self.child.wait().expect("the child can be waited for");
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, signal: i32) {
+        let pid = i32::try_from(self.child.id()).expect("a process number");
+        // SAFETY: a plain system call, on a child that was not waited for yet.
+        assert_eq!(unsafe { libc::kill(pid, signal) }, 0, "the signal arrives");
+    }
+
+    /// Whether SIGKILL ended it.
+    pub fn was_killed(&mut self) -> bool {
+        self.wait().signal() == Some(libc::SIGKILL)
+    }
+
+    /// How it exited; `None` for a signal.
+    pub fn code(&mut self) -> Option<i32> {
+        self.wait().code()
+    }
+
+    /// What it said.
+    pub fn answer(&mut self) -> Answer {
+        self.wait();
+        let text = read(&mut self.out);
+        serde_json::from_str(&text).unwrap_or_else(|error| {
+            panic!("no answer ({error}): `{text}`, {:?}, {}", self.child.try_wait(), read(&mut self.err))
+        })
+    }
+
+    /// Its log.
+    pub fn log(&mut self) -> String {
+        self.wait();
+        read(&mut self.err)
+    }
+
+    /// Its report, if it ended well.
+    #[track_caller]
+    pub fn succeeded(&mut self) -> Report {
+        let answer = self.answer();
+        assert_eq!((answer.error, self.code()), (None, Some(0)));
+        answer.report.expect("a report")
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn read(file: &mut File) -> String {
+    let mut text = String::new();
+    file.rewind().expect("a file");
+    file.read_to_string(&mut text).expect("text");
+    text
+}
+
+/// How a child exits after an error.
+pub fn exit_code(kind: ErrorKind) -> u8 {
+    match kind {
+        ErrorKind::Failed | ErrorKind::Database => 1,
+        ErrorKind::Usage => 2,
+        ErrorKind::Pending => 3,
+        ErrorKind::State => 4,
+        ErrorKind::Busy => 5,
+        ErrorKind::Interrupted => 6,
+        ErrorKind::Refused => 8,
+        ErrorKind::Unavailable => 9,
+        _ => 99,
+    }
+}

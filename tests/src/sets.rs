@@ -1,0 +1,160 @@
+//! Sets of migrations that a test and its children know by name.
+//!
+//! Migration `n` makes the table `<namespace>_m<n>` and adds one row to `log`, so that what ran,
+//! and how often, can be counted from outside.
+
+use std::time::{Duration, Instant};
+
+use admmgt::prelude::*;
+use admmgt::rusqlite::Connection;
+use admmgt::{Checksum, Meta, MigrationId, TransactionMode, async_trait};
+use serde::{Deserialize, Serialize};
+
+use crate::orders::{Hold, Orders};
+use crate::points::pass;
+
+/// The names of the sets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Sets {
+    /// SQL, a plain function, an async function, in turn.
+    Mixed,
+    /// SQL only, one statement each but two.
+    Small,
+    /// As `Small`, but the second is three statements without a transaction.
+    Outside,
+    /// As `Small`, but the second is a function without a transaction.
+    CodeOutside,
+    /// As `Small`, but the second waits in its body for [`Orders::hold`].
+    Held,
+    /// As `Small`, but the last but one fails.
+    Failing,
+}
+
+impl Sets {
+    /// The migrations that the orders ask for.
+    pub fn migrations(orders: &Orders) -> Migrations {
+        (1..=orders.count).fold(Migrations::default(), |all, number| {
+            let one = One { namespace: orders.namespace.clone(), number };
+            match (orders.set, number) {
+                (Self::Mixed, number) if number % 3 == 2 => all.and(one.code(Way::Plain, None)),
+                (Self::Mixed, number) if number % 3 == 0 => all.and(one.code(Way::Async, None)),
+                (Self::Outside, 2) => all.and(one.outside()),
+                (Self::CodeOutside, 2) => all.and(one.code(Way::Outside, None)),
+                (Self::Held, 2) => all.and(one.code(Way::Plain, orders.hold.clone())),
+                (Self::Failing, number) if number + 1 == orders.count => all.and(one.failing()),
+                _ => all.and(one.sql()),
+            }
+        })
+    }
+}
+
+/// One migration of a set.
+#[derive(Debug, Clone)]
+struct One {
+    namespace: String,
+    number: usize,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    Plain,
+    Async,
+    Outside,
+}
+
+impl One {
+    /// Wide enough that a newer program never has an id alike.
+    fn name(&self) -> String {
+        format!("{:04}", self.number)
+    }
+
+    fn log(&self) -> String {
+        format!("insert into log values ('{}/{}')", self.namespace, self.name())
+    }
+
+    fn table(&self) -> String {
+        format!("create table {}_m{} (id integer)", self.namespace, self.number)
+    }
+
+    fn first(&self) -> &'static str {
+        if self.number == 1 { "create table if not exists log (migration text);\n" } else { "" }
+    }
+
+    fn migration(&self, text: String) -> SqlMigration {
+        SqlMigration::new(&*self.namespace, self.name(), text).expect("a name")
+    }
+
+    fn sql(&self) -> SqlMigration {
+        self.migration(format!("{}{};\n{};", self.first(), self.table(), self.log()))
+    }
+
+    fn outside(&self) -> SqlMigration {
+        let table = format!("create table {}_m2_more (id integer)", self.namespace);
+        let text = format!("{};\n{};\n{table};", self.table(), self.log());
+        self.migration(text).with(|meta| meta.transaction(TransactionMode::None))
+    }
+
+    fn failing(&self) -> SqlMigration {
+        self.migration(format!("{};\n{};\ninsert into nowhere values (1);", self.table(), self.log()))
+    }
+
+    fn code(self, way: Way, hold: Option<Hold>) -> Scripted {
+        let id = MigrationId::new(&*self.namespace, self.name()).expect("a name");
+        let meta = Meta::new(id, Checksum::parse("manual:1").expect("a checksum"));
+        let meta = if way == Way::Outside { meta.transaction(TransactionMode::None) } else { meta };
+        Scripted { meta, way, hold, statements: [self.table(), self.log()] }
+    }
+}
+
+struct Scripted {
+    meta: Meta,
+    way: Way,
+    hold: Option<Hold>,
+    statements: [String; 2],
+}
+
+impl Scripted {
+    fn plain(&self, db: &mut Connection) -> Result<(), BoxError> {
+        for statement in &self.statements {
+            pass("before a statement in a body");
+            db.execute_batch(statement)?;
+            pass("after a statement in a body");
+        }
+        tracing::info!("from the body");
+        if let Some(hold) = &self.hold {
+            hold.wait()?;
+        }
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Migration for Scripted {
+    fn meta(&self) -> &Meta {
+        &self.meta
+    }
+
+    async fn up(&self, cx: &mut Context) -> Result<(), BoxError> {
+        if self.way != Way::Async {
+            return cx.blocking::<Connection, Sqlite, _>(|db| self.plain(db)).await;
+        }
+        for statement in &self.statements {
+            cx.execute(statement.as_str()).await?;
+        }
+        Ok(())
+    }
+}
+
+impl Hold {
+    fn wait(&self) -> Result<(), BoxError> {
+        std::fs::write(&self.running, "")?;
+        let clock = Instant::now();
+        while !self.release.exists() {
+            if clock.elapsed() > Duration::from_secs(100) {
+                return Err("nobody released this migration".into());
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        Ok(())
+    }
+}
