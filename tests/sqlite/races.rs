@@ -187,7 +187,6 @@ fn while_they_race_others_only_look() {
 /// The heads are asked for while another process makes the tables that hold them.
 #[tokio::test(flavor = "multi_thread")]
 async fn looking_while_the_history_is_made_is_no_error() {
-    let _alone = alone();
     for _ in 0..20 {
         let scratch = Scratch::new();
         scratch.run("create table before(id integer)");

@@ -564,7 +564,7 @@ async fn each_column_of_a_damaged_record_is_named() {
         update _admmgt_history set seq = null where rowid = 1
             the history is damaged at column `seq` of a row of `_admmgt_history`: it is NULL; restore the row from a backup
         update _admmgt_history set seq = 'one' where rowid = 1
-            the history is damaged at column `seq` of the last row of `_admmgt_history`: it is Text and must be an integer; restore the row from a backup
+            the history is damaged at column `seq` of a row of `_admmgt_history`: it is Text and must be an integer; restore the row from a backup
         update _admmgt_history set seq = -1 where rowid = 1
             the history is damaged at column `seq` of a row of `_admmgt_history`: it is -1; restore the row from a backup
         update _admmgt_history set seq = 0 where rowid = 1
@@ -702,36 +702,37 @@ async fn the_heads_of_a_damaged_record_are_named() {
     }
     expect![[r#"
         update _admmgt_history set heads = null where rowid = (select max(rowid) from _admmgt_history)
-            the history is damaged at column `heads` of the row with seq 5 of `_admmgt_history`: it is NULL; restore the row from a backup
+            the history is damaged at the head of namespace `app`: it does not match the records; rows were changed or deleted by hand. Restore the history tables from a backup
         update _admmgt_history set heads = '' where rowid = (select max(rowid) from _admmgt_history)
             the history is damaged at the head of namespace `app`: it does not match the records; rows were changed or deleted by hand. Restore the history tables from a backup
         update _admmgt_history set heads = 'app' where rowid = (select max(rowid) from _admmgt_history)
-            the history is damaged at column `heads` of the row with seq 5 of `_admmgt_history`: it holds `app`, which is no head; restore the row from a backup
+            the history is damaged at column `heads` of the last row of `_admmgt_history`: it holds `app`, which is no head; restore the row from a backup
         update _admmgt_history set heads = 7 where rowid = (select max(rowid) from _admmgt_history)
-            the history is damaged at column `heads` of the row with seq 5 of `_admmgt_history`: it holds `7`, which is no head; restore the row from a backup
+            the history is damaged at column `heads` of the last row of `_admmgt_history`: it holds `7`, which is no head; restore the row from a backup
         update _admmgt_history set heads = x'ff' where rowid = (select max(rowid) from _admmgt_history)
-            the history is damaged at column `heads` of the row with seq 5 of `_admmgt_history`: it is Blob and must be text; restore the row from a backup
+            the history is damaged at column `heads` of the last row of `_admmgt_history`: it is Blob and must be text; restore the row from a backup
         update _admmgt_history set heads = 'app 00 1 1' where rowid = (select max(rowid) from _admmgt_history)
-            the history is damaged at column `heads` of the row with seq 5 of `_admmgt_history`: it holds `app 00 1 1`, which is no head; restore the row from a backup
+            the history is damaged at column `heads` of the last row of `_admmgt_history`: it holds `app 00 1 1`, which is no head; restore the row from a backup
         update _admmgt_history set heads = heads || ' 1' where rowid = (select max(rowid) from _admmgt_history)
-            the history is damaged at column `heads` of the row with seq 5 of `_admmgt_history`: it holds `app 67342101e8870383516fa0e7845f50937f578daf370a44d16358bb87884218df 3 5 1`, which is no head; restore the row from a backup
+            the history is damaged at column `heads` of the last row of `_admmgt_history`: it holds `app 67342101e8870383516fa0e7845f50937f578daf370a44d16358bb87884218df 3 5 1`, which is no head; restore the row from a backup
         update _admmgt_history set heads = replace(heads, 'app', 'a/b') where rowid = (select max(rowid) from _admmgt_history)
-            the history is damaged at column `heads` of the row with seq 5 of `_admmgt_history`: it holds `a/b 67342101e8870383516fa0e7845f50937f578daf370a44d16358bb87884218df 3 5`, which is no head; restore the row from a backup
+            the history is damaged at column `heads` of the last row of `_admmgt_history`: it holds `a/b 67342101e8870383516fa0e7845f50937f578daf370a44d16358bb87884218df 3 5`, which is no head; restore the row from a backup
         update _admmgt_history set heads = replace(heads, 'app', 'other') where rowid = (select max(rowid) from _admmgt_history)
             the history is damaged at the head of namespace `app`: it does not match the records; rows were changed or deleted by hand. Restore the history tables from a backup
         update _admmgt_history set heads = replace(heads, ' 3 ', ' -3 ') where rowid = (select max(rowid) from _admmgt_history)
-            the history is damaged at column `heads` of the row with seq 5 of `_admmgt_history`: it holds `app 67342101e8870383516fa0e7845f50937f578daf370a44d16358bb87884218df -3 5`, which is no head; restore the row from a backup
+            the history is damaged at column `heads` of the last row of `_admmgt_history`: it holds `app 67342101e8870383516fa0e7845f50937f578daf370a44d16358bb87884218df -3 5`, which is no head; restore the row from a backup
         update _admmgt_history set heads = heads || char(10) || replace(heads, 'app', 'ghost') where rowid = (select max(rowid) from _admmgt_history)
             the history is damaged at the head of namespace `ghost`: it does not match the records; rows were changed or deleted by hand. Restore the history tables from a backup
         update _admmgt_history set heads = substr(heads, 1, 4) || 'x' || substr(heads, 6) where rowid = (select max(rowid) from _admmgt_history)
-            the history is damaged at column `heads` of the row with seq 5 of `_admmgt_history`: it holds `app x7342101e8870383516fa0e7845f50937f578daf370a44d16358bb87884218df 3 5`, which is no head; restore the row from a backup
+            the history is damaged at column `heads` of the last row of `_admmgt_history`: it holds `app x7342101e8870383516fa0e7845f50937f578daf370a44d16358bb87884218df 3 5`, which is no head; restore the row from a backup
         update _admmgt_history set heads = substr(heads, 1, length(heads) - 1) || '99' where rowid = (select max(rowid) from _admmgt_history)
             the history is damaged at the head of namespace `app`: it does not match the records; rows were changed or deleted by hand. Restore the history tables from a backup"#]].assert_eq(&lines.join("\n"));
 }
 
 #[tokio::test]
 async fn a_format_that_is_newer_or_none_is_refused() {
-    let changes: [(&str, &[&str]); 1] = [("format", &["null", "'one'", "0", "-1", "2", "4294967297"])];
+    let formats: &[&str] = &["null", "'one'", "0", "-1", "2", "4294967297"];
+    let changes = [("format", formats), ("began", &["null", "'yes'", "0"])];
     expect![[r#"
         update _admmgt_format set format = null where rowid = 1
             the history is damaged at column `format` of a row of `_admmgt_format`: it is NULL; restore the row from a backup
@@ -744,7 +745,13 @@ async fn a_format_that_is_newer_or_none_is_refused() {
         update _admmgt_format set format = 2 where rowid = 1
             the history is of format 2; this version reads up to format 1. Use a newer admmgt; nothing was changed
         update _admmgt_format set format = 4294967297 where rowid = 1
-            the history is damaged at table `_admmgt_format`: 4294967297 is not a format"#]].assert_eq(&all_damaged("_admmgt_format", &changes).await);
+            the history is damaged at table `_admmgt_format`: 4294967297 is not a format
+        update _admmgt_format set began = null where rowid = 1
+            is not noticed
+        update _admmgt_format set began = 'yes' where rowid = 1
+            is not noticed
+        update _admmgt_format set began = 0 where rowid = 1
+            is not noticed"#]].assert_eq(&all_damaged("_admmgt_format", &changes).await);
     let (scratch, migrator) = with_history().await;
     scratch.run("update _admmgt_format set format = 2");
     let before = scratch.contents();
@@ -831,7 +838,7 @@ async fn columns_that_this_version_does_not_know_are_ignored() {
     let scratch = Scratch::new();
     let first = || sql(&[("1", "create table a(id integer)")]);
     scratch.migrator(first()).up().await.unwrap();
-    scratch.run("alter table _admmgt_history add column mood text");
+    scratch.run("alter table _admmgt_history add column mood text; alter table _admmgt_format add column mood text");
     let migrator = scratch.migrator(first().include(sql(&[("2", "create table b(id integer)")])));
     assert_eq!(migrator.up().await.unwrap().ran.len(), 1);
     assert!(migrator.status().await.unwrap().is_current());

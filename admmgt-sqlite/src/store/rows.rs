@@ -17,14 +17,12 @@ pub(super) fn heads_text(heads: &[(Namespace, NamespaceHead)]) -> String {
     heads.iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
-/// The heads of a row with the format, the last record's number and its heads; none without records.
+/// The heads of a row with the format and the heads of the last record; none without records.
 pub(super) fn heads(row: &Row<'_>) -> Result<Vec<(Namespace, NamespaceHead)>> {
     let fields = Fields { row, place: "a row of `_admmgt_format`" };
     known(fields.number("format", 0)?)?;
     let fields = Fields { row, place: "the last row of `_admmgt_history`" };
-    let Some(seq) = fields.optional_number("seq", 1)? else { return Ok(Vec::new()) };
-    let fields = Fields { row, place: &format!("the row with seq {seq} of `_admmgt_history`") };
-    let text = fields.text("heads", 2)?;
+    let text = fields.optional_text("heads", 1)?.unwrap_or_default();
     let head =
         |line| head_of(line).ok_or_else(|| fields.garbage("heads", &format!("holds `{line}`, which is no head")));
     text.lines().map(head).collect()
