@@ -18,7 +18,8 @@ fn texts(file: &str) -> Option<Vec<(String, String)>> {
     let sql = |case: &Value, key: &str| case[key].as_str().map(str::to_owned);
     let all = cases.iter().flat_map(|case| {
         let name = sql(case, "name").unwrap_or_default();
-        ["current_sql", "desired_sql", "seed_sql"].map(|key| (format!("{name}, {key}"), sql(case, key).unwrap_or_default()))
+        ["current_sql", "desired_sql", "seed_sql"]
+            .map(|key| (format!("{name}, {key}"), sql(case, key).unwrap_or_default()))
     });
     Some(all.filter(|(_, text)| !text.trim().is_empty()).collect())
 }

@@ -1,5 +1,7 @@
 //! The engine on the driver that is a list of lines: what holds for every backend.
 
+#![allow(clippy::unwrap_used)] // a test that cannot go on says where
+
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
