@@ -73,7 +73,7 @@ build() { # application: milliseconds
 
 echo "rusqlite $rusqlite with SQLite compiled in, $(rustc --version), $(nproc) cores"
 echo
-echo "| | crates | of them built for the target only at compile time | stripped, bytes | clean release build |"
+echo "| | crates | of them for build scripts only | stripped, bytes | clean release build |"
 echo "|---|--:|--:|--:|--:|"
 for name in least baseline; do
   (cd "$folder/$name" && cargo fetch --quiet)

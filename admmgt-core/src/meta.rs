@@ -205,7 +205,7 @@ impl Meta {
         self
     }
 
-    /// That [`Migration::down`] takes it back.
+    /// That [`crate::Migration::down`] takes it back.
     pub fn reversible(mut self) -> Self {
         self.reversible = true;
         self

@@ -107,18 +107,21 @@ async fn a_rollback_inside_a_statement_fails_the_migration() {
 #[tokio::test]
 async fn a_commit_without_the_authorizer_is_a_rollback() {
     let unguarded = |db: &mut Connection| {
-        db.authorizer(None::<fn(AuthContext<'_>) -> Authorization>)?;
+        let _ = db.authorizer(None::<fn(AuthContext<'_>) -> Authorization>);
         let _ = db.execute_batch("commit");
         db.execute_batch("insert into a values (7)").or(Ok(()))
     };
     check_failed(body(unguarded), "rolled its transaction back").await;
 }
 
+/// What these calls return differs over the versions of rusqlite; that they worked is seen by what
+/// the tests find.
 fn unhook(db: &mut Connection) -> Result<()> {
-    db.authorizer(None::<fn(AuthContext<'_>) -> Authorization>)?;
-    db.commit_hook(None::<fn() -> bool>)?;
-    db.rollback_hook(None::<fn()>)?;
-    db.progress_handler(0, None::<fn() -> bool>)
+    let _ = db.authorizer(None::<fn(AuthContext<'_>) -> Authorization>);
+    let _ = db.commit_hook(None::<fn() -> bool>);
+    let _ = db.rollback_hook(None::<fn()>);
+    let _ = db.progress_handler(0, None::<fn() -> bool>);
+    Ok(())
 }
 
 #[tokio::test]
