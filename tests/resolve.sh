@@ -71,7 +71,7 @@ case $action in
     sed -i "s/^rusqlite = { version = \">=0.32, <0.42\"/rusqlite = { version = \"~$version\"/" Cargo.toml
     cargo update --quiet -p rusqlite
     found=$(rusqlite_of .)
-    [[ $found == "${version%.*}"* ]] || { echo "asked for rusqlite $version and got $found" >&2; exit 1; }
+    [[ $found == "$version"* ]] || { echo "asked for rusqlite $version and got $found" >&2; exit 1; }
     CARGO_TARGET_DIR=$work/target-rusqlite cargo test --quiet -p admmgt-sqlite -p admmgt-tests --lib --bins --tests
     echo "passes on rusqlite $found"
     ;;

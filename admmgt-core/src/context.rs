@@ -40,8 +40,13 @@ impl Context {
         self.session
     }
 
-    /// The session, for what no other method offers.
-    pub fn session(&mut self) -> &mut dyn Session {
+    /// The native connection of the session, for a backend's [`FromContext`] to downcast.
+    pub fn connection(&mut self) -> &mut (dyn Any + Send) {
+        self.session.connection()
+    }
+
+    /// The session. Not for bodies: they could end the transaction behind the guard's back.
+    pub(crate) fn session(&mut self) -> &mut dyn Session {
         &mut *self.session
     }
 
@@ -53,7 +58,7 @@ impl Context {
     /// Runs one statement and says how many rows it changed.
     ///
     /// # Errors
-    /// What the database answered, with the statement's first words.
+    /// What the database answered.
     ///
     /// ```
     /// # use admmgt_core::{BoxError, Context};

@@ -11,7 +11,7 @@ use crate::history::Head;
 use crate::record::Batch;
 use crate::script::{Dialect, Statement};
 use crate::store::StateStore;
-use crate::{Backend, BoxFuture, Error, Namespace, Result};
+use crate::{Backend, BoxError, BoxFuture, Error, Namespace, Result};
 
 /// What a session may do to the database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -181,6 +181,18 @@ pub trait Session: Debug + Send {
     /// # Errors
     /// What the database answered.
     async fn execute(&mut self, statement: &Statement) -> Result<Outcome>;
+
+    /// Whether a transaction is open that a body began by itself, outside of [`Session::begin`]. A
+    /// checkpoint written now would be part of it, and lost with it, so the engine waits for its end.
+    fn in_transaction(&self) -> bool {
+        false
+    }
+
+    /// An error in words for the history, events and logs. Override it where the client's own words can
+    /// hold what must not get there, such as the whole statement with its literals.
+    fn describe(&self, error: &BoxError) -> String {
+        error.to_string()
+    }
 
     /// Makes good what a body may have changed in the connection: search path, role, timeouts.
     ///

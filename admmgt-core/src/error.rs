@@ -192,7 +192,9 @@ pub struct Failure {
     pub statement: Option<FailedStatement>,
     /// What the whole run did.
     pub report: Report,
-    /// What the body or the database said.
+    /// What the body or the database said, in words that may be shown.
+    pub message: String,
+    /// The error itself, to downcast. Its own words may hold whole statements.
     pub error: BoxError,
 }
 
@@ -215,7 +217,7 @@ pub struct FailedStatement {
 impl FailedStatement {
     pub(crate) fn new(number: usize, of: usize, file: &str, statement: &crate::Statement) -> Self {
         let count = |value: usize| u32::try_from(value).unwrap_or(u32::MAX);
-        let words = statement.text.split_whitespace().collect::<Vec<_>>().join(" ");
+        let words = without_literals(&statement.text).split_whitespace().collect::<Vec<_>>().join(" ");
         let mut excerpt: String = words.chars().take(80).collect();
         if excerpt.len() < words.len() {
             excerpt.push('…');
@@ -224,13 +226,19 @@ impl FailedStatement {
     }
 }
 
+/// The text with `…` for whatever stands between single quotes: it may be a secret.
+fn without_literals(sql: &str) -> String {
+    let parts = sql.split('\'').enumerate();
+    parts.map(|(at, part)| if at % 2 == 0 { part } else { "'…'" }).collect()
+}
+
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "`{}` ({}) failed", self.migration, self.direction)?;
         if let Some(FailedStatement { number, of, file, line, excerpt }) = &self.statement {
             write!(f, " at {file}:{line}, statement {number} of {of} (`{excerpt}`)")?;
         }
-        write!(f, ": {}", self.error)
+        write!(f, ": {}", self.message)
     }
 }
 

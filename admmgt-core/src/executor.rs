@@ -121,7 +121,12 @@ impl Executor<'_> {
         match ended.and(cleaned) {
             Ok(()) => {
                 let record = self.ended(step, micros(clock))?;
-                self.record(record).await
+                if let Err(error) = self.record(record).await {
+                    // The change is there and its record is not: that waits for a person, not for a retry.
+                    let words = format!("its body ended well, and that could not be recorded: {error}");
+                    return Err(self.interrupted(&[], step, BodyError { statement: None, error: words.into() }).await);
+                }
+                Ok(())
             }
             Err(failed) => Err(self.interrupted(&[], step, failed).await),
         }
@@ -149,6 +154,8 @@ impl Executor<'_> {
     }
 
     async fn statements(&mut self, step: &Step, file: &str, statements: &[crate::Statement]) -> Result<(), BodyError> {
+        // Ended, and inside a transaction of the file's own: if that is rolled back, they have not.
+        let mut ended = Vec::new();
         for (at, statement) in statements.iter().enumerate() {
             let clock = Instant::now();
             let outcome = self.cx.session().execute(statement).await.map_err(|error| BodyError {
@@ -156,12 +163,10 @@ impl Executor<'_> {
                 error: unwrapped(error),
             })?;
             if !step.transaction {
-                let mut record = self.event(step, RecordKind::StepDone)?;
-                record.step = Some(count(at + 1));
-                record.steps = Some(count(statements.len()));
-                record.duration_us = Some(micros(clock));
-                record.detail = Some(admmgt_files::checksum::of_sql(&statement.text));
-                self.record(record).await?;
+                ended.push((at, micros(clock)));
+                if !self.cx.session().in_transaction() {
+                    self.checkpoint(step, statements, std::mem::take(&mut ended)).await?;
+                }
             }
             self.observers.tell(&Event::StatementDone {
                 migration: step.migration.clone(),
@@ -171,6 +176,26 @@ impl Executor<'_> {
             });
         }
         Ok(())
+    }
+
+    /// Records statements that cannot be taken back any more.
+    async fn checkpoint(
+        &mut self,
+        step: &Step,
+        statements: &[crate::Statement],
+        ended: Vec<(usize, u64)>,
+    ) -> Result<()> {
+        let mut records = Vec::with_capacity(ended.len());
+        for ((at, duration_us), later) in ended.into_iter().zip(0..) {
+            let mut record = self.event(step, RecordKind::StepDone)?;
+            record.seq += later;
+            record.step = Some(count(at + 1));
+            record.steps = Some(count(statements.len()));
+            record.duration_us = Some(duration_us);
+            record.detail = Some(admmgt_files::checksum::of_sql(&statements[at].text));
+            records.push(record);
+        }
+        self.append(records).await
     }
 
     async fn commit(&mut self, steps: &[&Step], last: &Step, records: Vec<Record>) -> Result<()> {
@@ -202,7 +227,7 @@ impl Executor<'_> {
     }
 
     async fn failed(&mut self, step: &Step, failed: BodyError) -> Error {
-        let error = failed.error.to_string();
+        let error = self.cx.session().describe(&failed.error);
         self.remember(step, &error, &[]).await;
         self.observers.tell(&Event::MigrationFailed { migration: step.migration.clone(), error });
         Error::Failed(Box::new(self.failure(step, failed)))
@@ -210,7 +235,7 @@ impl Executor<'_> {
 
     /// `begun` are steps without a `started` record of their own yet.
     async fn interrupted(&mut self, begun: &[&Step], step: &Step, failed: BodyError) -> Error {
-        let error = failed.error.to_string();
+        let error = self.cx.session().describe(&failed.error);
         self.remember(step, &error, begun).await;
         self.observers.tell(&Event::MigrationInterrupted { migration: step.migration.clone(), error });
         Error::Interrupted(Box::new(self.failure(step, failed)))
@@ -241,8 +266,13 @@ impl Executor<'_> {
     }
 
     async fn append(&mut self, records: Vec<Record>) -> Result<()> {
+        let touched = self.state.touched_by(&records);
         let batch = self.state.batch(records, self.lease.token())?;
-        self.store.append(self.cx.session(), &batch).await
+        let written = self.store.append(self.cx.session(), &batch).await;
+        if written.is_err() {
+            self.state.restore(touched);
+        }
+        written
     }
 
     async fn started(&mut self, step: &Step) -> Result<()> {
@@ -265,10 +295,11 @@ impl Executor<'_> {
         self.observers.tell(&Event::MigrationDone { migration: step.migration.clone(), direction, duration_us });
     }
 
-    fn failure(&self, step: &Step, failed: BodyError) -> Failure {
+    fn failure(&mut self, step: &Step, failed: BodyError) -> Failure {
         let BodyError { statement, error } = failed;
+        let message = self.cx.session().describe(&error);
         let (migration, direction) = (step.migration.clone(), step.direction);
-        Failure { migration, direction, statement, report: self.report.clone(), error }
+        Failure { migration, direction, statement, report: self.report.clone(), message, error }
     }
 
     /// The record of a body that ended well, with its SQL where that is wanted.

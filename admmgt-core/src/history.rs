@@ -246,7 +246,7 @@ fn stands(before: Option<&Known>, record: &Record) -> Known {
         RecordKind::StepDone => {
             let mut known = unchanged();
             if let Standing::Interrupted { done, .. } = &mut known.standing {
-                *done = record.step.unwrap_or(*done + 1);
+                *done = record.step.unwrap_or_else(|| done.saturating_add(1));
             }
             known.step_hashes.extend(record.detail.clone());
             known

@@ -108,7 +108,9 @@ impl Driver for MemoryDriver {
     }
 
     async fn open(&self, _: &SessionOptions) -> Result<Box<dyn Session>> {
-        Ok(Box::new(MemorySession { connection: MemoryConnection { driver: self.clone(), leased: None } }))
+        Ok(Box::new(MemorySession {
+            connection: MemoryConnection { driver: self.clone(), leased: None, in_transaction: false },
+        }))
     }
 }
 
@@ -130,6 +132,7 @@ impl Dialect for Lines {
 pub struct MemoryConnection {
     driver: MemoryDriver,
     leased: Option<Token>,
+    in_transaction: bool,
 }
 
 impl MemoryConnection {
@@ -154,7 +157,7 @@ impl FromContext<MemoryDriver> for MemoryConnection {
     const BACKEND: Option<Backend> = Some(BACKEND);
 
     fn from_context(cx: &mut Context) -> Result<&mut Self> {
-        let connection = cx.session().connection().downcast_mut();
+        let connection = cx.connection().downcast_mut();
         connection.ok_or_else(|| Error::wrong_backend("MemoryConnection"))
     }
 }
@@ -181,21 +184,25 @@ impl Session for MemorySession {
     }
 
     async fn begin(&mut self) -> Result<()> {
+        self.connection.in_transaction = true;
         let mut database = self.database();
         database.before = Some(database.now.clone());
         Ok(())
     }
 
     async fn commit(&mut self, batch: &Batch) -> Result<Atomicity> {
+        self.connection.in_transaction = false;
         let mut database = self.database();
-        if database.before.take().is_none() {
-            return Ok(Atomicity::Broken);
+        let Some(before) = database.before.take() else { return Ok(Atomicity::Broken) };
+        if let Err(error) = append(&mut database, batch) {
+            database.now = before;
+            return Err(error);
         }
-        append(&mut database, batch)?;
         Ok(Atomicity::Kept)
     }
 
     async fn rollback(&mut self) -> Result<Atomicity> {
+        self.connection.in_transaction = false;
         let mut database = self.database();
         match database.before.take() {
             Some(before) => {
@@ -226,11 +233,14 @@ impl Session for MemorySession {
 impl Drop for MemoryConnection {
     /// What a server does when a client is gone: rolls back, frees the lease.
     fn drop(&mut self) {
+        let Some(leased) = self.leased else { return };
         let mut database = self.driver.lock();
-        if self.leased.is_some() && database.lease.as_ref().map(|(token, _)| *token) == self.leased {
+        if self.in_transaction {
             if let Some(before) = database.before.take() {
                 database.now = before;
             }
+        }
+        if database.lease.as_ref().is_some_and(|(token, _)| *token == leased) {
             database.lease = None;
         }
     }
@@ -317,7 +327,11 @@ impl Lease for MemoryLease {
     async fn release(self: Box<Self>, session: &mut dyn Session) -> Result<()> {
         let connection = connection(session)?;
         connection.leased = None;
-        connection.driver.lock().lease = None;
+        let mut database = connection.driver.lock();
+        // Only ours: it may have been taken away and handed to somebody else.
+        if database.lease.as_ref().is_some_and(|(token, _)| *token == self.0) {
+            database.lease = None;
+        }
         Ok(())
     }
 }

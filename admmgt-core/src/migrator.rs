@@ -163,7 +163,8 @@ impl Migrator {
     /// history at once, because waiting would not help.
     pub async fn wait_until_current(&self, timeout: Duration) -> Result<()> {
         let clock = Instant::now();
-        let mut pause = self.policy.lease_poll_min;
+        let longest = self.policy.lease_poll_max.clamp(Duration::from_millis(1), timeout.max(Duration::from_millis(1)));
+        let mut pause = self.policy.lease_poll_min.clamp(Duration::from_millis(1), longest);
         loop {
             let error = match self.ensure_current().await {
                 Err(error @ (Error::NotCurrent { .. } | Error::Unreachable { .. } | Error::Busy { .. })) => error,
@@ -177,7 +178,7 @@ impl Migrator {
                 });
             };
             tokio::time::sleep(pause.min(left)).await;
-            pause = (pause * 2).min(self.policy.lease_poll_max);
+            pause = pause.saturating_mul(2).min(longest);
         }
     }
 

@@ -12,7 +12,8 @@ use crate::refusal::{LineDifference, Refusal};
 use crate::registry::MigrationSet;
 use crate::script::Dialect;
 use crate::{
-    Backend, Capabilities, Direction, Location, Meta, Migration, MigrationId, Namespace, Origin, TransactionMode,
+    Backend, Capabilities, Checksum, Direction, Location, Meta, Migration, MigrationId, Namespace, Origin,
+    TransactionMode,
 };
 
 /// The version of the serialised form of [`Plan`].
@@ -47,6 +48,8 @@ pub struct Step {
     pub migration: MigrationId,
     /// Which way.
     pub direction: Direction,
+    /// The checksum of what runs.
+    pub checksum: Checksum,
     /// Whether it runs inside a transaction.
     pub transaction: bool,
     /// How many statements it has; `None` for code.
@@ -59,7 +62,23 @@ pub struct Step {
     pub notes: Vec<String>,
 }
 
+impl Step {
+    /// Whether two steps do the same; words for people do not count.
+    fn does_the_same(&self, other: &Self) -> bool {
+        let what = |step: &Self| (step.direction, step.transaction, step.statements);
+        self.migration == other.migration && self.checksum == other.checksum && what(self) == what(other)
+    }
+}
+
 impl Plan {
+    /// Whether two plans do the same.
+    pub(crate) fn does_the_same(&self, other: &Self) -> bool {
+        let steps = self.steps.iter().zip(&other.steps);
+        self.group == other.group
+            && self.steps.len() == other.steps.len()
+            && steps.into_iter().all(|(a, b)| a.does_the_same(b))
+    }
+
     /// Whether nothing would run.
     pub fn is_empty(&self) -> bool {
         self.steps.is_empty()
@@ -154,7 +173,7 @@ pub fn plan(
     }
     refusals.extend(state.known().iter().filter(|(id, _)| set.has_namespace(id.namespace())).filter_map(interrupted));
 
-    let last = last_applied(set, state);
+    let applied: Vec<&MigrationId> = state.applied().collect();
     for migration in set.iter() {
         let meta = migration.meta();
         match state.get(&meta.id) {
@@ -171,7 +190,7 @@ pub fn plan(
             Some(known) if known.standing != Standing::Pending => {}
             _ => {
                 if policy.out_of_order == Verdict::Refuse {
-                    refusals.extend(out_of_order(set, meta, &last));
+                    refusals.extend(out_of_order(set, meta, &applied));
                 }
                 match step(migration, policy, facts) {
                     Ok(step) => plan.steps.push(step),
@@ -246,39 +265,16 @@ fn is_interrupted(state: &State, id: &MigrationId) -> bool {
     state.get(id).is_some_and(|known| matches!(known.standing, Standing::Interrupted { .. }))
 }
 
-/// Of each namespace, the applied migration that comes last: by its place where it is registered,
-/// and by its id where only the history knows it.
-struct LastApplied {
-    registered: BTreeMap<Namespace, (usize, MigrationId)>,
-    unknown: BTreeMap<Namespace, MigrationId>,
-}
-
-fn last_applied(set: &MigrationSet, state: &State) -> LastApplied {
-    let mut last = LastApplied { registered: BTreeMap::new(), unknown: BTreeMap::new() };
-    for id in state.applied() {
-        match set.place(id) {
-            Some(place) => {
-                let entry = last.registered.entry(id.namespace().clone()).or_insert_with(|| (place, id.clone()));
-                if place > entry.0 {
-                    *entry = (place, id.clone());
-                }
-            }
-            // State is sorted by id: the last one seen is the largest.
-            None => {
-                last.unknown.insert(id.namespace().clone(), id.clone());
-            }
-        }
-    }
-    last
-}
-
-fn out_of_order(set: &MigrationSet, meta: &Meta, last: &LastApplied) -> Option<Refusal> {
-    let namespace = meta.id.namespace();
+/// An applied migration of the same namespace that comes later by its id *and* by its place: by the place
+/// alone, a dependency on another namespace can move a migration behind ones that were written after it.
+/// Where only the history knows the applied one, its id decides.
+fn out_of_order(set: &MigrationSet, meta: &Meta, applied: &[&MigrationId]) -> Option<Refusal> {
     let place = set.place(&meta.id)?;
-    let registered = last.registered.get(namespace).filter(|(later, _)| *later > place).map(|(_, id)| id);
-    let unknown = || last.unknown.get(namespace).filter(|later| **later > meta.id);
-    let applied = registered.or_else(unknown)?;
-    Some(Refusal::OutOfOrder { id: meta.id.clone(), applied: applied.clone() })
+    let of_namespace = applied.iter().rev().filter(|id| id.namespace() == meta.id.namespace());
+    // State is sorted by id: from the end, until the ids are smaller.
+    let mut larger = of_namespace.take_while(|id| ***id > meta.id);
+    let later = larger.find(|id| set.place(id).is_none_or(|other| other > place))?;
+    Some(Refusal::OutOfOrder { id: meta.id.clone(), applied: (*later).clone() })
 }
 
 fn step(migration: &dyn Migration, policy: &Policy, facts: &Facts<'_>) -> Result<Step, Vec<Refusal>> {
@@ -288,6 +284,7 @@ fn step(migration: &dyn Migration, policy: &Policy, facts: &Facts<'_>) -> Result
     let mut step = Step {
         migration: meta.id.clone(),
         direction: Direction::Up,
+        checksum: meta.checksum.clone(),
         transaction: can && meta.transaction != TransactionMode::None,
         statements: None,
         description: meta.description.to_string(),

@@ -36,7 +36,7 @@ pub struct Policy {
     pub lease_poll_max: Duration,
     /// How long one statement waits for a lock inside the database. Default: 5 s.
     pub lock_timeout: Duration,
-    /// How long one statement may run. Default: as long as it takes.
+    /// How long one statement may run; the body of a plain `fn` counts as one. Default: as long as it takes.
     pub statement_timeout: Option<Duration>,
     /// One transaction around all pending migrations: all of them or none. Default: one each.
     pub group: bool,

@@ -16,6 +16,9 @@ use crate::report::Report;
 use crate::status::Status;
 use crate::{Context, Direction, Error, MigrationId, Policy, Resolution, Result, Target};
 
+/// Whatever the policy says, a waiting run looks this often.
+const LONGEST_POLL: Duration = Duration::from_secs(60);
+
 /// Everything that one run needs, owned, so that it can move to the connection's thread.
 #[derive(Debug)]
 pub(crate) struct Run {
@@ -72,13 +75,13 @@ impl Run {
                 }
             }
         }
-        self.leased(async |leased| leased.apply(given, report).await).await
+        self.leased(Access::Create, async |leased| leased.apply(given, report).await).await
     }
 
     /// Takes the lease, prepares the store, lets `work` change the database, and lets go, whatever
     /// `work` came to.
-    async fn leased<T>(&self, work: impl AsyncFnOnce(&mut Leased<'_>) -> Result<T>) -> Result<T> {
-        let mut session = self.driver.open(&self.options(Access::Create)).await?;
+    async fn leased<T>(&self, access: Access, work: impl AsyncFnOnce(&mut Leased<'_>) -> Result<T>) -> Result<T> {
+        let mut session = self.driver.open(&self.options(access)).await?;
         let lease = match self.acquire(&mut *session).await {
             Ok(lease) => lease,
             Err(error) => {
@@ -94,12 +97,19 @@ impl Run {
             Err(error) => Err(error),
         };
         let Leased { mut cx, lease, .. } = leased;
+        if !left_clean(&result) {
+            // A session that may hold something is dropped: that rolls back and lets go of every lock. The
+            // lease goes after it, so that nobody else begins before that.
+            drop(cx);
+            drop(lease);
+            if !matches!(result, Err(Error::LeaseLost { .. })) {
+                self.observers.tell(&Event::LeaseReleased);
+            }
+            return result;
+        }
         let released = lease.release(cx.session()).await;
         if released.is_ok() {
             self.observers.tell(&Event::LeaseReleased);
-        }
-        // A session that may hold something is dropped: that rolls back and lets go of every lock.
-        if released.is_ok() && left_clean(&result) {
             cx.into_session().close().await;
         }
         let value = result?;
@@ -112,7 +122,8 @@ impl Run {
         let request = LeaseRequest::new(self.author.clone());
         let store = self.driver.store();
         let clock = Instant::now();
-        let mut pause = self.policy.lease_poll_min;
+        let longest = self.policy.lease_poll_max.clamp(Duration::from_millis(1), LONGEST_POLL);
+        let mut pause = self.policy.lease_poll_min.clamp(Duration::from_millis(1), longest);
         loop {
             let holder = match store.acquire(session, &request).await? {
                 Acquired::Yes(lease) => return Ok(lease),
@@ -125,7 +136,7 @@ impl Run {
             let waited_ms = u64::try_from(waited.as_millis()).unwrap_or(u64::MAX);
             self.observers.tell(&Event::LeaseWaiting { holder, waited_ms });
             tokio::time::sleep(pause.mul_f64(0.5 + fastrand::f64() / 2.0).min(left)).await;
-            pause = (pause * 2).min(self.policy.lease_poll_max);
+            pause = (pause * 2).min(longest);
         }
     }
 
@@ -159,7 +170,7 @@ impl Run {
             Some(given) if given.base != fresh.base => {
                 Err(Error::PlanStale { problem: "the history has moved since the plan was made".to_owned() })
             }
-            Some(given) if given.steps != fresh.steps || given.group != fresh.group => Err(Error::PlanStale {
+            Some(given) if !given.does_the_same(&fresh) => Err(Error::PlanStale {
                 problem: "this program would make another plan for the same database".to_owned(),
             }),
             _ => Ok(fresh),
@@ -230,7 +241,7 @@ impl Run {
 
     /// Records what a person found out about an interrupted migration.
     pub(crate) async fn resolve(self, id: MigrationId, resolution: Resolution, reason: String) -> Result<()> {
-        self.leased(async |leased| leased.resolve(&id, resolution, reason).await).await
+        self.leased(Access::Write, async |leased| leased.resolve(&id, resolution, reason).await).await
     }
 
     pub(crate) fn options(&self, access: Access) -> SessionOptions {
@@ -289,10 +300,8 @@ impl Leased<'_> {
             let problem = format!("`{id}` is not interrupted, so there is nothing to resolve; see `Migrator::status`");
             return Err(Error::Usage { problem });
         };
-        let (checksum, origin) = match self.run.set.get(id).map(|migration| migration.meta()) {
-            Some(meta) => (meta.checksum.clone(), meta.origin),
-            None => (known.checksum.clone(), known.origin),
-        };
+        // Of what was started, not of what is registered now: an edit since then must not pass unseen.
+        let (checksum, origin) = (known.checksum.clone(), known.origin);
         let direction = match resolution {
             Resolution::Applied => Direction::Up,
             Resolution::Pending => Direction::Down,

@@ -38,8 +38,8 @@ pub trait StateStore: Debug + Send + Sync + 'static {
     /// [`crate::Error::CorruptState`] names the row that cannot be read.
     async fn history(&self, session: &mut dyn Session) -> Result<History>;
 
-    /// Adds records and moves heads, in a transaction of their own; where a transaction is open in
-    /// the session, joins it.
+    /// Adds records and moves heads, in a transaction of their own. Never called while a transaction
+    /// is open in the session.
     ///
     /// # Errors
     /// [`crate::Error::HistoryMoved`] where a record with that number is there already,

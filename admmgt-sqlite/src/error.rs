@@ -18,7 +18,10 @@ impl Asked<'_> {
     /// The error of an answer, told apart by SQLite's code, never by its words.
     pub(crate) fn failed(self, action: &str, error: rusqlite::Error) -> Error {
         let Some(code) = error.sqlite_error().cloned() else {
-            return Error::database(action, None, error);
+            return match without_statement(&error) {
+                Some(words) => Error::database(action, Some(i64::from(ffi::SQLITE_ERROR)), words),
+                None => Error::database(action, None, error),
+            };
         };
         let unreachable = |problem: &str| Error::Unreachable {
             what: self.what.to_owned(),
@@ -44,4 +47,21 @@ impl Asked<'_> {
             _ => Error::database(action, Some(i64::from(code.extended_code)), error),
         }
     }
+}
+
+/// The words of an error that repeats the whole statement (`msg in SQL at offset 7`), without it: its
+/// literals may be secrets. `None` for errors of other kinds. The variant has a name only with some
+/// features of rusqlite, so it is told by its form.
+pub(crate) fn without_statement(error: &rusqlite::Error) -> Option<String> {
+    if error.sqlite_error().is_some() {
+        return None;
+    }
+    let text = error.to_string();
+    let (start, end) = (text.find(" in ")?, text.rfind(" at offset ")?);
+    (start < end).then(|| format!("{}{}", &text[..start], &text[end..]))
+}
+
+/// The longest wait that SQLite can be asked for.
+pub(crate) fn patience(wait: Duration) -> Duration {
+    wait.min(Duration::from_millis(i32::MAX as u64))
 }

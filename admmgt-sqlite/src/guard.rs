@@ -124,7 +124,7 @@ impl Guard {
 
     /// From now on the running statement may take so long.
     pub(crate) fn allow(&self, time: Option<Duration>) {
-        let deadline = time.map_or(0, |time| micros(self.flags.born.elapsed() + time).max(1));
+        let deadline = time.map_or(0, |time| micros(self.flags.born.elapsed().saturating_add(time)).max(1));
         self.flags.deadline.store(deadline, Ordering::SeqCst);
     }
 

@@ -53,6 +53,13 @@ impl Held {
     }
 }
 
+impl Drop for Held {
+    fn drop(&mut self) {
+        // An empty file says that nobody has it; the file stays, because deleting it would race.
+        let _ = self.file.set_len(0);
+    }
+}
+
 #[async_trait]
 impl Lease for SqliteLease {
     async fn verify(&mut self, _: &mut dyn Session) -> Result<()> {
@@ -65,12 +72,8 @@ impl Lease for SqliteLease {
         }
     }
 
+    /// Dropping it is all.
     async fn release(self: Box<Self>, _: &mut dyn Session) -> Result<()> {
-        if let Some(Held { mut file, .. }) = self.held {
-            // An empty file says that nobody has it; the file stays, because deleting it would race.
-            let _ = file.set_len(0).and_then(|()| file.rewind());
-            drop(file);
-        }
         Ok(())
     }
 }

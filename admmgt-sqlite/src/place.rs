@@ -7,7 +7,7 @@ use std::time::Duration;
 use admmgt_core::{Access, Error, Result};
 use rusqlite::{Connection, OpenFlags};
 
-use crate::error::Asked;
+use crate::error::{self, Asked};
 
 /// What a URL allows to be done to a file: `mode=ro`, `rw`, `rwc`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,6 +45,10 @@ impl Place {
             ":memory:" => Err(usage(
                 "`:memory:` belongs to one connection; use `Sqlite::memory()` or `Sqlite::connection(yours)`",
             )),
+            // SQLite would take it for a URL, and the lease would be of another file.
+            text if text.starts_with("file:") => {
+                Err(usage("`file:` starts a URL; use `Sqlite::url`, or write `./file:…` for a file of that name"))
+            }
             text if text.contains('\0') => Err(usage("the path holds a NUL byte; remove it")),
             _ => Ok(Self::File { path: path.to_owned(), mode: Mode::Create }),
         }
@@ -98,7 +102,9 @@ impl Place {
             Self::File { path, mode } => {
                 let connection = open_file(path, *mode, access)?;
                 let asked = Asked { what: &self.name(), patience };
-                connection.busy_timeout(patience).map_err(|error| asked.failed("opening the database", error))?;
+                connection
+                    .busy_timeout(error::patience(patience))
+                    .map_err(|error| asked.failed("opening the database", error))?;
                 Ok(connection)
             }
             Self::Given(slot) => {

@@ -107,18 +107,10 @@ impl StateStore for SqliteStore {
 
     async fn append(&self, session: &mut dyn Session, batch: &Batch) -> Result<()> {
         let session = own(session)?;
-        // A body outside our transactions may have opened one of its own: then the record is part of it.
-        let alone = session.db()?.is_autocommit();
-        if alone {
-            session.batch("beginning a transaction", "BEGIN IMMEDIATE")?;
-        }
-        let written = write(session.db()?, batch)
-            .map_err(|error| moved(error, |error| session.failed("writing the history", error)));
-        if alone {
-            match &written {
-                Ok(()) => session.batch("committing", "COMMIT")?,
-                Err(_) => session.undo()?,
-            }
+        session.batch("beginning a transaction", "BEGIN IMMEDIATE")?;
+        let written = append(session, batch).and_then(|()| session.batch("committing", "COMMIT"));
+        if written.is_err() {
+            session.undo()?;
         }
         written?;
         if let Some(record) = batch.records.last() {
@@ -130,6 +122,16 @@ impl StateStore for SqliteStore {
     async fn acquire(&self, session: &mut dyn Session, request: &LeaseRequest) -> Result<Acquired> {
         lease::acquire(own(session)?, request)
     }
+}
+
+/// Adds records where they belong: directly after the last one.
+fn append(session: &SqliteSession, batch: &Batch) -> Result<()> {
+    let db = session.db()?;
+    let last = last_seq(db).map_err(|error| session.failed("reading the history again", error))?;
+    if batch.after().is_some_and(|after| after != last) {
+        return Err(Error::HistoryMoved { problem: format!("its last record is {last}") });
+    }
+    write(db, batch).map_err(|error| moved(error, |error| session.failed("writing the history", error)))
 }
 
 fn own(session: &mut dyn Session) -> Result<&mut SqliteSession> {

@@ -5,7 +5,8 @@
 //! - `refusals`: bad input, before anything runs;
 //! - `guard`: what a body may not do to its transaction;
 //! - `cancel`: runs that are dropped, bodies that panic;
-//! - `races`, `crash`: many processes at once, and processes killed at every point.
+//! - `races`, `crash`: many processes at once, and processes killed at every point;
+//! - `regression`: faults that were found once.
 
 mod cancel;
 mod crash;
@@ -14,3 +15,4 @@ mod first;
 mod guard;
 mod races;
 mod refusals;
+mod regression;

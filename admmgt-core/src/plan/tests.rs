@@ -286,6 +286,7 @@ fn a_plan_survives_json() {
             {
               "migration": "app/2",
               "direction": "up",
+              "checksum": "v1:sha256:3e23e8160039594a33894f6564e1b1348bbd7a0088d42c4acb73eeaed59c009d",
               "transaction": true,
               "statements": 1,
               "description": "",

@@ -1,0 +1,147 @@
+//! Faults that were found once. Each stays as a test.
+
+use admmgt::prelude::*;
+use admmgt::{Access, Driver, Error, ErrorKind, Event, Meta, Refusal, Resolution, SessionOptions, State};
+use admmgt_tests::{Scratch, outside, sql};
+
+/// The history, folded: it must never have a hole.
+async fn folded(scratch: &Scratch) -> State {
+    let driver = scratch.sqlite();
+    let mut session = driver.open(&SessionOptions::new(Access::Read)).await.unwrap();
+    let history = driver.store().history(&mut *session).await.unwrap();
+    session.close().await;
+    State::fold(&history).unwrap()
+}
+
+/// Checkpoints written inside a transaction of the file's own went away with it, and left a hole.
+#[tokio::test]
+async fn a_file_with_its_own_transaction_leaves_a_whole_history() {
+    let failing = "create table a(x unique); begin; insert into a values (1); insert into a values (1); commit;";
+    let kept = "begin; create table a(x); commit; begin; create table b(x); commit;";
+    let undone = "savepoint s; create table a(x); rollback to s; release s; create table b(x);";
+    for (text, done) in [(failing, Some(1)), (kept, None), (undone, None)] {
+        let scratch = Scratch::new();
+        let migration = SqlMigration::new("app", "1", text).unwrap().with(outside);
+        let migrator = scratch.migrator(Migrations::new([migration]));
+        let result = migrator.up().await;
+        folded(&scratch).await;
+        let Some(expected) = done else {
+            assert_eq!(result.unwrap().ran.len(), 1, "{text}");
+            continue;
+        };
+        assert_eq!(result.unwrap_err().kind(), ErrorKind::Interrupted, "{text}");
+        let again = migrator.up().await.unwrap_err();
+        assert!(matches!(again.refusals(), [Refusal::Interrupted { done, .. }] if *done == expected), "{again}");
+        migrator.resolve("app/1", Resolution::Applied, "looked").await.unwrap();
+        migrator.ensure_current().await.unwrap();
+    }
+}
+
+/// A plan was compared by names alone.
+#[tokio::test]
+async fn a_plan_does_not_run_other_sql_than_it_was_made_for() {
+    let scratch = Scratch::new();
+    let plan = scratch.migrator(sql(&[("1", "create table harmless(x)")])).plan().await.unwrap();
+    let error = scratch.migrator(sql(&[("1", "create table other(x)")])).run(plan).await.unwrap_err();
+    assert!(matches!(error, Error::PlanStale { .. }), "{error}");
+    assert!(scratch.files().is_empty());
+}
+
+/// Whole statements with their literals stood in errors, events and the history.
+#[tokio::test]
+async fn literals_of_a_failing_statement_are_not_told() {
+    let scratch = Scratch::new();
+    let heard = std::sync::Arc::new(std::sync::Mutex::new(String::new()));
+    let events = std::sync::Arc::clone(&heard);
+    let statement = "create user x with passwrd 'sk_live_SECRET'";
+    let body = admmgt_tests::code("2", move |db| Ok(db.execute_batch(statement)?));
+    for failing in [sql(&[("1", statement)]), Migrations::new([body])] {
+        let events = std::sync::Arc::clone(&events);
+        let migrator = scratch.migrator(failing).observe(move |event: &Event| {
+            events.lock().unwrap().push_str(&serde_json::to_string(event).unwrap());
+        });
+        let error = migrator.up().await.unwrap_err().to_string();
+        let status = migrator.status().await.unwrap().to_string();
+        assert!(error.contains("syntax error") && status.contains("syntax error"), "{error}\n{status}");
+        assert!(!format!("{error}{status}").contains("SECRET"), "{error}\n{status}");
+    }
+    assert!(!heard.lock().unwrap().contains("SECRET"));
+}
+
+/// SQLite takes such a path for a URL, and the lease was of another file.
+#[test]
+fn a_url_is_not_taken_for_a_path() {
+    let error = Sqlite::open("file:app.db").unwrap_err();
+    assert!(error.to_string().contains("use `Sqlite::url`"), "{error}");
+}
+
+/// A mistyped path became a database.
+#[tokio::test]
+async fn resolving_creates_no_database() {
+    let scratch = Scratch::new();
+    let migrator = scratch.migrator(sql(&[("1", "create table a(x)")]));
+    let error = migrator.resolve("app/1", Resolution::Applied, "typo").await.unwrap_err();
+    assert!(matches!(error, Error::NotFound { .. }), "{error}");
+    assert!(scratch.files().is_empty());
+}
+
+/// An edit between the interruption and its resolution passed unseen.
+#[tokio::test]
+async fn what_is_resolved_is_what_was_started() {
+    let scratch = Scratch::new();
+    let set = |text: &str| {
+        Migrations::new([SqlMigration::new("app", "1", text.to_owned()).unwrap().with(outside)])
+    };
+    scratch.migrator(set("create table a(x); insert into nowhere values (1)")).up().await.unwrap_err();
+    let edited = scratch.migrator(set("create table never_ran(x)"));
+    edited.resolve("app/1", Resolution::Applied, "looked").await.unwrap();
+    let error = edited.up().await.unwrap_err();
+    assert!(matches!(error.refusals(), [Refusal::Edited { .. }]), "{error}");
+}
+
+/// A number in a row of the history overflowed.
+#[tokio::test]
+async fn a_step_that_is_too_large_is_no_panic() {
+    let scratch = Scratch::new();
+    let text = "create table a(x); create table b(x); insert into nowhere values (1)";
+    let migrator = scratch.migrator(Migrations::new([SqlMigration::new("app", "1", text).unwrap().with(outside)]));
+    migrator.up().await.unwrap_err();
+    scratch.run("update _admmgt_history set step = 4294967295 where kind = 'step_done'");
+    assert!(matches!(migrator.up().await.unwrap_err().refusals(), [Refusal::Interrupted { .. }]));
+}
+
+/// Waiting for ever was too long for SQLite.
+#[tokio::test]
+async fn the_longest_limits_are_no_panic() {
+    let scratch = Scratch::new();
+    let mut policy = Policy::default();
+    policy.lock_timeout = std::time::Duration::MAX;
+    policy.statement_timeout = Some(std::time::Duration::MAX);
+    policy.lease_wait = std::time::Duration::MAX;
+    policy.lease_poll_min = std::time::Duration::MAX;
+    let migrator = scratch.migrator(sql(&[("1", "create table a(x)")])).policy(policy);
+    assert_eq!(migrator.up().await.unwrap().ran.len(), 1);
+}
+
+/// A table that is renamed took its old violations for new ones.
+#[tokio::test]
+async fn renaming_a_table_with_old_violations_is_fine() {
+    let scratch = Scratch::new();
+    let setup = "create table p(id integer primary key); create table c(p references p(id));";
+    scratch.run(&format!("pragma foreign_keys = off; {setup} insert into c values (7)"));
+    let rename = sql(&[("1", "alter table c rename to kids")]);
+    assert_eq!(scratch.migrator(rename).up().await.unwrap().ran.len(), 1);
+}
+
+/// A dependency on another namespace moved an applied migration behind a new one.
+#[tokio::test]
+async fn a_new_migration_without_dependencies_is_in_order() {
+    let id = |name: &str| name.parse::<admmgt::MigrationId>().unwrap();
+    let app = |name: &str| SqlMigration::new("app", name, format!("create table t{name}(x)")).unwrap();
+    let library = SqlMigration::new("billing", "1", "create table plans(x)").unwrap();
+    let second = app("2").with(|meta: Meta| meta.depends_on([id("billing/1")]));
+    let scratch = Scratch::new();
+    let first = Migrations::new([app("1"), second, library]);
+    scratch.migrator(first.clone()).up().await.unwrap();
+    assert_eq!(scratch.migrator(first.and(app("3"))).up().await.unwrap().ran.len(), 1);
+}
