@@ -235,10 +235,9 @@ impl Drop for MemoryConnection {
     fn drop(&mut self) {
         let Some(leased) = self.leased else { return };
         let mut database = self.driver.lock();
-        if self.in_transaction {
-            if let Some(before) = database.before.take() {
-                database.now = before;
-            }
+        // What is open may be another session's: only ours is rolled back.
+        if let Some(before) = self.in_transaction.then(|| database.before.take()).flatten() {
+            database.now = before;
         }
         if database.lease.as_ref().is_some_and(|(token, _)| *token == leased) {
             database.lease = None;
