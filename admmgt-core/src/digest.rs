@@ -87,7 +87,7 @@ impl From<Digest> for String {
     }
 }
 
-/// The head row of one namespace: moves in the same transaction as its records.
+/// The head of one namespace: moves in the same transaction as its records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct NamespaceHead {
     /// Of every migration that is not pending.

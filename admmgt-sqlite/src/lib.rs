@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! Sqlite (driver) ──opens──▶ session ──guard──▶ the transaction of one migration
-//!        │                      └──store──▶ _admmgt_history, _admmgt_head
+//!        │                      └──store──▶ _admmgt_history
 //!        └──host──▶ one thread for the whole run: connection and lease live and die with it
 //! ```
 //!

@@ -174,7 +174,7 @@ fn open_file(path: &Path, mode: Mode, access: Access) -> Result<Connection> {
     }
     let exists = exists(path, &what)?;
     // What only reads opens for writing too, where it may: reading a database in WAL mode leaves its
-    // side files behind otherwise. `query_only` keeps it from writing.
+    // side files behind otherwise. A session sets `query_only`; a peek runs one SELECT.
     let mut flags = OpenFlags::SQLITE_OPEN_NO_MUTEX;
     match (exists, mode, access) {
         (true, Mode::Read, _) => flags |= OpenFlags::SQLITE_OPEN_READ_ONLY,

@@ -1,4 +1,4 @@
-//! History and heads, as tables of the database itself. The only file with SQL of our own tables.
+//! The history, as a table of the database itself; the heads stand in its last row. The only file with SQL of our own tables.
 
 mod rows;
 

@@ -1,13 +1,14 @@
 //! Many processes at once on one file, let go at the same moment.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use admmgt::prelude::*;
 use admmgt::rusqlite::Connection;
-use admmgt::{Error, ErrorKind, MigrationId, Report};
-use admmgt_tests::{Answer, Orders, Process, Scratch, Sets, code, eventually, is_full, say, sql};
+use admmgt::{Error, ErrorKind, Event, MigrationId, Report};
+use admmgt_tests::{Answer, Orders, Process, Scratch, Sets, code, eventually, is_full, outside, say, sql};
 
 /// Two crowds at once would only slow each other down.
 fn alone() -> MutexGuard<'static, ()> {
@@ -255,6 +256,62 @@ async fn a_lease_that_was_taken_away_stops_the_run() {
     assert_eq!(scratch.records("app/3"), Vec::<String>::new());
 }
 
+/// Somebody writes the history without asking for the lease: the next migration does not run.
+#[tokio::test]
+async fn a_history_written_behind_our_back_stops_the_run() {
+    for second in [code("2", |_| Ok(())), code("2", |_| Ok(())).with(outside)] {
+        let scratch = Scratch::new();
+        let path = scratch.path();
+        let intrude = move |event: &Event| {
+            if matches!(event, Event::MigrationDone { migration, .. } if migration.id() == "1") {
+                let record =
+                    "insert into _admmgt_history select 2, 'ghost', id, kind, direction, at, run, checksum, origin,
+                    step, steps, duration_us, by, host, library, detail, body, codec, heads from _admmgt_history";
+                Connection::open(&path).unwrap().execute_batch(record).unwrap();
+            }
+        };
+        let migrator = scratch.migrator(sql(&[("1", "create table a(id integer)")]).and(second)).observe(intrude);
+        let error = migrator.up().await.unwrap_err();
+        assert!(
+            matches!(&error, Error::Stopped { cause, .. } if matches!(**cause, Error::HistoryMoved { .. })),
+            "{error}"
+        );
+        assert_eq!((error.kind(), error.report().unwrap().ran.len()), (ErrorKind::State, 1));
+        assert_eq!(scratch.records("app/2"), Vec::<String>::new());
+    }
+}
+
+/// The application goes on writing: it waits for a migration, and breaks none.
+#[tokio::test(flavor = "multi_thread")]
+async fn writers_wait_for_a_migration_and_never_break_it() {
+    let scratch = Scratch::new();
+    scratch.run("create table theirs(id integer); pragma journal_mode = wal");
+    // Reads before it writes: as a deferred transaction it would have read what is outdated by then.
+    let slow = |name: &str| {
+        code(name, |db| {
+            let _: i64 = db.query_row("select count(*) from theirs", [], |row| row.get(0))?;
+            std::thread::sleep(Duration::from_millis(15));
+            Ok(db.execute_batch("insert into theirs values (0)")?)
+        })
+    };
+    let migrator = scratch.migrator(Migrations::new(["1", "2", "3", "4", "5", "6", "7", "8"].map(slow)));
+    let done = Arc::new(AtomicBool::new(false));
+    let (writer, stop) = (scratch.connection(), Arc::clone(&done));
+    let writing = std::thread::spawn(move || {
+        let mut written = 0;
+        while !stop.load(Ordering::SeqCst) {
+            writer.execute_batch("insert into theirs values (1)").unwrap();
+            written += 1;
+        }
+        written
+    });
+    let report = migrator.up().await;
+    done.store(true, Ordering::SeqCst);
+    let written: i64 = writing.join().unwrap();
+    assert_eq!(report.unwrap().ran.len(), 8);
+    assert_eq!(scratch.number("select sum(id) from theirs"), written);
+}
+
 /// Two names of one file share one lease.
 #[tokio::test]
 async fn a_link_to_the_database_shares_its_lease() {
@@ -284,7 +341,7 @@ async fn check_shared(scratch: &Scratch, one: &std::path::Path, other: &std::pat
         Ok(())
     };
     // Outside a transaction, so that nothing but the lease keeps the other away.
-    let migrations = || Migrations::new([code("1", body.clone()).with(admmgt_tests::outside)]);
+    let migrations = || Migrations::new([code("1", body.clone()).with(outside)]);
     let first = Migrator::new(Sqlite::open(one).unwrap()).migrations(migrations());
     let first = tokio::spawn(async move { first.up().await });
     while !running.exists() {

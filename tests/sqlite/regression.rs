@@ -89,9 +89,7 @@ async fn resolving_creates_no_database() {
 #[tokio::test]
 async fn what_is_resolved_is_what_was_started() {
     let scratch = Scratch::new();
-    let set = |text: &str| {
-        Migrations::new([SqlMigration::new("app", "1", text.to_owned()).unwrap().with(outside)])
-    };
+    let set = |text: &str| Migrations::new([SqlMigration::new("app", "1", text.to_owned()).unwrap().with(outside)]);
     scratch.migrator(set("create table a(x); insert into nowhere values (1)")).up().await.unwrap_err();
     let edited = scratch.migrator(set("create table never_ran(x)"));
     edited.resolve("app/1", Resolution::Applied, "looked").await.unwrap();
