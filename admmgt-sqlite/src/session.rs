@@ -1,7 +1,6 @@
 //! One connection for one run.
 
 use std::any::Any;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +13,7 @@ use rusqlite::Connection;
 use crate::Sqlite;
 use crate::driver::{BACKEND, Journal};
 use crate::error::{self, Asked};
+use crate::foreign_keys::ForeignKeys;
 use crate::guard::Guard;
 use crate::host::Stop;
 use crate::place::Place;
@@ -63,18 +63,6 @@ const SETTINGS: [&str; 11] = [
     "trusted_schema",
     "writable_schema",
 ];
-
-/// Foreign keys: off while a migration runs, checked before its commit.
-#[derive(Debug, Default)]
-struct ForeignKeys {
-    /// As the connection had them; `None` until the first transaction.
-    wanted: Option<bool>,
-    enforced: bool,
-    /// What was violated before the run, by table, parent and key; `None` if that cannot be told.
-    before: Option<Violations>,
-}
-
-type Violations = BTreeMap<(String, String, i64), u64>;
 
 impl FromBlocking<Sqlite> for Connection {
     const BACKEND: Option<Backend> = Some(BACKEND);
@@ -217,33 +205,11 @@ impl SqliteSession {
         Ok(())
     }
 
-    fn foreign_keys_now(&self) -> Result<bool> {
-        let on = self.db()?.query_row("PRAGMA foreign_keys", [], |row| row.get(0));
-        on.map_err(|error| self.failed("reading whether foreign keys are on", error))
-    }
-
-    /// Turns enforcement on or off; possible outside of transactions only.
+    /// Turns enforcement of foreign keys on or off; possible outside of transactions only.
     fn enforce(&mut self, enforced: bool) -> Result<()> {
-        if self.foreign_keys.wanted.is_none() {
-            let on = self.foreign_keys_now()?;
-            let before = match violations(self.db()?) {
-                Ok(found) => Some(found),
-                // Bare code 1, or none where rusqlite says where in the text: a key that fits no table.
-                Err(error) if matches!(error.sqlite_error_code(), None | Some(rusqlite::ErrorCode::Unknown)) => {
-                    tracing::warn!(%error, "foreign keys cannot be checked before commits: one of them fits no table");
-                    None
-                }
-                Err(error) => return Err(self.failed("checking foreign keys", error)),
-            };
-            self.foreign_keys = ForeignKeys { wanted: Some(on), enforced: on, before };
-        }
-        let enforced = enforced && self.foreign_keys.wanted == Some(true);
-        if self.foreign_keys.enforced != enforced {
-            let sql = if enforced { "PRAGMA foreign_keys = ON" } else { "PRAGMA foreign_keys = OFF" };
-            self.batch("switching foreign keys", sql)?;
-            self.foreign_keys.enforced = enforced;
-        }
-        Ok(())
+        let db = self.connection.as_ref().ok_or_else(closed)?;
+        let done = self.foreign_keys.enforce(db, enforced);
+        done.map_err(|error| self.failed("switching foreign keys", error))
     }
 
     /// Refuses to commit rows that point to nothing, unless they did so before the run.
@@ -252,17 +218,8 @@ impl SqliteSession {
         if db.total_changes() == self.changes && !self.guard.saw_reshaping() {
             return Ok(());
         }
-        let Some(before) = &self.foreign_keys.before else { return Ok(()) };
-        let now = violations(db).map_err(|error| self.failed("checking foreign keys", error))?;
-        // A table that was renamed takes its old violations with it: then there are not more of them.
-        let more = now.values().sum::<u64>() > before.values().sum();
-        let worse = now.iter().find(|(key, count)| more && before.get(*key).is_none_or(|before| before < count));
-        let Some(((table, parent, _), count)) = worse else { return Ok(()) };
-        let words = format!(
-            "it would leave {count} rows of `{table}` pointing to rows of `{parent}` that are not there; \
-             `PRAGMA foreign_key_check` lists them"
-        );
-        Err(Error::database("checking foreign keys", None, words))
+        let worse = self.foreign_keys.worse(db).map_err(|error| self.failed("checking foreign keys", error))?;
+        worse.map_or(Ok(()), |words| Err(Error::database("checking foreign keys", None, words)))
     }
 
     fn write(&mut self, batch: &Batch) -> Result<()> {
@@ -303,7 +260,7 @@ impl SqliteSession {
     }
 
     fn enforce_as_found(&mut self) -> Result<()> {
-        if self.foreign_keys.wanted.is_some() { self.enforce(true) } else { Ok(()) }
+        if self.foreign_keys.is_known() { self.enforce(true) } else { Ok(()) }
     }
 }
 
@@ -402,9 +359,9 @@ impl Session for SqliteSession {
         if !lent {
             return Ok(());
         }
-        if self.foreign_keys.wanted.is_some() {
-            self.foreign_keys.enforced = self.foreign_keys_now()?;
-        }
+        let db = self.connection.as_ref().ok_or_else(closed)?;
+        let looked = self.foreign_keys.look_again(db);
+        looked.map_err(|error| self.failed("reading whether foreign keys are on", error))?;
         self.protect()
     }
 
@@ -489,16 +446,4 @@ fn only_one(sql: &str) -> Result<()> {
         Ok(_) => Ok(()),
         Err(problem) => Err(Error::Script { problems: vec![problem] }),
     }
-}
-
-/// How many rows point to nothing, by table, parent and key.
-fn violations(db: &Connection) -> rusqlite::Result<Violations> {
-    let mut statement = db.prepare("PRAGMA foreign_key_check")?;
-    let mut rows = statement.query([])?;
-    let mut found = Violations::new();
-    while let Some(row) = rows.next()? {
-        let key = (row.get(0)?, row.get(2)?, row.get(3)?);
-        *found.entry(key).or_default() += 1;
-    }
-    Ok(found)
 }

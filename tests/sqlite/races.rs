@@ -294,14 +294,20 @@ async fn writers_wait_for_a_migration_and_never_break_it() {
             Ok(db.execute_batch("insert into theirs values (0)")?)
         })
     };
-    let migrator = scratch.migrator(Migrations::new(["1", "2", "3", "4", "5", "6", "7", "8"].map(slow)));
+    // SQLite hands its lock to whoever asks at the right moment; on a busy machine that takes its time.
+    let mut policy = Policy::default();
+    policy.lock_timeout = Duration::from_secs(60);
+    let migrations = Migrations::new(["1", "2", "3", "4", "5", "6", "7", "8"].map(slow));
+    let migrator = scratch.migrator(migrations).policy(policy);
     let done = Arc::new(AtomicBool::new(false));
     let (writer, stop) = (scratch.connection(), Arc::clone(&done));
+    writer.busy_timeout(Duration::from_secs(60)).unwrap();
     let writing = std::thread::spawn(move || {
         let mut written = 0;
         while !stop.load(Ordering::SeqCst) {
             writer.execute_batch("insert into theirs values (1)").unwrap();
             written += 1;
+            std::thread::sleep(Duration::from_millis(1));
         }
         written
     });
