@@ -188,7 +188,7 @@ fn while_they_race_others_only_look() {
 /// The heads are asked for while another process makes the tables that hold them.
 #[tokio::test(flavor = "multi_thread")]
 async fn looking_while_the_history_is_made_is_no_error() {
-    for _ in 0..20 {
+    for _ in 0..60 {
         let scratch = Scratch::new();
         scratch.run("create table before(id integer)");
         let migrator = scratch.migrator(sql(&[("1", "create table a(id integer)")]));
@@ -259,8 +259,15 @@ async fn a_lease_that_was_taken_away_stops_the_run() {
 /// Somebody writes the history without asking for the lease: the next migration does not run.
 #[tokio::test]
 async fn a_history_written_behind_our_back_stops_the_run() {
-    for second in [code("2", |_| Ok(())), code("2", |_| Ok(())).with(outside)] {
+    for in_transaction in [true, false] {
         let scratch = Scratch::new();
+        let ran = Arc::new(AtomicBool::new(false));
+        let runs = Arc::clone(&ran);
+        let second = code("2", move |_| {
+            runs.store(true, Ordering::SeqCst);
+            Ok(())
+        });
+        let second = if in_transaction { second } else { second.with(outside) };
         let path = scratch.path();
         let intrude = move |event: &Event| {
             if matches!(event, Event::MigrationDone { migration, .. } if migration.id() == "1") {
@@ -277,7 +284,7 @@ async fn a_history_written_behind_our_back_stops_the_run() {
             "{error}"
         );
         assert_eq!((error.kind(), error.report().unwrap().ran.len()), (ErrorKind::State, 1));
-        assert_eq!(scratch.records("app/2"), Vec::<String>::new());
+        assert_eq!((scratch.records("app/2"), ran.load(Ordering::SeqCst)), (Vec::new(), false));
     }
 }
 
