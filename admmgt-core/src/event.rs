@@ -19,6 +19,7 @@ pub const EVENT_FORMAT: u32 = 1;
 #[non_exhaustive]
 pub enum Event {
     /// A run begins to look at the database.
+    #[non_exhaustive]
     RunStarted {
         /// Its name, also in every record that it writes.
         run: RunId,
@@ -26,16 +27,19 @@ pub enum Event {
         format: u32,
     },
     /// The history knows migrations of our namespaces that this program does not.
+    #[non_exhaustive]
     Ahead {
         /// Which.
         migrations: Vec<MigrationId>,
     },
     /// The code of an applied migration has changed since.
+    #[non_exhaustive]
     CodeEdited {
         /// Which.
         migration: MigrationId,
     },
     /// Another migrator has the lease.
+    #[non_exhaustive]
     LeaseWaiting {
         /// Who.
         holder: Holder,
@@ -47,11 +51,13 @@ pub enum Event {
     /// The lease was handed back.
     LeaseReleased,
     /// What will run, in order; the last look at the history is behind us.
+    #[non_exhaustive]
     Planned {
         /// The migrations.
         migrations: Vec<MigrationId>,
     },
     /// A migration begins.
+    #[non_exhaustive]
     MigrationStarted {
         /// Which.
         migration: MigrationId,
@@ -61,6 +67,7 @@ pub enum Event {
         transaction: bool,
     },
     /// A statement of it ended well.
+    #[non_exhaustive]
     StatementDone {
         /// Which migration.
         migration: MigrationId,
@@ -72,11 +79,13 @@ pub enum Event {
         rows: u64,
     },
     /// Its body ended well; nothing is committed yet.
+    #[non_exhaustive]
     BodyDone {
         /// Which.
         migration: MigrationId,
     },
     /// It is applied or taken back, and recorded.
+    #[non_exhaustive]
     MigrationDone {
         /// Which.
         migration: MigrationId,
@@ -86,6 +95,7 @@ pub enum Event {
         duration_us: u64,
     },
     /// It failed and was rolled back.
+    #[non_exhaustive]
     MigrationFailed {
         /// Which.
         migration: MigrationId,
@@ -93,6 +103,7 @@ pub enum Event {
         error: String,
     },
     /// It stopped half-way: part of its change may be there.
+    #[non_exhaustive]
     MigrationInterrupted {
         /// Which.
         migration: MigrationId,
@@ -100,11 +111,13 @@ pub enum Event {
         error: String,
     },
     /// Something worth a look that stops nothing.
+    #[non_exhaustive]
     Notice {
         /// In words.
         text: String,
     },
     /// The run is over.
+    #[non_exhaustive]
     RunFinished {
         /// How many migrations it ran.
         ran: usize,

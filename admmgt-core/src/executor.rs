@@ -13,12 +13,12 @@ use crate::error::{FailedStatement, Failure};
 use crate::event::{Event, Observers};
 use crate::history::State;
 use crate::lease::Lease;
-use crate::plan::{Plan, Step};
+use crate::plan::{Prepared, Step};
 use crate::record::{ArchivedBody, Author, Record, RecordKind};
 use crate::registry::MigrationSet;
 use crate::report::{Ran, Report};
 use crate::store::StateStore;
-use crate::{BoxError, Context, Dialect, Direction, Error, Migration, MigrationId, Policy, Result};
+use crate::{BoxError, Context, Direction, Error, Migration, MigrationId, Policy, Result, Script, Statement};
 
 /// Everything a run needs to change the database: it exists only while the lease is held.
 pub(crate) struct Executor<'a> {
@@ -27,11 +27,41 @@ pub(crate) struct Executor<'a> {
     pub(crate) observers: &'a Observers,
     pub(crate) author: &'a Author,
     pub(crate) store: &'a dyn StateStore,
-    pub(crate) dialect: &'a dyn Dialect,
     pub(crate) cx: &'a mut Context,
     pub(crate) lease: &'a mut dyn Lease,
     pub(crate) state: State,
     pub(crate) report: &'a mut Report,
+}
+
+/// One step, with what it names.
+#[derive(Clone, Copy)]
+struct Job<'p> {
+    step: &'p Step,
+    migration: &'p dyn Migration,
+    /// Its statements; `None` for code.
+    script: Option<&'p Script>,
+}
+
+impl<'p> Job<'p> {
+    fn all(prepared: &'p Prepared, set: &'p MigrationSet) -> Result<Vec<Self>> {
+        let steps = prepared.plan.steps.iter().zip(&prepared.scripts);
+        let job = |(step, script): (&'p Step, &'p Option<Script>)| {
+            let migration = set.get(&step.migration);
+            let migration = migration.ok_or_else(|| Error::PlanStale {
+                problem: format!("`{}` is not registered in this program", step.migration),
+            })?;
+            Ok(Self { step, migration, script: script.as_ref() })
+        };
+        steps.map(job).collect()
+    }
+
+    fn id(&self) -> MigrationId {
+        self.step.migration.clone()
+    }
+
+    fn span(&self) -> tracing::Span {
+        tracing::info_span!("migration", id = %self.step.migration, direction = %self.step.direction)
+    }
 }
 
 /// What a body failed with, and in which of its statements.
@@ -42,13 +72,13 @@ struct BodyError {
 
 impl Executor<'_> {
     /// Runs all steps, in order, and stops at the first that fails.
-    pub(crate) async fn run(&mut self, plan: &Plan) -> Result<()> {
-        if plan.group {
-            return self.group(plan).await;
+    pub(crate) async fn run(&mut self, prepared: &Prepared) -> Result<()> {
+        let jobs = Job::all(prepared, self.set)?;
+        if prepared.plan.group {
+            return self.group(&jobs).await;
         }
-        for step in &plan.steps {
-            let span = tracing::info_span!("migration", id = %step.migration, direction = %step.direction);
-            self.step(step).instrument(span).await?;
+        for job in jobs {
+            self.step(job).instrument(job.span()).await?;
         }
         Ok(())
     }
@@ -58,102 +88,91 @@ impl Executor<'_> {
         self.append(vec![record]).await
     }
 
-    async fn step(&mut self, step: &Step) -> Result<()> {
-        self.started(step).await?;
+    async fn step(&mut self, job: Job<'_>) -> Result<()> {
+        self.lease.verify(self.cx.session()).await?;
+        self.announce(job);
         let clock = Instant::now();
-        if step.transaction {
-            self.in_transaction(step, clock).await?;
+        if job.step.transaction {
+            self.in_transaction(job, clock).await?;
         } else {
-            self.outside(step, clock).await?;
+            self.outside(job, clock).await?;
         }
-        self.done(step, micros(clock));
+        self.done(job, micros(clock));
         self.cx.session().reset().await
     }
 
     /// The change and its record are committed together.
-    async fn in_transaction(&mut self, step: &Step, clock: Instant) -> Result<()> {
+    async fn in_transaction(&mut self, job: Job<'_>, clock: Instant) -> Result<()> {
         self.cx.session().begin().await?;
-        if let Err(failed) = self.body(step).await {
-            return Err(self.roll_back(&[step], step, failed).await);
+        if let Err(failed) = self.body(job).await {
+            return Err(self.roll_back(&[job], job, failed).await);
         }
-        let record = self.ended(step, micros(clock))?;
-        self.commit(&[step], step, vec![record]).await
+        let record = self.ended(job, micros(clock));
+        self.commit(&[job], job, vec![record]).await
     }
 
     /// All steps in one transaction: their records are written at its end.
-    async fn group(&mut self, plan: &Plan) -> Result<()> {
-        let Some(last) = plan.steps.last() else { return Ok(()) };
+    async fn group(&mut self, jobs: &[Job<'_>]) -> Result<()> {
+        let Some(last) = jobs.last() else { return Ok(()) };
         self.lease.verify(self.cx.session()).await?;
         self.cx.session().begin().await?;
-        let mut ended = Vec::with_capacity(plan.steps.len());
-        for (at, step) in plan.steps.iter().enumerate() {
-            self.announce(step);
+        let mut ended = Vec::with_capacity(jobs.len());
+        for (at, job) in jobs.iter().enumerate() {
+            self.announce(*job);
             let clock = Instant::now();
-            let span = tracing::info_span!("migration", id = %step.migration, direction = %step.direction);
-            if let Err(failed) = self.body(step).instrument(span).await {
-                let begun: Vec<&Step> = plan.steps[..=at].iter().collect();
-                return Err(self.roll_back(&begun, step, failed).await);
+            if let Err(failed) = self.body(*job).instrument(job.span()).await {
+                return Err(self.roll_back(&jobs[..=at], *job, failed).await);
             }
             ended.push(micros(clock));
         }
-        let mut records = Vec::with_capacity(plan.steps.len());
-        for (step, (duration, later)) in plan.steps.iter().zip(ended.iter().zip(0..)) {
-            let mut record = self.ended(step, *duration)?;
-            record.seq += later;
-            records.push(record);
-        }
+        let records = jobs.iter().zip(&ended).map(|(job, duration)| self.ended(*job, *duration));
+        let records = numbered(records.collect());
         self.lease.verify(self.cx.session()).await?;
-        self.commit(&plan.steps.iter().collect::<Vec<_>>(), last, records).await?;
-        plan.steps.iter().zip(ended).for_each(|(step, duration)| self.done(step, duration));
+        self.commit(jobs, *last, records).await?;
+        jobs.iter().zip(ended).for_each(|(job, duration)| self.done(*job, duration));
         self.cx.session().reset().await
     }
 
     /// `started` is committed first and every statement is checkpointed, so that whatever happens
     /// the history knows how far it came.
-    async fn outside(&mut self, step: &Step, clock: Instant) -> Result<()> {
-        let mut record = self.event(step, RecordKind::Started)?;
-        record.steps = step.statements.map(count);
+    async fn outside(&mut self, job: Job<'_>, clock: Instant) -> Result<()> {
+        let mut record = self.event(job, RecordKind::Started);
+        record.steps = job.step.statements.map(count);
         self.record(record).await?;
-        let ended = self.body(step).await;
+        let ended = self.body(job).await;
         // A transaction that the body left open would take the record with it.
         let cleaned = self.cx.session().reset().await;
         let cleaned = cleaned.map_err(|error| BodyError { statement: None, error: unwrapped(error) });
         match ended.and(cleaned) {
             Ok(()) => {
-                let record = self.ended(step, micros(clock))?;
+                let record = self.ended(job, micros(clock));
                 if let Err(error) = self.record(record).await {
                     // The change is there and its record is not: that waits for a person, not for a retry.
                     let words = format!("its body ended well, and that could not be recorded: {error}");
-                    return Err(self.interrupted(&[], step, BodyError { statement: None, error: words.into() }).await);
+                    return Err(self.interrupted(&[], job, BodyError { statement: None, error: words.into() }).await);
                 }
                 Ok(())
             }
-            Err(failed) => Err(self.interrupted(&[], step, failed).await),
+            Err(failed) => Err(self.interrupted(&[], job, failed).await),
         }
     }
 
     /// SQL statement by statement, or the function with its panics caught.
-    async fn body(&mut self, step: &Step) -> Result<(), BodyError> {
-        let set = self.set;
-        let migration = find(set, &step.migration).map_err(BodyError::from)?;
-        self.cx.enter(migration.meta());
-        let result = match migration.sql(step.direction) {
-            Some(source) => {
-                let mode = migration.meta().transaction;
-                let script = self.dialect.parse(source.text(), mode);
-                let script = script.map_err(|problems| BodyError::from(Error::Script { problems }))?;
-                self.statements(step, source.file(), &script.statements).await
-            }
-            None => caught(code(migration, step.direction, self.cx)).await.map_err(BodyError::from),
+    async fn body(&mut self, job: Job<'_>) -> Result<(), BodyError> {
+        self.cx.enter(job.migration.meta());
+        let result = match job.script {
+            Some(script) => self.statements(job, &script.statements).await,
+            None => caught(code(job, self.cx)).await.map_err(BodyError::from),
         };
         self.cx.leave();
         if result.is_ok() {
-            self.observers.tell(&Event::BodyDone { migration: step.migration.clone() });
+            self.observers.tell(&Event::BodyDone { migration: job.id() });
         }
         result
     }
 
-    async fn statements(&mut self, step: &Step, file: &str, statements: &[crate::Statement]) -> Result<(), BodyError> {
+    async fn statements(&mut self, job: Job<'_>, statements: &[Statement]) -> Result<(), BodyError> {
+        let file = job.migration.sql(job.step.direction).map_or("", |source| source.file());
         // Ended, and inside a transaction of the file's own: if that is rolled back, they have not.
         let mut ended = Vec::new();
         for (at, statement) in statements.iter().enumerate() {
@@ -162,14 +181,14 @@ impl Executor<'_> {
                 statement: Some(FailedStatement::new(at + 1, statements.len(), file, statement)),
                 error: unwrapped(error),
             })?;
-            if !step.transaction {
+            if !job.step.transaction {
                 ended.push((at, micros(clock)));
                 if !self.cx.session().in_transaction() {
-                    self.checkpoint(step, statements, std::mem::take(&mut ended)).await?;
+                    self.checkpoint(job, statements, std::mem::take(&mut ended)).await?;
                 }
             }
             self.observers.tell(&Event::StatementDone {
-                migration: step.migration.clone(),
+                migration: job.id(),
                 number: count(at + 1),
                 of: count(statements.len()),
                 rows: outcome.rows_affected,
@@ -179,38 +198,31 @@ impl Executor<'_> {
     }
 
     /// Records statements that cannot be taken back any more.
-    async fn checkpoint(
-        &mut self,
-        step: &Step,
-        statements: &[crate::Statement],
-        ended: Vec<(usize, u64)>,
-    ) -> Result<()> {
-        let mut records = Vec::with_capacity(ended.len());
-        for ((at, duration_us), later) in ended.into_iter().zip(0..) {
-            let mut record = self.event(step, RecordKind::StepDone)?;
-            record.seq += later;
+    async fn checkpoint(&mut self, job: Job<'_>, statements: &[Statement], ended: Vec<(usize, u64)>) -> Result<()> {
+        let records = ended.into_iter().map(|(at, duration_us)| {
+            let mut record = self.event(job, RecordKind::StepDone);
             record.step = Some(count(at + 1));
             record.steps = Some(count(statements.len()));
             record.duration_us = Some(duration_us);
             record.detail = Some(admmgt_files::checksum::of_sql(&statements[at].text));
-            records.push(record);
-        }
-        self.append(records).await
+            record
+        });
+        self.append(numbered(records.collect())).await
     }
 
-    async fn commit(&mut self, steps: &[&Step], last: &Step, records: Vec<Record>) -> Result<()> {
-        let touched = self.state.touched_by(&records);
-        let batch = self.state.batch(records, self.lease.token())?;
-        match self.cx.session().commit(&batch).await {
-            Ok(Atomicity::Kept) => Ok(()),
+    async fn commit(&mut self, begun: &[Job<'_>], last: Job<'_>, records: Vec<Record>) -> Result<()> {
+        let change = self.state.change(&records)?;
+        match self.cx.session().commit(&change.batch(records, self.lease.token())).await {
+            Ok(Atomicity::Kept) => {
+                self.state.accept(change);
+                Ok(())
+            }
             Ok(Atomicity::Broken) => {
-                self.state.restore(touched);
                 let error = "its body ended the transaction by itself, so the change and its record could not be \
                              committed together. Take COMMIT, ROLLBACK and BEGIN out of it, or write `transaction = \"none\"`";
-                Err(self.interrupted(steps, last, BodyError { statement: None, error: error.into() }).await)
+                Err(self.interrupted(begun, last, BodyError { statement: None, error: error.into() }).await)
             }
             Err(error) if blames_the_body(&error) => {
-                self.state.restore(touched);
                 Err(self.failed(last, BodyError { statement: None, error: unwrapped(error) }).await)
             }
             Err(error) => Err(error),
@@ -218,122 +230,103 @@ impl Executor<'_> {
     }
 
     /// Says "failed" only where the rollback took everything back.
-    async fn roll_back(&mut self, begun: &[&Step], step: &Step, failed: BodyError) -> Error {
+    async fn roll_back(&mut self, begun: &[Job<'_>], job: Job<'_>, failed: BodyError) -> Error {
         match self.cx.session().rollback().await {
-            Ok(Atomicity::Kept) => self.failed(step, failed).await,
-            Ok(Atomicity::Broken) => self.interrupted(begun, step, failed).await,
+            Ok(Atomicity::Kept) => self.failed(job, failed).await,
+            Ok(Atomicity::Broken) => self.interrupted(begun, job, failed).await,
             Err(error) => error,
         }
     }
 
-    async fn failed(&mut self, step: &Step, failed: BodyError) -> Error {
+    async fn failed(&mut self, job: Job<'_>, failed: BodyError) -> Error {
         let error = self.cx.session().describe(&failed.error);
-        self.remember(step, &error, &[]).await;
-        self.observers.tell(&Event::MigrationFailed { migration: step.migration.clone(), error });
-        Error::Failed(Box::new(self.failure(step, failed)))
+        self.remember(job, &error, &[]).await;
+        self.observers.tell(&Event::MigrationFailed { migration: job.id(), error });
+        Error::Failed(Box::new(self.failure(job, failed)))
     }
 
-    /// `begun` are steps without a `started` record of their own yet.
-    async fn interrupted(&mut self, begun: &[&Step], step: &Step, failed: BodyError) -> Error {
+    /// `begun` are those without a `started` record of their own yet.
+    async fn interrupted(&mut self, begun: &[Job<'_>], job: Job<'_>, failed: BodyError) -> Error {
         let error = self.cx.session().describe(&failed.error);
-        self.remember(step, &error, begun).await;
-        self.observers.tell(&Event::MigrationInterrupted { migration: step.migration.clone(), error });
-        Error::Interrupted(Box::new(self.failure(step, failed)))
+        self.remember(job, &error, begun).await;
+        self.observers.tell(&Event::MigrationInterrupted { migration: job.id(), error });
+        Error::Interrupted(Box::new(self.failure(job, failed)))
     }
 
     /// Records a failure. That this fails too must not hide what happened: it is only a notice.
-    async fn remember(&mut self, step: &Step, error: &str, begun: &[&Step]) {
-        let written = match self.failure_records(step, error, begun) {
-            Ok(records) => self.append(records).await,
-            Err(error) => Err(error),
-        };
-        if let Err(problem) = written {
-            let text = format!("the failure of `{}` could not be recorded: {problem}", step.migration);
+    async fn remember(&mut self, job: Job<'_>, error: &str, begun: &[Job<'_>]) {
+        let mut failed = self.event(job, RecordKind::Failed);
+        failed.detail = Some(error.to_owned());
+        let started = begun.iter().map(|job| self.event(*job, RecordKind::Started));
+        let records = numbered(started.chain([failed]).collect());
+        if let Err(problem) = self.append(records).await {
+            let text = format!("the failure of `{}` could not be recorded: {problem}", job.step.migration);
             self.observers.tell(&Event::Notice { text });
         }
     }
 
-    fn failure_records(&self, step: &Step, error: &str, begun: &[&Step]) -> Result<Vec<Record>> {
-        let mut records = Vec::with_capacity(begun.len() + 1);
-        for step in begun {
-            records.push(self.event(step, RecordKind::Started)?);
-        }
-        let mut record = self.event(step, RecordKind::Failed)?;
-        record.detail = Some(error.to_owned());
-        records.push(record);
-        records.iter_mut().zip(0..).for_each(|(record, later)| record.seq += later);
-        Ok(records)
-    }
-
     async fn append(&mut self, records: Vec<Record>) -> Result<()> {
-        let touched = self.state.touched_by(&records);
-        let batch = self.state.batch(records, self.lease.token())?;
-        let written = self.store.append(self.cx.session(), &batch).await;
-        if written.is_err() {
-            self.state.restore(touched);
-        }
-        written
-    }
-
-    async fn started(&mut self, step: &Step) -> Result<()> {
-        self.lease.verify(self.cx.session()).await?;
-        self.announce(step);
+        let change = self.state.change(&records)?;
+        self.store.append(self.cx.session(), &change.batch(records, self.lease.token())).await?;
+        self.state.accept(change);
         Ok(())
     }
 
-    fn announce(&self, step: &Step) {
+    fn announce(&self, job: Job<'_>) {
         self.observers.tell(&Event::MigrationStarted {
-            migration: step.migration.clone(),
-            direction: step.direction,
-            transaction: step.transaction,
+            migration: job.id(),
+            direction: job.step.direction,
+            transaction: job.step.transaction,
         });
     }
 
-    fn done(&mut self, step: &Step, duration_us: u64) {
-        let (direction, transaction) = (step.direction, step.transaction);
-        self.report.ran.push(Ran { migration: step.migration.clone(), direction, transaction, duration_us });
-        self.observers.tell(&Event::MigrationDone { migration: step.migration.clone(), direction, duration_us });
+    fn done(&mut self, job: Job<'_>, duration_us: u64) {
+        let (direction, transaction) = (job.step.direction, job.step.transaction);
+        self.report.ran.push(Ran { migration: job.id(), direction, transaction, duration_us });
+        self.observers.tell(&Event::MigrationDone { migration: job.id(), direction, duration_us });
     }
 
-    fn failure(&mut self, step: &Step, failed: BodyError) -> Failure {
+    fn failure(&mut self, job: Job<'_>, failed: BodyError) -> Failure {
         let BodyError { statement, error } = failed;
         let message = self.cx.session().describe(&error);
-        let (migration, direction) = (step.migration.clone(), step.direction);
+        let (migration, direction) = (job.id(), job.step.direction);
         Failure { migration, direction, statement, report: self.report.clone(), message, error }
     }
 
     /// The record of a body that ended well, with its SQL where that is wanted.
-    fn ended(&self, step: &Step, duration_us: u64) -> Result<Record> {
-        let kind = match step.direction {
+    fn ended(&self, job: Job<'_>, duration_us: u64) -> Record {
+        let kind = match job.step.direction {
             Direction::Up => RecordKind::Applied,
             Direction::Down => RecordKind::Reverted,
         };
-        let mut record = self.event(step, kind)?;
-        record.steps = step.statements.map(count);
+        let mut record = self.event(job, kind);
+        record.steps = job.step.statements.map(count);
         record.duration_us = Some(duration_us);
         if self.policy.archive_bodies {
-            let source = find(self.set, &step.migration)?.sql(step.direction);
+            let source = job.migration.sql(job.step.direction);
             record.body = source.and_then(|source| ArchivedBody::pack(source.text()));
         }
-        Ok(record)
+        record
     }
 
-    fn event(&self, step: &Step, kind: RecordKind) -> Result<Record> {
-        let meta = find(self.set, &step.migration)?.meta();
-        let (checksum, id) = (meta.checksum.clone(), meta.id.clone());
-        Ok(Record::new(self.state.seq() + 1, id, kind, step.direction, checksum, meta.origin, self.author))
+    /// The next record.
+    fn event(&self, job: Job<'_>, kind: RecordKind) -> Record {
+        let meta = job.migration.meta();
+        let (id, checksum) = (job.id(), meta.checksum.clone());
+        Record::new(self.state.seq() + 1, id, kind, job.step.direction, checksum, meta.origin, self.author)
     }
 }
 
-/// A plan can come from a file: what it names need not be registered here.
-fn find<'a>(set: &'a MigrationSet, id: &MigrationId) -> Result<&'a dyn Migration> {
-    set.get(id).ok_or_else(|| Error::PlanStale { problem: format!("`{id}` is not registered in this program") })
+/// Records that were all made to be the next one, one after the other.
+fn numbered(mut records: Vec<Record>) -> Vec<Record> {
+    records.iter_mut().zip(0..).for_each(|(record, later)| record.seq += later);
+    records
 }
 
-async fn code(migration: &dyn Migration, direction: Direction, cx: &mut Context) -> Result<(), BoxError> {
-    match direction {
-        Direction::Up => migration.up(cx).await,
-        Direction::Down => migration.down(cx).await,
+async fn code(job: Job<'_>, cx: &mut Context) -> Result<(), BoxError> {
+    match job.step.direction {
+        Direction::Up => job.migration.up(cx).await,
+        Direction::Down => job.migration.down(cx).await,
     }
 }
 

@@ -10,24 +10,25 @@ use crate::id::likeness;
 use crate::refusal::Refusal;
 use crate::{Meta, MigrationId};
 
+/// How many unknown dependencies get a suggestion: each is held against every name.
+const SUGGESTIONS: usize = 20;
+
 /// Orders migrations so that each comes after what it depends on, and by id wherever dependencies
-/// allow: adding one never reshuffles the others. Returns positions in `metas`.
-///
-/// # Errors
-/// Duplicates, names that differ only by case or zeros, unknown dependencies and cycles: all of them.
-pub(crate) fn order(metas: &[&Meta]) -> Result<Vec<usize>, Vec<Refusal>> {
+/// allow: adding one never reshuffles the others. Returns positions in `metas`, each id once, and all
+/// that is wrong with them: duplicates, names that differ only by case or zeros, unknown dependencies
+/// and cycles. Then the order is that of the ids, and good for looking things up only.
+pub(crate) fn order(metas: &[&Meta]) -> (Vec<usize>, Vec<Refusal>) {
     // Ranks are positions in the order of ids, so that the loops below compare integers.
     let mut by_id: Vec<usize> = (0..metas.len()).collect();
     by_id.sort_by(|a, b| metas[*a].id.cmp(&metas[*b].id));
 
     let mut refusals = duplicates(metas, &by_id);
+    by_id.dedup_by(|b, a| metas[*a].id == metas[*b].id);
     let rank_of: HashMap<&MigrationId, u32> = by_id.iter().zip(0..).map(|(at, rank)| (&metas[*at].id, rank)).collect();
-    if rank_of.len() != metas.len() {
-        return Err(refusals);
-    }
     refusals.extend(alike(metas, &by_id));
 
-    let mut graph = DiGraph::<(), ()>::with_capacity(metas.len(), metas.len() * 2);
+    let mut suggestions = 0..SUGGESTIONS;
+    let mut graph = DiGraph::<(), ()>::with_capacity(by_id.len(), by_id.len() * 2);
     by_id.iter().for_each(|_| {
         graph.add_node(());
     });
@@ -39,18 +40,22 @@ pub(crate) fn order(metas: &[&Meta]) -> Result<Vec<usize>, Vec<Refusal>> {
                 Some(other) => {
                     graph.add_edge((*other).into(), rank.into(), ());
                 }
-                None => refusals.push(unknown(metas[*at], dependency, metas)),
+                None => {
+                    let candidates = if suggestions.next().is_some() { metas } else { &[] };
+                    refusals.push(unknown(metas[*at], dependency, candidates));
+                }
             }
         }
     }
     let ranks = kahn(&graph);
-    if ranks.len() != metas.len() {
+    if ranks.len() != by_id.len() {
         let components = tarjan_scc(&graph);
         for component in components.iter().filter(|component| component.len() > 1) {
             refusals.push(cycle(metas, &by_id, &circle(&graph, component)));
         }
     }
-    if refusals.is_empty() { Ok(ranks.into_iter().map(|rank| by_id[rank as usize]).collect()) } else { Err(refusals) }
+    let order = if refusals.is_empty() { ranks.into_iter().map(|rank| by_id[rank as usize]).collect() } else { by_id };
+    (order, refusals)
 }
 
 /// Kahn's algorithm, always taking the smallest ready rank. petgraph's own `toposort` is valid but
@@ -104,8 +109,8 @@ fn alike(metas: &[&Meta], by_id: &[usize]) -> Vec<Refusal> {
     refusals
 }
 
-fn unknown(meta: &Meta, dependency: &MigrationId, metas: &[&Meta]) -> Refusal {
-    let near = metas.iter().filter(|other| other.id != meta.id).map(|other| {
+fn unknown(meta: &Meta, dependency: &MigrationId, candidates: &[&Meta]) -> Refusal {
+    let near = candidates.iter().filter(|other| other.id != meta.id).map(|other| {
         let same = other.id.namespace() == dependency.namespace();
         let names = if same {
             distance(other.id.id(), dependency.id())
@@ -190,9 +195,10 @@ mod tests {
     fn check(migrations: &[(&str, &[&str])], expected: Expect) {
         let metas: Vec<Meta> = migrations.iter().map(|(id, depends_on)| meta(id, depends_on)).collect();
         let metas: Vec<&Meta> = metas.iter().collect();
-        let text = match order(&metas) {
-            Ok(order) => order.iter().map(|at| metas[*at].id.id()).collect::<Vec<_>>().join(" "),
-            Err(refusals) => refusals.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"),
+        let (order, refusals) = order(&metas);
+        let text = match &*refusals {
+            [] => order.iter().map(|at| metas[*at].id.id()).collect::<Vec<_>>().join(" "),
+            refusals => refusals.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"),
         };
         expected.assert_eq(&text);
     }
@@ -238,6 +244,18 @@ mod tests {
         );
     }
 
+    #[test]
+    fn everything_that_is_wrong_is_told_at_once() {
+        check(
+            &[("a", &["b"]), ("b", &["a"]), ("c", &[]), ("c", &[]), ("C", &[]), ("d", &["e"])],
+            expect![[r#"
+                `app/c` is written twice, at m.rs:1 and at m.rs:1. Rename one of them
+                `app/C` at m.rs:1 and `app/c` at m.rs:1 differ only by case or leading zeros. Rename one of them
+                m.rs:1: `app/d` depends on `app/e`, which is not registered. Is `app/C` meant?
+                migrations wait for each other: `app/a` (m.rs:1) -> `app/b` (m.rs:1) -> `app/a`. Remove one of these dependencies"#]],
+        );
+    }
+
     /// Edges always point from a larger to a smaller number of a shuffled naming, so there is no cycle.
     fn acyclic() -> impl Strategy<Value = Vec<Meta>> {
         let edges = proptest::collection::vec((0usize..40, 0usize..40), 0..80);
@@ -259,7 +277,7 @@ mod tests {
 
     fn ids(metas: &[Meta]) -> Vec<MigrationId> {
         let metas: Vec<&Meta> = metas.iter().collect();
-        order(&metas).unwrap().into_iter().map(|at| metas[at].id.clone()).collect()
+        order(&metas).0.into_iter().map(|at| metas[at].id.clone()).collect()
     }
 
     proptest! {

@@ -145,73 +145,78 @@ impl State {
         self.seq
     }
 
-    /// Adds records that are about to be written, and says what the heads are after them.
-    pub(crate) fn batch(&mut self, records: Vec<Record>, fence: Option<Token>) -> Result<Batch> {
-        for record in &records {
-            self.add(record)?;
+    /// What records would change that are about to be written; [`State::accept`] follows once they are.
+    pub(crate) fn change(&self, records: &[Record]) -> Result<Change> {
+        let mut change = Change { seq: self.seq, known: BTreeMap::new(), heads: self.heads.clone() };
+        for record in records {
+            follows(change.seq, record)?;
+            change.seq = record.seq;
+            let before = change.known.get(&record.migration).or_else(|| self.known.get(&record.migration));
+            let after = moved(before, &mut change.heads, record);
+            change.known.insert(record.migration.clone(), after);
         }
-        let heads = self.heads.iter().map(|(namespace, head)| (namespace.clone(), *head)).collect();
-        Ok(Batch { records, heads, fence })
+        Ok(change)
     }
 
-    /// What [`State::batch`] with these records would change, as it is now.
-    pub(crate) fn touched_by(&self, records: &[Record]) -> Touched {
-        let ids = records.iter().map(|record| &record.migration);
-        Touched {
-            seq: self.seq,
-            known: ids.clone().map(|id| (id.clone(), self.known.get(id).cloned())).collect(),
-            heads: ids.map(|id| (id.namespace().clone(), self.heads.get(id.namespace()).copied())).collect(),
-        }
-    }
-
-    /// Takes records back that were never committed.
-    pub(crate) fn restore(&mut self, touched: Touched) {
-        self.seq = touched.seq;
-        for (id, known) in touched.known {
-            match known {
-                Some(known) => self.known.insert(id, known),
-                None => self.known.remove(&id),
-            };
-        }
-        for (namespace, head) in touched.heads {
-            match head {
-                Some(head) => self.heads.insert(namespace, head),
-                None => self.heads.remove(&namespace),
-            };
-        }
+    /// Takes over what was written.
+    pub(crate) fn accept(&mut self, change: Change) {
+        self.seq = change.seq;
+        self.heads = change.heads;
+        self.known.extend(change.known);
     }
 
     fn add(&mut self, record: &Record) -> Result<()> {
-        if record.seq != self.seq + 1 {
-            return Err(Error::corrupt(
-                format!("record {} of the history", record.seq),
-                format!("record {} should follow; rows were deleted or added by hand", self.seq + 1),
-            ));
-        }
+        follows(self.seq, record)?;
         self.seq = record.seq;
-        let before = self.known.get(&record.migration);
-        let after = stands(before, record);
-        let head = self.heads.entry(record.migration.namespace().clone()).or_default();
-        if let Some(share) = before.and_then(|known| share(&record.migration, known)) {
-            head.digest = head.digest.minus(share);
-            head.count -= 1;
-        }
-        if let Some(share) = share(&record.migration, &after) {
-            head.digest = head.digest.plus(share);
-            head.count += 1;
-        }
-        head.seq = record.seq;
+        let after = moved(self.known.get(&record.migration), &mut self.heads, record);
         self.known.insert(record.migration.clone(), after);
         Ok(())
     }
 }
 
-/// The part of a [`State`] that some records would change.
+/// A [`State`] after some more records, as far as it differs.
 #[derive(Debug)]
-pub(crate) struct Touched {
+pub(crate) struct Change {
     seq: u64,
-    known: Vec<(MigrationId, Option<Known>)>,
-    heads: Vec<(Namespace, Option<NamespaceHead>)>,
+    known: BTreeMap<MigrationId, Known>,
+    /// All of them.
+    heads: BTreeMap<Namespace, NamespaceHead>,
+}
+
+impl Change {
+    /// The records, with the heads that move with them.
+    pub(crate) fn batch(&self, records: Vec<Record>, fence: Option<Token>) -> Batch {
+        let heads = self.heads.iter().map(|(namespace, head)| (namespace.clone(), *head)).collect();
+        Batch { records, heads, fence }
+    }
+}
+
+fn follows(seq: u64, record: &Record) -> Result<()> {
+    if record.seq == seq + 1 {
+        return Ok(());
+    }
+    Err(Error::corrupt(
+        format!("record {} of the history", record.seq),
+        format!("record {} should follow; rows were deleted or added by hand", seq + 1),
+    ))
+}
+
+/// How the migration of a record stands after it; moves the head of its namespace.
+fn moved(before: Option<&Known>, heads: &mut BTreeMap<Namespace, NamespaceHead>, record: &Record) -> Known {
+    let after = stands(before, record);
+    let namespace = record.migration.namespace();
+    let mut head = heads.get(namespace).copied().unwrap_or_default();
+    if let Some(share) = before.and_then(|known| share(&record.migration, known)) {
+        head.digest = head.digest.minus(share);
+        head.count -= 1;
+    }
+    if let Some(share) = share(&record.migration, &after) {
+        head.digest = head.digest.plus(share);
+        head.count += 1;
+    }
+    head.seq = record.seq;
+    heads.insert(namespace.clone(), head);
+    after
 }
 
 fn share(id: &MigrationId, known: &Known) -> Option<Digest> {
@@ -275,7 +280,8 @@ mod tests {
     fn fold(events: &[(&str, RecordKind, Direction)]) -> State {
         let mut state = State::default();
         for (at, (name, kind, direction)) in events.iter().enumerate() {
-            state.batch(vec![record(at as u64 + 1, name, *kind, *direction)], None).unwrap();
+            let change = state.change(&[record(at as u64 + 1, name, *kind, *direction)]).unwrap();
+            state.accept(change);
         }
         state
     }
@@ -321,7 +327,8 @@ mod tests {
     fn a_history_changed_by_hand_is_found() {
         let records: Vec<Record> = (1..=3).map(|seq| record(seq, &format!("m{seq}"), Applied, Direction::Up)).collect();
         let mut state = State::default();
-        state.batch(records.clone(), None).unwrap();
+        let change = state.change(&records).unwrap();
+        state.accept(change);
         let head = Head { namespaces: state.heads().clone() };
         let whole = History { records: records.clone(), head: head.clone() };
         assert_eq!(State::fold(&whole).unwrap(), state);

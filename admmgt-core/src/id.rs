@@ -169,7 +169,11 @@ pub struct InvalidName {
 
 /// Digit runs as numbers, everything else as bytes; equal only for equal texts.
 fn natural(a: &str, b: &str) -> Ordering {
-    let (mut x, mut y) = (a.as_bytes(), b.as_bytes());
+    let (x, y) = (a.as_bytes(), b.as_bytes());
+    let Some(differ) = x.iter().zip(y).position(|(p, q)| p != q) else { return x.len().cmp(&y.len()) };
+    // What comes before is shared, but for the number that the difference may stand in.
+    let shared = x[..differ].iter().rposition(|byte| !byte.is_ascii_digit()).map_or(0, |at| at + 1);
+    let (mut x, mut y) = (&x[shared..], &y[shared..]);
     loop {
         match (x.first(), y.first()) {
             (Some(p), Some(q)) if p.is_ascii_digit() && q.is_ascii_digit() => {

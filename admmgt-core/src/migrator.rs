@@ -99,14 +99,13 @@ impl Migrator {
     /// [`Error::LeaseTimeout`] when another migrator takes too long; what the database says.
     pub async fn up(&self) -> Result<Report> {
         let clock = Instant::now();
-        let run = self.start()?;
+        let run = self.start();
         run.announce();
-        let head = self.driver.peek(&run.options(Access::Read), &run.set.namespaces()).await;
-        match head {
-            Ok(Some(head)) if run.is_current(&head) => Ok(run.nothing(clock.elapsed())),
-            Ok(_) | Err(Error::NotFound { .. }) => self.host(run.up(None)).await,
+        match self.is_current(&run).await {
+            Ok(true) => Ok(run.nothing(clock.elapsed())),
+            Ok(false) => self.host(run.up(None)).await,
             Err(error) => {
-                run.nothing(clock.elapsed());
+                run.finished(0, clock.elapsed());
                 Err(error)
             }
         }
@@ -117,7 +116,7 @@ impl Migrator {
     /// # Errors
     /// [`Error::Refused`] with every reason why nothing could run; what the database says.
     pub async fn plan(&self) -> Result<Plan> {
-        self.host(self.start()?.plan()).await
+        self.host(self.start().plan()).await
     }
 
     /// Runs a plan that was made before, perhaps reviewed, perhaps stored as JSON in between.
@@ -129,7 +128,7 @@ impl Migrator {
         if plan.format > crate::plan::PLAN_FORMAT {
             return Err(Error::NewerFormat { found: plan.format, supported: crate::plan::PLAN_FORMAT });
         }
-        let run = self.start()?;
+        let run = self.start();
         run.announce();
         self.host(run.up(Some(plan))).await
     }
@@ -139,7 +138,7 @@ impl Migrator {
     /// # Errors
     /// [`Error::Refused`] where the migrations themselves are wrong; what the database says.
     pub async fn status(&self) -> Result<Status> {
-        self.host(self.start()?.status()).await
+        self.host(self.start().status()).await
     }
 
     /// Succeeds if everything registered is applied: for replicas that must not migrate. Reads only.
@@ -147,13 +146,8 @@ impl Migrator {
     /// # Errors
     /// [`Error::NotCurrent`] names what is pending.
     pub async fn ensure_current(&self) -> Result<()> {
-        let run = self.start()?;
-        let head = self.driver.peek(&run.options(Access::Read), &run.set.namespaces()).await;
-        match head {
-            Ok(Some(head)) if run.is_current(&head) => Ok(()),
-            Ok(_) | Err(Error::NotFound { .. }) => self.host(run.currency()).await,
-            Err(error) => Err(error),
-        }
+        let run = self.start();
+        if self.is_current(&run).await? { Ok(()) } else { self.host(run.currency()).await }
     }
 
     /// Waits until another process has applied everything registered. Reads only.
@@ -190,7 +184,7 @@ impl Migrator {
         let id: MigrationId = migration.parse().map_err(|problem: crate::InvalidName| Error::Usage {
             problem: format!("{problem}; a migration is named `namespace/id`"),
         })?;
-        self.host(self.start()?.resolve(id, resolution, reason.into())).await
+        self.host(self.start().resolve(id, resolution, reason.into())).await
     }
 
     /// The migrations of this migrator in the order they run.
@@ -198,15 +192,32 @@ impl Migrator {
     /// # Errors
     /// [`Error::Refused`] with everything that is wrong with the list.
     pub fn set(&self) -> Result<MigrationSet> {
-        let listed = self.migrations.clone().unwrap_or_else(Migrations::registered);
-        MigrationSet::new(&listed).map_err(|refusals| Error::Refused { refusals })
+        MigrationSet::new(&self.listed()).map_err(|refusals| Error::Refused { refusals })
     }
 
-    fn start(&self) -> Result<Run> {
+    fn listed(&self) -> Migrations {
+        self.migrations.clone().unwrap_or_else(Migrations::registered)
+    }
+
+    /// The fast path: one look at the heads, which tells when there is nothing to do.
+    async fn is_current(&self, run: &Run) -> Result<bool> {
+        if !run.faults.is_empty() {
+            return Ok(false);
+        }
+        match self.driver.peek(&run.options(Access::Read), &run.set.namespaces()).await {
+            Ok(head) => Ok(head.is_some_and(|head| run.is_current(&head))),
+            Err(Error::NotFound { .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn start(&self) -> Run {
         let author = Author::of_this_process();
-        Ok(Run {
+        let (set, faults) = MigrationSet::examine(&self.listed());
+        Run {
             driver: Arc::clone(&self.driver),
-            set: Arc::new(self.set()?),
+            set: Arc::new(set),
+            faults,
             policy: self.policy.clone(),
             target: Target::Latest,
             observers: self.observers.clone(),
@@ -214,7 +225,7 @@ impl Migrator {
                 Some(name) => author.by(name),
                 None => author,
             },
-        })
+        }
     }
 
     /// Lets the driver choose the thread, and brings the answer back.

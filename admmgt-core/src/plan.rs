@@ -10,7 +10,7 @@ use crate::history::{Known, Standing, State};
 use crate::policy::{Policy, Target, Verdict};
 use crate::refusal::{LineDifference, Refusal};
 use crate::registry::MigrationSet;
-use crate::script::Dialect;
+use crate::script::{Dialect, Script};
 use crate::{
     Backend, Capabilities, Checksum, Direction, Location, Meta, Migration, MigrationId, Namespace, Origin,
     TransactionMode,
@@ -157,8 +157,27 @@ pub fn plan(
     policy: &Policy,
     facts: &Facts<'_>,
 ) -> Result<Plan, Vec<Refusal>> {
+    prepare(set, state, target, policy, facts).map(|prepared| prepared.plan)
+}
+
+/// A plan, and the scripts that were split and judged for it: one for each step, none for code.
+#[derive(Debug)]
+pub(crate) struct Prepared {
+    pub(crate) plan: Plan,
+    pub(crate) scripts: Vec<Option<Script>>,
+}
+
+/// [`plan`], with what it had to parse on the way.
+pub(crate) fn prepare(
+    set: &MigrationSet,
+    state: &State,
+    target: &Target,
+    policy: &Policy,
+    facts: &Facts<'_>,
+) -> Result<Prepared, Vec<Refusal>> {
     let Target::Latest = target;
     let mut refusals: Vec<Refusal> = set.metas().filter_map(|meta| backend(meta, facts.backend)).collect();
+    let mut scripts = Vec::new();
     let mut plan = Plan {
         format: PLAN_FORMAT,
         steps: Vec::new(),
@@ -171,15 +190,17 @@ pub fn plan(
     if policy.ahead == Verdict::Refuse && !plan.ahead.is_empty() {
         refusals.push(Refusal::Ahead { ids: plan.ahead.clone() });
     }
-    refusals.extend(state.known().iter().filter(|(id, _)| set.has_namespace(id.namespace())).filter_map(interrupted));
+    let ours = state.known().iter().filter(|(id, _)| set.has_namespace(id.namespace()));
+    refusals.extend(ours.filter_map(|(id, known)| interrupted(set, id, known)));
 
     let applied: Vec<&MigrationId> = state.applied().collect();
-    for migration in set.iter() {
+    // What cannot be read was refused when the set was made, and says nothing that could be judged.
+    for migration in set.iter().filter(|migration| migration.problems().is_empty()) {
         let meta = migration.meta();
         match state.get(&meta.id) {
             Some(known) if known.standing == Standing::Applied => {
                 plan.already += 1;
-                refusals.extend(dependencies(meta, state));
+                refusals.extend(dependencies(set, meta, state));
                 match edited(migration, known) {
                     Some(_) if is_code(meta, known) && policy.edited_code == Verdict::Allow => {
                         plan.edited_code.push(meta.id.clone());
@@ -193,13 +214,16 @@ pub fn plan(
                     refusals.extend(out_of_order(set, meta, &applied));
                 }
                 match step(migration, policy, facts) {
-                    Ok(step) => plan.steps.push(step),
+                    Ok((step, script)) => {
+                        plan.steps.push(step);
+                        scripts.push(script);
+                    }
                     Err(found) => refusals.extend(found),
                 }
             }
         }
     }
-    if refusals.is_empty() { Ok(plan) } else { Err(refusals) }
+    if refusals.is_empty() { Ok(Prepared { plan, scripts }) } else { Err(refusals) }
 }
 
 fn backend(meta: &Meta, connected: &Backend) -> Option<Refusal> {
@@ -218,10 +242,11 @@ fn ahead(set: &MigrationSet, state: &State) -> Vec<MigrationId> {
     ours.filter(|id| set.get(id).is_none()).cloned().collect()
 }
 
-fn interrupted((id, known): (&MigrationId, &Known)) -> Option<Refusal> {
+fn interrupted(set: &MigrationSet, id: &MigrationId, known: &Known) -> Option<Refusal> {
     let Standing::Interrupted { direction, done, steps } = known.standing else { return None };
     Some(Refusal::Interrupted {
         id: id.clone(),
+        location: set.get(id).map(|migration| migration.meta().location.clone()),
         direction,
         done,
         steps,
@@ -255,12 +280,17 @@ fn is_code(meta: &Meta, known: &Known) -> bool {
     meta.origin == Origin::Code && known.origin == Origin::Code
 }
 
-fn dependencies(meta: &Meta, state: &State) -> Vec<Refusal> {
-    let pending = meta.depends_on.iter().filter(|id| !state.is_applied(id) && !is_interrupted(state, id));
-    pending.map(|id| Refusal::DependencyPending { id: meta.id.clone(), dependency: id.clone() }).collect()
+fn dependencies(set: &MigrationSet, meta: &Meta, state: &State) -> Vec<Refusal> {
+    let open = |id: &&MigrationId| !state.is_applied(id) && !is_interrupted(state, id) && set.get(id).is_some();
+    let pending = meta.depends_on.iter().filter(open).map(|dependency| Refusal::DependencyPending {
+        id: meta.id.clone(),
+        location: meta.location.clone(),
+        dependency: dependency.clone(),
+    });
+    pending.collect()
 }
 
-/// Interrupted ones are refused by name already.
+/// Interrupted ones are refused by name already, and so are unknown ones.
 fn is_interrupted(state: &State, id: &MigrationId) -> bool {
     state.get(id).is_some_and(|known| matches!(known.standing, Standing::Interrupted { .. }))
 }
@@ -274,13 +304,14 @@ fn out_of_order(set: &MigrationSet, meta: &Meta, applied: &[&MigrationId]) -> Op
     // State is sorted by id: from the end, until the ids are smaller.
     let mut larger = of_namespace.take_while(|id| ***id > meta.id);
     let later = larger.find(|id| set.place(id).is_none_or(|other| other > place))?;
-    Some(Refusal::OutOfOrder { id: meta.id.clone(), applied: (*later).clone() })
+    Some(Refusal::OutOfOrder { id: meta.id.clone(), location: meta.location.clone(), applied: (*later).clone() })
 }
 
-fn step(migration: &dyn Migration, policy: &Policy, facts: &Facts<'_>) -> Result<Step, Vec<Refusal>> {
+fn step(migration: &dyn Migration, policy: &Policy, facts: &Facts<'_>) -> Result<(Step, Option<Script>), Vec<Refusal>> {
     let meta = migration.meta();
     let can = facts.capabilities.is_none_or(|capabilities| capabilities.transactions);
     let mut refusals = Vec::new();
+    let mut parsed = None;
     let mut step = Step {
         migration: meta.id.clone(),
         direction: Direction::Up,
@@ -297,13 +328,14 @@ fn step(migration: &dyn Migration, policy: &Policy, facts: &Facts<'_>) -> Result
     }
     if let Some(source) = migration.sql(Direction::Up) {
         match facts.dialect.parse(source.text(), meta.transaction) {
-            Ok(script) => {
+            Ok(mut script) => {
                 if script.statements.is_empty() && policy.empty == Verdict::Refuse {
                     refusals.push(Refusal::Empty { id: meta.id.clone(), file: source.file().to_owned() });
                 }
                 step.statements = Some(script.statements.len());
                 step.transaction = can && script.in_transaction;
-                step.notes = script.notes;
+                step.notes = std::mem::take(&mut script.notes);
+                parsed = Some(script);
             }
             Err(problems) => refusals.extend(problems.into_iter().map(|problem| Refusal::Script {
                 id: meta.id.clone(),
@@ -315,7 +347,7 @@ fn step(migration: &dyn Migration, policy: &Policy, facts: &Facts<'_>) -> Result
     if refusals.is_empty() && policy.group && !step.transaction {
         refusals.push(Refusal::Ungroupable { id: meta.id.clone(), location: meta.location.clone() });
     }
-    if refusals.is_empty() { Ok(step) } else { Err(refusals) }
+    if refusals.is_empty() { Ok((step, parsed)) } else { Err(refusals) }
 }
 
 #[cfg(test)]

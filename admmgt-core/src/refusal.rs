@@ -17,6 +17,7 @@ pub enum Refusal {
     /// No migration is registered at all.
     NothingRegistered,
     /// A file of a migration cannot be read, or its bytes are not text.
+    #[non_exhaustive]
     Unreadable {
         /// Whose file it is.
         id: MigrationId,
@@ -28,6 +29,7 @@ pub enum Refusal {
         problem: String,
     },
     /// The statements of a SQL migration cannot be run as they stand.
+    #[non_exhaustive]
     Script {
         /// Whose file it is.
         id: MigrationId,
@@ -37,6 +39,7 @@ pub enum Refusal {
         problem: ScriptProblem,
     },
     /// A SQL migration without statements.
+    #[non_exhaustive]
     Empty {
         /// Which.
         id: MigrationId,
@@ -44,6 +47,7 @@ pub enum Refusal {
         file: String,
     },
     /// Two migrations have one name.
+    #[non_exhaustive]
     Duplicate {
         /// The name.
         id: MigrationId,
@@ -51,6 +55,7 @@ pub enum Refusal {
         locations: [Location; 2],
     },
     /// Two names differ only by case or by zeros before a number.
+    #[non_exhaustive]
     Alike {
         /// The names.
         ids: [MigrationId; 2],
@@ -58,6 +63,7 @@ pub enum Refusal {
         locations: [Location; 2],
     },
     /// A dependency that nobody registered.
+    #[non_exhaustive]
     UnknownDependency {
         /// Who depends.
         id: MigrationId,
@@ -69,11 +75,13 @@ pub enum Refusal {
         nearest: Option<MigrationId>,
     },
     /// Migrations that wait for each other.
+    #[non_exhaustive]
     Cycle {
         /// The circle, each with the place it is written; the last depends on the first.
         members: Vec<(MigrationId, Location)>,
     },
     /// A migration for another kind of database.
+    #[non_exhaustive]
     WrongBackend {
         /// Which.
         id: MigrationId,
@@ -85,6 +93,7 @@ pub enum Refusal {
         connected: Backend,
     },
     /// A migration asks for a transaction where there are none.
+    #[non_exhaustive]
     NoTransactions {
         /// Which.
         id: MigrationId,
@@ -94,6 +103,7 @@ pub enum Refusal {
         server: String,
     },
     /// All-or-nothing was asked for, and one migration runs outside of transactions.
+    #[non_exhaustive]
     Ungroupable {
         /// Which.
         id: MigrationId,
@@ -101,6 +111,7 @@ pub enum Refusal {
         location: Location,
     },
     /// An applied migration was changed since.
+    #[non_exhaustive]
     Edited {
         /// Which.
         id: MigrationId,
@@ -116,23 +127,32 @@ pub enum Refusal {
         first_difference: Option<LineDifference>,
     },
     /// A pending migration sorts before one that is applied.
+    #[non_exhaustive]
     OutOfOrder {
         /// The pending one.
         id: MigrationId,
+        /// Where it is written.
+        location: Location,
         /// The applied one.
         applied: MigrationId,
     },
     /// An applied migration depends on one that is pending.
+    #[non_exhaustive]
     DependencyPending {
         /// The applied one.
         id: MigrationId,
+        /// Where it is written.
+        location: Location,
         /// The pending one.
         dependency: MigrationId,
     },
     /// A migration was started outside a transaction and never ended.
+    #[non_exhaustive]
     Interrupted {
         /// Which.
         id: MigrationId,
+        /// Where it is written, if it is registered.
+        location: Option<Location>,
         /// Which way it went.
         direction: Direction,
         /// How many statements ended well.
@@ -147,6 +167,7 @@ pub enum Refusal {
         error: Option<String>,
     },
     /// The history knows migrations of our namespaces that this program does not.
+    #[non_exhaustive]
     Ahead {
         /// Which.
         ids: Vec<MigrationId>,
@@ -155,6 +176,7 @@ pub enum Refusal {
 
 /// The first line in which two texts differ.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct LineDifference {
     /// The line, counted from 1.
     pub line: usize,
@@ -236,17 +258,20 @@ impl fmt::Display for Refusal {
                 }
                 f.write_str(" Restore it, and write the change as a new migration")
             }
-            Self::OutOfOrder { id, applied } => write!(
+            Self::OutOfOrder { id, location, applied } => write!(
                 f,
-                "`{id}` is pending and sorts before `{applied}`, which is applied. Rename it so that it comes last, \
+                "{location}: `{id}` is pending and sorts before `{applied}`, which is applied. Rename it so that it comes last, \
                  or allow this with `Policy::out_of_order`"
             ),
-            Self::DependencyPending { id, dependency } => write!(
+            Self::DependencyPending { id, location, dependency } => write!(
                 f,
-                "`{id}` is applied, but `{dependency}`, on which it depends, is pending. Was the dependency added \
+                "{location}: `{id}` is applied, but `{dependency}`, on which it depends, is pending. Was the dependency added \
                  after it was applied? Remove that edge, or apply the missing part in a new migration"
             ),
-            Self::Interrupted { id, direction, done, steps, at, by, error } => {
+            Self::Interrupted { id, location, direction, done, steps, at, by, error } => {
+                if let Some(location) = location {
+                    write!(f, "{location}: ")?;
+                }
                 write!(f, "`{id}` ({direction}) was started on {at} by {by} and never ended: ")?;
                 match steps {
                     Some(steps) => write!(f, "{done} of its {steps} statements had ended.")?,

@@ -133,21 +133,23 @@ impl MigrationSet {
     /// # Errors
     /// Every reason why the list cannot be a set.
     pub fn new(migrations: &Migrations) -> Result<Self, Vec<Refusal>> {
-        if migrations.is_empty() {
-            return Err(vec![Refusal::NothingRegistered]);
-        }
+        let (set, refusals) = Self::examine(migrations);
+        if refusals.is_empty() { Ok(set) } else { Err(refusals) }
+    }
+
+    /// The set, and what is wrong with it: then nothing of it may run, and it serves to find what else
+    /// is wrong.
+    pub(crate) fn examine(migrations: &Migrations) -> (Self, Vec<Refusal>) {
         let metas: Vec<&Meta> = migrations.metas().collect();
         let mut refusals: Vec<Refusal> = migrations.0.iter().flat_map(|entry| entry.migration().problems()).collect();
-        let order = graph::order(&metas).unwrap_or_else(|found| {
-            refusals.extend(found);
-            Vec::new()
-        });
-        if !refusals.is_empty() {
-            return Err(refusals);
+        if migrations.is_empty() {
+            refusals.push(Refusal::NothingRegistered);
         }
+        let (order, found) = graph::order(&metas);
+        refusals.extend(found);
         let place = order.iter().zip(0..).map(|(at, place)| (metas[*at].id.clone(), place)).collect();
         let mut heads: BTreeMap<Namespace, NamespaceHead> = BTreeMap::new();
-        for meta in &metas {
+        for meta in order.iter().map(|at| metas[*at]) {
             let share = Digest::of(&meta.id, APPLIED, &meta.checksum);
             let namespace = meta.id.namespace();
             match heads.get_mut(namespace) {
@@ -160,7 +162,8 @@ impl MigrationSet {
                 }
             }
         }
-        Ok(Self { ordered: order.into_iter().map(|at| migrations.0[at].clone()).collect(), place, heads })
+        let ordered = order.into_iter().map(|at| migrations.0[at].clone()).collect();
+        (Self { ordered, place, heads }, refusals)
     }
 
     /// The migrations in the order they run.

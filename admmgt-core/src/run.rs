@@ -8,13 +8,13 @@ use crate::event::{EVENT_FORMAT, Event, Observers};
 use crate::executor::Executor;
 use crate::history::{Head, History, State};
 use crate::lease::{Acquired, Lease, LeaseRequest};
-use crate::plan::{Facts, Plan, plan};
+use crate::plan::{self, Facts, Plan, Prepared};
 use crate::record::{Author, Record, RecordKind};
 use crate::refusal::Refusal;
 use crate::registry::MigrationSet;
 use crate::report::Report;
 use crate::status::Status;
-use crate::{Context, Direction, Error, MigrationId, Policy, Resolution, Result, Target};
+use crate::{Capabilities, Context, Direction, Error, MigrationId, Policy, Resolution, Result, Target};
 
 /// Whatever the policy says, a waiting run looks this often.
 const LONGEST_POLL: Duration = Duration::from_secs(60);
@@ -24,6 +24,8 @@ const LONGEST_POLL: Duration = Duration::from_secs(60);
 pub(crate) struct Run {
     pub(crate) driver: Arc<dyn Driver>,
     pub(crate) set: Arc<MigrationSet>,
+    /// What is wrong with the set: then nothing runs, and a look tells what else is wrong.
+    pub(crate) faults: Vec<Refusal>,
     pub(crate) policy: Policy,
     pub(crate) target: Target,
     pub(crate) observers: Observers,
@@ -44,8 +46,7 @@ impl Run {
         let clock = Instant::now();
         let mut report = Report::new(self.author.run.clone());
         let result = self.change(given, &mut report).await;
-        report.duration_us = u64::try_from(clock.elapsed().as_micros()).unwrap_or(u64::MAX);
-        self.observers.tell(&Event::RunFinished { ran: report.ran.len(), duration_us: report.duration_us });
+        report.duration_us = self.finished(report.ran.len(), clock.elapsed());
         match result {
             Ok(()) => Ok(report),
             Err(error) if error.report().is_some() || report.ran.is_empty() => Err(error),
@@ -54,28 +55,28 @@ impl Run {
     }
 
     async fn change(&self, given: Option<Plan>, report: &mut Report) -> Result<()> {
-        match self.look(Access::Write).await? {
+        let first = match self.look(Access::Write).await? {
             Look::Missing => {
                 // Decided before the database is made, so that a refusal leaves nothing behind.
                 self.decide(&State::default(), None, given.as_ref())?;
+                None
             }
-            Look::There { mut session, state } => {
-                let decided = self.decide(&state, Some(&mut *session), given.as_ref());
+            Look::There { session, state } => {
+                let capabilities = session.capabilities().clone();
                 session.close().await;
-                match decided {
-                    Ok(plan) if plan.is_empty() => {
-                        self.notice(&plan, report);
+                match self.decide(&state, Some(&capabilities), given.as_ref()) {
+                    Ok(prepared) if prepared.plan.is_empty() => {
+                        self.notice(&prepared.plan, report);
                         return Ok(());
                     }
+                    Ok(prepared) => Some((prepared, capabilities)),
                     // What looks interrupted may be running: only the lease tells.
-                    Err(Error::Refused { refusals }) if refusals.iter().all(is_interrupted) => {}
-                    decided => {
-                        decided?;
-                    }
+                    Err(Error::Refused { refusals }) if refusals.iter().all(is_interrupted) => None,
+                    Err(error) => return Err(error),
                 }
             }
-        }
-        self.leased(Access::Create, async |leased| leased.apply(given, report).await).await
+        };
+        self.leased(Access::Create, async |leased| leased.apply(first, given, report).await).await
     }
 
     /// Takes the lease, prepares the store, lets `work` change the database, and lets go, whatever
@@ -141,6 +142,12 @@ impl Run {
     }
 
     async fn look(&self, access: Access) -> Result<Look> {
+        let looked = self.look_once(access).await;
+        // A set that is wrong is wrong without a database too.
+        if looked.is_err() { self.sound().and(looked) } else { looked }
+    }
+
+    async fn look_once(&self, access: Access) -> Result<Look> {
         match self.driver.open(&self.options(access)).await {
             Ok(mut session) => match self.history(&mut *session).await {
                 Ok(state) => Ok(Look::There { session, state }),
@@ -159,18 +166,28 @@ impl Run {
         State::fold(&history)
     }
 
+    /// Refuses a set that is wrong in itself.
+    pub(crate) fn sound(&self) -> Result<()> {
+        if self.faults.is_empty() { Ok(()) } else { Err(Error::Refused { refusals: self.faults.clone() }) }
+    }
+
     /// The plan for a state; a given plan must have been made for the same one.
-    fn decide(&self, state: &State, session: Option<&mut dyn Session>, given: Option<&Plan>) -> Result<Plan> {
+    fn decide(&self, state: &State, capabilities: Option<&Capabilities>, given: Option<&Plan>) -> Result<Prepared> {
         let (backend, dialect) = (self.driver.backend(), self.driver.dialect());
-        let capabilities = session.map(|session| session.capabilities().clone());
-        let facts = Facts::new(&backend, capabilities.as_ref(), &*dialect);
-        let fresh = plan(&self.set, state, &self.target, &self.policy, &facts)
-            .map_err(|refusals| Error::Refused { refusals })?;
+        let facts = Facts::new(&backend, capabilities, &*dialect);
+        let fresh = match plan::prepare(&self.set, state, &self.target, &self.policy, &facts) {
+            Ok(fresh) => self.sound().map(|()| fresh)?,
+            Err(found) => {
+                let mut refusals = self.faults.clone();
+                refusals.extend(found);
+                return Err(Error::Refused { refusals });
+            }
+        };
         match given {
-            Some(given) if given.base != fresh.base => {
+            Some(given) if given.base != fresh.plan.base => {
                 Err(Error::PlanStale { problem: "the history has moved since the plan was made".to_owned() })
             }
-            Some(given) if !given.does_the_same(&fresh) => Err(Error::PlanStale {
+            Some(given) if !given.does_the_same(&fresh.plan) => Err(Error::PlanStale {
                 problem: "this program would make another plan for the same database".to_owned(),
             }),
             _ => Ok(fresh),
@@ -191,56 +208,49 @@ impl Run {
 
     /// What would run now.
     pub(crate) async fn plan(self) -> Result<Plan> {
-        match self.look(Access::Read).await? {
-            Look::Missing => self.decide(&State::default(), None, None),
-            Look::There { mut session, state } => {
-                let plan = self.decide(&state, Some(&mut *session), None);
-                session.close().await;
-                plan
-            }
-        }
+        let (state, capabilities) = self.look_and_close().await?;
+        self.decide(&state, capabilities.as_ref(), None).map(|prepared| prepared.plan)
     }
 
     /// How every migration stands.
     pub(crate) async fn status(self) -> Result<Status> {
+        self.sound()?;
+        let (state, _) = self.look_and_close().await?;
+        let initialised = !state.heads().is_empty();
+        Ok(Status::new(&self.set, initialised.then_some(&state)))
+    }
+
+    /// The history and what the database can do; an empty one and nothing where there is none yet.
+    async fn look_and_close(&self) -> Result<(State, Option<Capabilities>)> {
         match self.look(Access::Read).await? {
-            Look::Missing => Ok(Status::new(&self.set, None)),
+            Look::Missing => Ok((State::default(), None)),
             Look::There { session, state } => {
+                let capabilities = session.capabilities().clone();
                 session.close().await;
-                let initialised = !state.heads().is_empty();
-                Ok(Status::new(&self.set, initialised.then_some(&state)))
+                Ok((state, Some(capabilities)))
             }
         }
     }
 
     /// Whether everything registered is applied; for replicas that must not migrate.
     pub(crate) async fn currency(self) -> Result<()> {
-        let (state, capabilities) = match self.look(Access::Read).await? {
-            Look::Missing => (State::default(), None),
-            Look::There { session, state } => {
-                let capabilities = session.capabilities().clone();
-                session.close().await;
-                (state, Some(capabilities))
-            }
-        };
+        let (state, capabilities) = self.look_and_close().await?;
+        if !self.faults.is_empty() {
+            return self.decide(&state, capabilities.as_ref(), None).map(|_| ());
+        }
         let open = self.set.metas().filter(|meta| !state.is_applied(&meta.id));
         let pending: Vec<MigrationId> = open.map(|meta| meta.id.clone()).collect();
         if !pending.is_empty() {
             return Err(Error::NotCurrent { pending, waited: None });
         }
-        let (backend, dialect) = (self.driver.backend(), self.driver.dialect());
-        let facts = Facts::new(&backend, capabilities.as_ref(), &*dialect);
-        match plan(&self.set, &state, &self.target, &self.policy, &facts) {
-            Ok(plan) => {
-                self.notice(&plan, &mut Report::new(self.author.run.clone()));
-                Ok(())
-            }
-            Err(refusals) => Err(Error::Refused { refusals }),
-        }
+        let prepared = self.decide(&state, capabilities.as_ref(), None)?;
+        self.notice(&prepared.plan, &mut Report::new(self.author.run.clone()));
+        Ok(())
     }
 
     /// Records what a person found out about an interrupted migration.
     pub(crate) async fn resolve(self, id: MigrationId, resolution: Resolution, reason: String) -> Result<()> {
+        self.sound()?;
         self.leased(Access::Write, async |leased| leased.resolve(&id, resolution, reason).await).await
     }
 
@@ -261,9 +271,15 @@ impl Run {
     pub(crate) fn nothing(&self, took: Duration) -> Report {
         let mut report = Report::new(self.author.run.clone());
         report.already = self.set.len();
-        report.duration_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
-        self.observers.tell(&Event::RunFinished { ran: 0, duration_us: report.duration_us });
+        report.duration_us = self.finished(0, took);
         report
+    }
+
+    /// The last event of every run; returns its duration in microseconds.
+    pub(crate) fn finished(&self, ran: usize, took: Duration) -> u64 {
+        let duration_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        self.observers.tell(&Event::RunFinished { ran, duration_us });
+        duration_us
     }
 
     /// Whether the heads say that exactly the registered migrations are applied.
@@ -285,12 +301,23 @@ struct Leased<'a> {
 }
 
 impl Leased<'_> {
-    async fn apply(&mut self, given: Option<Plan>, report: &mut Report) -> Result<()> {
+    /// Plans for the history as it is now; `first` is what was planned without the lease.
+    async fn apply(
+        &mut self,
+        first: Option<(Prepared, Capabilities)>,
+        given: Option<Plan>,
+        report: &mut Report,
+    ) -> Result<()> {
         let state = self.run.history(self.cx.session()).await?;
-        let plan = self.run.decide(&state, Some(self.cx.session()), given.as_ref())?;
-        self.run.notice(&plan, report);
-        self.run.observers.tell(&Event::Planned { migrations: plan.migrations() });
-        self.executor(state, report, async |executor| executor.run(&plan).await).await
+        let capabilities = self.cx.session().capabilities();
+        let prepared = match first {
+            // Planning is a pure function: the same history has the same plan.
+            Some((first, same)) if first.plan.base == *state.heads() && same == *capabilities => first,
+            _ => self.run.decide(&state, Some(capabilities), given.as_ref())?,
+        };
+        self.run.notice(&prepared.plan, report);
+        self.run.observers.tell(&Event::Planned { migrations: prepared.plan.migrations() });
+        self.executor(state, report, async |executor| executor.run(&prepared).await).await
     }
 
     async fn resolve(&mut self, id: &MigrationId, resolution: Resolution, reason: String) -> Result<()> {
@@ -319,14 +346,13 @@ impl Leased<'_> {
         report: &mut Report,
         work: impl AsyncFnOnce(&mut Executor<'_>) -> Result<()>,
     ) -> Result<()> {
-        let (store, dialect) = (self.run.driver.store(), self.run.driver.dialect());
+        let store = self.run.driver.store();
         let mut executor = Executor {
             set: &self.run.set,
             policy: &self.run.policy,
             observers: &self.run.observers,
             author: &self.run.author,
             store: &*store,
-            dialect: &*dialect,
             cx: &mut self.cx,
             lease: &mut *self.lease,
             state,

@@ -60,7 +60,7 @@ const RECORDS: &str = "SELECT seq, namespace, id, kind, direction, at, run, chec
 
 const INSERT: &str = "INSERT INTO main._admmgt_history (seq, namespace, id, kind, direction, at, run, checksum, origin,
                           step, steps, duration_us, by, host, library, detail, body, codec, heads)
-                      VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)";
+                      VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
 
 const BEGAN: &str = "UPDATE main._admmgt_format SET began = 1";
 

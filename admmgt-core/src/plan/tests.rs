@@ -36,7 +36,8 @@ fn state(events: &[(&str, RecordKind, &str)]) -> State {
         let mut record = Record::new(state.seq() + 1, id(name), *kind, Direction::Up, checksum, Origin::Sql, &author);
         record.at = Timestamp(1_700_000_000_000);
         record.body = crate::ArchivedBody::pack(sql);
-        state.batch(vec![record], None).unwrap();
+        let change = state.change(&[record]).unwrap();
+        state.accept(change);
     }
     state
 }
@@ -124,7 +125,7 @@ fn out_of_order_is_refused_or_allowed() {
         &events,
         AS_IS,
         expect![
-            "`app/2` is pending and sorts before `app/3`, which is applied. Rename it so that it comes last, or allow this with `Policy::out_of_order`"
+            "m.sql:1: `app/2` is pending and sorts before `app/3`, which is applied. Rename it so that it comes last, or allow this with `Policy::out_of_order`"
         ],
     );
     check(
@@ -150,7 +151,7 @@ fn out_of_order_is_refused_or_allowed() {
         &[("1", Applied, "a"), ("7", Applied, "x")],
         AS_IS,
         expect![
-            "`app/2` is pending and sorts before `app/7`, which is applied. Rename it so that it comes last, or allow this with `Policy::out_of_order`"
+            "m.sql:1: `app/2` is pending and sorts before `app/7`, which is applied. Rename it so that it comes last, or allow this with `Policy::out_of_order`"
         ],
     );
 }
@@ -186,7 +187,7 @@ fn an_edge_that_was_added_too_late_is_refused() {
         &[("1", Applied, "a")],
         |policy| policy.out_of_order = Verdict::Allow,
         expect![
-            "`app/1` is applied, but `app/5`, on which it depends, is pending. Was the dependency added after it was applied? Remove that edge, or apply the missing part in a new migration"
+            "m.sql:1: `app/1` is applied, but `app/5`, on which it depends, is pending. Was the dependency added after it was applied? Remove that edge, or apply the missing part in a new migration"
         ],
     );
 }
@@ -200,7 +201,7 @@ fn what_was_interrupted_stops_everything() {
         &events,
         AS_IS,
         expect![[
-            r#"`app/1` (up) was started on 2023-11-14T22:13:20Z by ada on host and never ended: how far it came is not known. Look at the database; then call `Migrator::resolve("app/1", Resolution::Applied, reason)` if the whole change is there, or `Resolution::Pending` after taking away what is there of it"#
+            r#"m.sql:1: `app/1` (up) was started on 2023-11-14T22:13:20Z by ada on host and never ended: how far it came is not known. Look at the database; then call `Migrator::resolve("app/1", Resolution::Applied, reason)` if the whole change is there, or `Resolution::Pending` after taking away what is there of it"#
         ]],
     );
 }
@@ -234,7 +235,7 @@ fn all_reasons_are_reported_together() {
         AS_IS,
         expect![[r#"
             m.sql:1: `app/1` was applied on 2023-11-14T22:13:20Z and has been edited since (v1:sha256:ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee48bb was applied, v1:sha256:1fb9f4097256db2d7b1e13aff79cee44339891a31c556b9cf6093885773b3618 is registered). Line 1 was `a` and is `edited`. Restore it, and write the change as a new migration
-            `app/2` is pending and sorts before `app/3`, which is applied. Rename it so that it comes last, or allow this with `Policy::out_of_order`
+            m.sql:1: `app/2` is pending and sorts before `app/3`, which is applied. Rename it so that it comes last, or allow this with `Policy::out_of_order`
             this file (inline SQL):1: `app/2` has no statement. Write one, delete the migration, or allow it with `Policy::empty`"#]],
     );
 }

@@ -1,5 +1,7 @@
 //! From the rows of our tables to values, or to words that name the row and the column.
 
+use std::fmt::Write;
+
 use admmgt_core::{
     ArchivedBody, Author, Checksum, Digest, Direction, Error, InvalidName, MigrationId, Namespace, NamespaceHead,
     Origin, Record, RecordKind, Result, RunId, Timestamp,
@@ -11,10 +13,13 @@ use super::known;
 
 /// The heads of the last record, one line for each namespace: its name, digest, count and last record.
 pub(super) fn heads_text(heads: &[(Namespace, NamespaceHead)]) -> String {
-    let line = |(namespace, head): &(Namespace, NamespaceHead)| {
-        format!("{namespace} {} {} {}", head.digest, head.count, head.seq)
-    };
-    heads.iter().map(line).collect::<Vec<_>>().join("\n")
+    let mut text = String::with_capacity(heads.len() * 112);
+    for (at, (namespace, head)) in heads.iter().enumerate() {
+        let between = if at == 0 { "" } else { "\n" };
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{between}{namespace} {} {} {}", head.digest, head.count, head.seq);
+    }
+    text
 }
 
 /// The heads of a row with the format and the heads of the last record; none without records.
