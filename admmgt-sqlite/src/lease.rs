@@ -4,10 +4,14 @@
 use std::fs::{File, Metadata, OpenOptions, TryLockError};
 use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use admmgt_core::{Acquired, Error, Holder, Lease, LeaseRequest, Result, Session, Timestamp, async_trait};
 
 use crate::session::SqliteSession;
+
+/// How often the path of the lease file is followed again.
+const LOOK_EVERY: Duration = Duration::from_millis(10);
 
 /// Asks for the lease, once.
 pub(crate) fn acquire(session: &SqliteSession, request: &LeaseRequest) -> Result<Acquired> {
@@ -20,7 +24,7 @@ pub(crate) fn acquire(session: &SqliteSession, request: &LeaseRequest) -> Result
     match file.try_lock() {
         Ok(()) => {
             let identity = identity(&file.metadata().map_err(|error| unusable(&path, &error))?);
-            let mut held = Held { file, path, identity };
+            let mut held = Held { file, path, identity, looked: Instant::now() };
             // The lock is on the file we opened; make sure that it is still the one that others open.
             if !held.is_in_place() {
                 return Ok(Acquired::No(Holder::default()));
@@ -44,12 +48,24 @@ struct Held {
     file: File,
     path: PathBuf,
     identity: Option<(u64, u64)>,
+    /// When the path was followed last.
+    looked: Instant,
 }
 
 impl Held {
     /// Whether the path still names the file that is locked.
-    fn is_in_place(&self) -> bool {
+    fn is_in_place(&mut self) -> bool {
+        self.looked = Instant::now();
         std::fs::metadata(&self.path).is_ok_and(|found| identity(&found) == self.identity)
+    }
+
+    /// The same before each step, where following a long path would cost as much as the rest of the check:
+    /// a file that was deleted or replaced has no name left, and one that was moved away is noticed soon.
+    fn is_still_in_place(&mut self) -> bool {
+        if self.looked.elapsed() > LOOK_EVERY {
+            return self.is_in_place();
+        }
+        self.file.metadata().is_ok_and(|found| has_a_name(&found))
     }
 }
 
@@ -63,13 +79,12 @@ impl Drop for Held {
 #[async_trait]
 impl Lease for SqliteLease {
     async fn verify(&mut self, _: &mut dyn Session) -> Result<()> {
-        match &self.held {
-            Some(held) if !held.is_in_place() => {
-                let problem = format!("the file `{}` was deleted or replaced", held.path.display());
-                Err(Error::LeaseLost { problem })
-            }
-            _ => Ok(()),
+        let Some(held) = &mut self.held else { return Ok(()) };
+        if held.is_still_in_place() {
+            return Ok(());
         }
+        let problem = format!("the file `{}` was deleted or replaced", held.path.display());
+        Err(Error::LeaseLost { problem })
     }
 
     /// Dropping it is all.
@@ -91,6 +106,17 @@ fn unusable(path: &Path, error: &std::io::Error) -> Error {
 fn identity(found: &Metadata) -> Option<(u64, u64)> {
     use std::os::unix::fs::MetadataExt;
     Some((found.dev(), found.ino()))
+}
+
+#[cfg(unix)]
+fn has_a_name(found: &Metadata) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    found.nlink() > 0
+}
+
+#[cfg(not(unix))]
+fn has_a_name(_: &Metadata) -> bool {
+    true
 }
 
 #[cfg(not(unix))]
