@@ -2,8 +2,9 @@
 //!
 //! Prevention: an authorizer refuses transaction control, the guard's savepoint, writes to the
 //! history and `PRAGMA foreign_keys`; a commit hook turns any commit that still happens into a
-//! rollback. Detection: the savepoint, `is_autocommit` and a rollback hook, for a body that took the
-//! hooks away, and for `INSERT OR ROLLBACK`, which SQLite allows at any time.
+//! rollback. Detection: a savepoint, `is_autocommit` and a rollback hook, for a body that took the
+//! hooks away, and for `INSERT OR ROLLBACK`, which SQLite allows at any time. Only what holds the
+//! connection can take hooks away, so SQL that is run statement by statement needs no savepoint.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -21,6 +22,8 @@ const PROGRESS_EVERY: i32 = 1000;
 #[derive(Debug)]
 pub(crate) struct Guard {
     savepoint: String,
+    /// The savepoint was made in this transaction.
+    stands: bool,
     flags: Arc<Flags>,
 }
 
@@ -55,7 +58,7 @@ impl Guard {
             born: Instant::now(),
             stop,
         };
-        Self { savepoint: format!("admmgt_{:016x}", fastrand::u64(..)), flags: Arc::new(flags) }
+        Self { savepoint: format!("admmgt_{:016x}", fastrand::u64(..)), stands: false, flags: Arc::new(flags) }
     }
 
     /// Puts the hooks into a connection; again, after code that could have replaced them.
@@ -84,13 +87,26 @@ impl Guard {
         connection.progress_handler(0, None::<fn() -> bool>).done()
     }
 
-    /// The savepoint that stands between the transaction and the body.
-    pub(crate) fn savepoint(&self) -> &str {
-        &self.savepoint
+    /// Makes the savepoint that stands between the transaction and the body, once.
+    pub(crate) fn stand(&mut self, db: &Connection) -> rusqlite::Result<()> {
+        if self.stands || !self.flags.is_armed() {
+            return Ok(());
+        }
+        self.disarm();
+        let made = db.execute_batch(&format!("SAVEPOINT {}", self.savepoint));
+        self.flags.armed.store(true, Ordering::SeqCst);
+        self.stands = made.is_ok();
+        made
+    }
+
+    /// Whether the savepoint, where one was made, is still there for this to be done to it.
+    pub(crate) fn is_unbroken(&self, db: &Connection, action: &str) -> bool {
+        !self.stands || db.execute_batch(&format!("{action} {}", self.savepoint)).is_ok()
     }
 
     /// A body begins.
-    pub(crate) fn arm(&self) {
+    pub(crate) fn arm(&mut self) {
+        self.stands = false;
         self.flags.rolled_back.store(false, Ordering::SeqCst);
         self.flags.reshaped.store(false, Ordering::SeqCst);
         *self.flags.denied.lock().unwrap_or_else(PoisonError::into_inner) = None;

@@ -9,6 +9,9 @@ use rusqlite::{Connection, OpenFlags};
 
 use crate::error::{self, Asked};
 
+/// The longest write-ahead log, in bytes, that is read in passing.
+const QUICK_LOG: u64 = 256 * 1024;
+
 /// What a URL allows to be done to a file: `mode=ro`, `rw`, `rwc`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Mode {
@@ -93,6 +96,21 @@ impl Place {
         match self {
             Self::File { path, .. } => format!("the database `{}`", path.display()),
             Self::Given(_) => "the connection that was given".to_owned(),
+        }
+    }
+
+    /// Whether a look at it is done at once: nothing is left over from a crash that SQLite would have to
+    /// work through first, and nobody's busy timeout applies but the one it is opened with.
+    pub(crate) fn is_quick(&self) -> bool {
+        match self {
+            Self::File { path, .. } => {
+                let mut log = path.as_os_str().to_owned();
+                log.push("-wal");
+                std::fs::metadata(log).map_or(true, |log| log.len() <= QUICK_LOG)
+            }
+            Self::Given(slot) => {
+                matches!(&*lock(slot), Slot::Ready(connection) if connection.path().is_none_or(str::is_empty))
+            }
         }
     }
 

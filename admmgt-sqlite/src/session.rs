@@ -18,7 +18,7 @@ use crate::guard::Guard;
 use crate::host::Stop;
 use crate::place::Place;
 use crate::script::Statements;
-use crate::store;
+use crate::store::{self, Insert};
 
 /// A connection, its guard, and what has to be put back in the end.
 #[derive(Debug)]
@@ -39,6 +39,8 @@ pub(crate) struct SqliteSession {
     seq: Option<u64>,
     /// SQLite's own mark of the database's contents when that was checked last.
     version: Option<i64>,
+    /// How records are written.
+    pub(crate) insert: Insert,
     /// A body had the connection in its hands, or a statement ran that no transaction takes back.
     lent: bool,
     /// The values of [`SETTINGS`] as they were found.
@@ -86,6 +88,7 @@ impl SqliteSession {
             changes: 0,
             seq: None,
             version: None,
+            insert: Insert::default(),
             lent: false,
             settings: Vec::new(),
             busy_timeout_ms: None,
@@ -222,9 +225,17 @@ impl SqliteSession {
         worse.map_or(Ok(()), |words| Err(Error::database("checking foreign keys", None, words)))
     }
 
+    /// What can take the hooks away gets a savepoint, which tells if it ended the transaction.
+    fn stand_guard(&mut self) -> Result<()> {
+        let db = self.connection.as_ref().ok_or_else(closed)?;
+        let stands = self.guard.stand(db);
+        stands.map_err(|error| self.failed("guarding the transaction", error))
+    }
+
     fn write(&mut self, batch: &Batch) -> Result<()> {
         let db = self.db()?;
-        store::write(db, batch).map_err(|error| store::moved(error, |error| self.failed("writing the history", error)))
+        store::write(db, self.insert, batch)
+            .map_err(|error| store::moved(error, |error| self.failed("writing the history", error)))
     }
 
     fn finish(&mut self, batch: &Batch) -> Result<()> {
@@ -275,7 +286,7 @@ impl Session for SqliteSession {
         self.enforce(false)?;
         // IMMEDIATE: a deferred transaction that turns into a writer fails at once when another
         // connection has written since, whatever the busy timeout says.
-        self.batch("beginning a transaction", &format!("BEGIN IMMEDIATE; SAVEPOINT {}", self.guard.savepoint()))?;
+        self.batch("beginning a transaction", "BEGIN IMMEDIATE")?;
         if let Err(error) = self.check_history() {
             self.undo()?;
             return Err(error);
@@ -296,7 +307,7 @@ impl Session for SqliteSession {
                          disk), and it went on as if nothing had happened";
             return Err(Error::database("committing", None, words));
         }
-        if self.batch("releasing the guard", &format!("RELEASE {}", self.guard.savepoint())).is_err() {
+        if !self.guard.is_unbroken(self.db()?, "RELEASE") {
             self.stop.checkpoint().await;
             self.undo()?;
             return Ok(Atomicity::Broken);
@@ -318,7 +329,7 @@ impl Session for SqliteSession {
         if self.db()?.is_autocommit() {
             return Ok(if self.guard.saw_rollback() { Atomicity::Kept } else { Atomicity::Broken });
         }
-        let whole = self.batch("rolling back to the guard", &format!("ROLLBACK TO {}", self.guard.savepoint())).is_ok();
+        let whole = self.guard.is_unbroken(self.db()?, "ROLLBACK TO");
         self.stop.checkpoint().await;
         self.undo()?;
         Ok(if whole { Atomicity::Kept } else { Atomicity::Broken })
@@ -330,6 +341,9 @@ impl Session for SqliteSession {
         if self.db()?.is_autocommit() {
             self.enforce_as_found()?;
             self.lent = true;
+        } else if names_savepoint(&statement.text) {
+            // One of the body's own must stand inside of the guard's, or its release would be the guard's.
+            self.stand_guard()?;
         }
         let before = self.db()?.total_changes();
         self.guard.allow(self.options.statement_timeout);
@@ -373,6 +387,8 @@ impl Session for SqliteSession {
         self.stop.checkpoint().await;
         if self.db()?.is_autocommit() {
             self.enforce_as_found()?;
+        } else {
+            self.stand_guard()?;
         }
         self.lent = true;
         self.guard.allow(self.options.statement_timeout);
@@ -431,6 +447,11 @@ fn run(db: &Connection, sql: &str) -> rusqlite::Result<()> {
     let mut rows = statement.raw_query();
     while rows.next()?.is_some() {}
     Ok(())
+}
+
+fn names_savepoint(sql: &str) -> bool {
+    const WORD: &[u8] = b"savepoint";
+    sql.as_bytes().windows(WORD.len()).any(|word| word.eq_ignore_ascii_case(WORD))
 }
 
 /// A call takes one statement: SQLite would compile the first of several and drop the others silently.

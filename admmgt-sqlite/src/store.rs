@@ -11,7 +11,7 @@ use admmgt_core::{
 use rusqlite::{Connection, params};
 
 use crate::driver::Journal;
-use crate::error::Asked;
+use crate::error::{self, Asked};
 use crate::lease;
 use crate::place::Place;
 use crate::session::SqliteSession;
@@ -54,17 +54,48 @@ INSERT INTO main._admmgt_format (format, began) SELECT 1, 0 WHERE NOT EXISTS (SE
 const HEADS: &str = "SELECT format, (SELECT heads FROM main._admmgt_history ORDER BY seq DESC LIMIT 1)
                      FROM main._admmgt_format";
 
-const RECORDS: &str = "SELECT seq, namespace, id, kind, direction, at, run, checksum, origin, step, steps,
-                              duration_us, by, host, library, detail, body, codec
-                       FROM main._admmgt_history ORDER BY seq";
+/// In the order of the table, without `heads`.
+macro_rules! columns {
+    () => {
+        "seq, namespace, id, kind, direction, at, run, checksum, origin, step, steps, duration_us, by, host, \
+         library, detail, body, codec"
+    };
+}
 
-const COLUMNS: &str = "seq,namespace,id,kind,direction,at,run,checksum,origin,step,steps,duration_us,by,host,library,\
-                       detail,body,codec,heads";
+macro_rules! values {
+    () => {
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    };
+}
 
-// Without names: SQLite compiles this again after each change of the schema, so once for each migration,
-// and looking up nineteen names is a fifth of that. `create` makes sure of the columns.
-const INSERT: &str =
-    "INSERT INTO main._admmgt_history VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+const RECORDS: &str = concat!("SELECT ", columns!(), " FROM main._admmgt_history ORDER BY seq");
+
+/// How a record is written. SQLite compiles it again after each change of the schema, so for most
+/// migrations, and nineteen names are a third of that work: they are left out where the table has no
+/// columns but ours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Insert {
+    #[default]
+    ByName,
+    ByPlace,
+}
+
+impl Insert {
+    fn sql(self) -> &'static str {
+        match self {
+            Self::ByName => concat!("INSERT INTO main._admmgt_history (", columns!(), ", heads) ", values!()),
+            Self::ByPlace => concat!("INSERT INTO main._admmgt_history ", values!()),
+        }
+    }
+
+    /// What suits the table as it is.
+    fn suiting(db: &Connection) -> rusqlite::Result<Self> {
+        let mut statement = db.prepare("SELECT name FROM pragma_table_info('_admmgt_history', 'main') ORDER BY cid")?;
+        let names: Vec<String> = statement.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
+        let ours = concat!(columns!(), ", heads").split(", ");
+        Ok(if ours.eq(names.iter().map(String::as_str)) { Self::ByPlace } else { Self::ByName })
+    }
+}
 
 const BEGAN: &str = "UPDATE main._admmgt_format SET began = 1";
 
@@ -87,10 +118,11 @@ impl StateStore for SqliteStore {
         session.batch("beginning a transaction", "BEGIN IMMEDIATE")?;
         let created = create(session);
         let ended = match &created {
-            Ok(()) => session.batch("committing", "COMMIT"),
+            Ok(_) => session.batch("committing", "COMMIT"),
             Err(_) => session.undo(),
         };
-        created.and(ended)
+        session.insert = created.and_then(|insert| ended.map(|()| insert))?;
+        Ok(())
     }
 
     async fn history(&self, session: &mut dyn Session) -> Result<History> {
@@ -135,7 +167,7 @@ fn append(session: &SqliteSession, batch: &Batch) -> Result<()> {
     if batch.after().is_some_and(|after| after != last) {
         return Err(Error::HistoryMoved { problem: format!("its last record is {last}") });
     }
-    write(db, batch).map_err(|error| moved(error, |error| session.failed("writing the history", error)))
+    write(db, session.insert, batch).map_err(|error| moved(error, |error| session.failed("writing the history", error)))
 }
 
 fn own(session: &mut dyn Session) -> Result<&mut SqliteSession> {
@@ -159,12 +191,15 @@ pub(crate) fn head(db: &Connection, what: &str, patience: Duration) -> Result<Op
             format_of(db)?;
             read().map_err(|error| asked.failed("reading the heads", error))?.map(Some)
         }
-        Err(_) => Err(failed),
+        Err(error) => match asked.failed("reading the schema", error) {
+            busy @ Error::Busy { .. } => Err(busy),
+            _ => Err(failed),
+        },
     }
 }
 
-/// Creates what is missing; refuses what is newer or not ours.
-fn create(session: &SqliteSession) -> Result<()> {
+/// Creates what is missing; refuses what is newer or not ours. Says how records are written.
+fn create(session: &SqliteSession) -> Result<Insert> {
     let db = session.db()?;
     let tables = tables(db).map_err(|error| session.failed("reading the schema", error))?;
     all_tables(&tables)?;
@@ -172,14 +207,7 @@ fn create(session: &SqliteSession) -> Result<()> {
         format_of(db)?;
     }
     session.batch("creating the history tables", CREATE)?;
-    let found = "SELECT group_concat(name) FROM pragma_table_info('_admmgt_history', 'main')";
-    let found = db.query_row(found, [], |row| row.get::<_, Option<String>>(0));
-    let found = found.map_err(|error| session.failed("reading the schema", error))?.unwrap_or_default();
-    if found == COLUMNS {
-        return Ok(());
-    }
-    let problem = format!("its columns are `{found}` and must be `{COLUMNS}`; restore it from a backup");
-    Err(Error::corrupt("table `_admmgt_history`", problem))
+    Insert::suiting(db).map_err(|error| session.failed("reading the schema", error))
 }
 
 /// Switches to the write-ahead log. SQLite does not wait for other connections here, so this does.
@@ -267,7 +295,8 @@ fn history(session: &SqliteSession) -> Result<History> {
     let failed = |error: rusqlite::Error| match error.sqlite_error_code() {
         // Bare code 1, or none where rusqlite says where in the text: a column is not there.
         None | Some(rusqlite::ErrorCode::Unknown) => {
-            Error::corrupt("the history tables", format!("they cannot be read: {error}"))
+            let words = error::without_statement(&error).unwrap_or_else(|| error.to_string());
+            Error::corrupt("the history tables", format!("they cannot be read: {words}"))
         }
         _ => session.failed("reading the history", error),
     };
@@ -302,10 +331,10 @@ pub(crate) fn last_seq(db: &Connection) -> rusqlite::Result<u64> {
 }
 
 /// Adds records and moves heads, inside whatever transaction is open.
-pub(crate) fn write(db: &Connection, batch: &Batch) -> rusqlite::Result<()> {
+pub(crate) fn write(db: &Connection, insert: Insert, batch: &Batch) -> rusqlite::Result<()> {
     let heads = rows::heads_text(&batch.heads);
     let last = batch.records.last().map(|record| record.seq);
-    let mut insert = db.prepare(INSERT)?;
+    let mut insert = db.prepare(insert.sql())?;
     for record in &batch.records {
         let (body, codec) = match &record.body {
             None => (None, None),
