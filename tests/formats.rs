@@ -86,7 +86,7 @@ async fn every_record_of_version_1_is_understood() {
         9 library/0001_books applied by golden, body of 43 bytes"#]]
     .assert_eq(&lines.collect::<Vec<_>>().join("\n"));
     assert!(history.records.iter().all(|record| record.at.0 > 1_700_000_000_000 && record.library == "0.1.0"));
-    assert_eq!(state.applied().count(), 4);
+    assert_eq!(state.applied().len(), 4);
     let resolved = history.records.iter().find(|record| record.kind == RecordKind::Resolved).unwrap();
     assert_eq!(resolved.detail.as_deref(), Some("looked at by hand"));
     let heads: Vec<String> = state

@@ -1,12 +1,12 @@
 //! Records folded into how each migration stands.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use serde::{Deserialize, Serialize};
 
 use crate::digest::{Digest, NamespaceHead};
 use crate::record::{ArchivedBody, Batch, Record, RecordKind, RunId, Timestamp, Token};
-use crate::{Checksum, Direction, Error, MigrationId, Namespace, Origin, Result};
+use crate::{Checksum, Direction, Error, MigrationId, Namespace, Origin, Result, Text};
 
 /// The heads of the namespaces that were asked for: all that the fast path reads.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -73,9 +73,9 @@ pub struct Known {
     /// The run that brought it there.
     pub run: RunId,
     /// Who ran it.
-    pub by: String,
+    pub by: Text,
     /// On which host.
-    pub host: String,
+    pub host: Text,
     /// What the last attempt failed with, if nothing has ended well since.
     pub last_error: Option<String>,
     /// The SQL that was applied, where it was archived.
@@ -87,7 +87,8 @@ pub struct Known {
 /// A folded history: the input of the planner.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct State {
-    known: BTreeMap<MigrationId, Known>,
+    /// By hash: each record looks its migration up, and names are long.
+    known: HashMap<MigrationId, Known>,
     heads: BTreeMap<Namespace, NamespaceHead>,
     seq: u64,
 }
@@ -116,8 +117,8 @@ impl State {
     }
 
     /// How every migration of the history stands, by id.
-    pub fn known(&self) -> &BTreeMap<MigrationId, Known> {
-        &self.known
+    pub fn known(&self) -> Vec<(&MigrationId, &Known)> {
+        self.that(|_| true)
     }
 
     /// What is known of one migration; `None` if the history never names it.
@@ -131,8 +132,19 @@ impl State {
     }
 
     /// The ids that stand as applied, in order.
-    pub fn applied(&self) -> impl Iterator<Item = &MigrationId> {
-        self.known.iter().filter(|(_, known)| known.standing == Standing::Applied).map(|(id, _)| id)
+    pub fn applied(&self) -> Vec<&MigrationId> {
+        self.that(|known| known.standing == Standing::Applied).into_iter().map(|(id, _)| id).collect()
+    }
+
+    /// What was started and never ended, by id.
+    pub fn interrupted(&self) -> Vec<(&MigrationId, &Known)> {
+        self.that(|known| matches!(known.standing, Standing::Interrupted { .. }))
+    }
+
+    fn that(&self, keep: impl Fn(&Known) -> bool) -> Vec<(&MigrationId, &Known)> {
+        let mut found: Vec<_> = self.known.iter().filter(|(_, known)| keep(known)).collect();
+        found.sort_unstable_by_key(|(id, _)| *id);
+        found
     }
 
     /// The head of each namespace.
@@ -147,7 +159,7 @@ impl State {
 
     /// What records would change that are about to be written; [`State::accept`] follows once they are.
     pub(crate) fn change(&self, records: &[Record]) -> Result<Change> {
-        let mut change = Change { seq: self.seq, known: BTreeMap::new(), heads: self.heads.clone() };
+        let mut change = Change { seq: self.seq, known: HashMap::new(), heads: self.heads.clone() };
         for record in records {
             follows(change.seq, record)?;
             change.seq = record.seq;
@@ -178,7 +190,7 @@ impl State {
 #[derive(Debug)]
 pub(crate) struct Change {
     seq: u64,
-    known: BTreeMap<MigrationId, Known>,
+    known: HashMap<MigrationId, Known>,
     /// All of them.
     heads: BTreeMap<Namespace, NamespaceHead>,
 }

@@ -1,17 +1,18 @@
 //! What a migration is called: a namespace and an id.
 
-use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::fmt;
 
 use admmgt_files::name::{NameProblem, check_name};
 use serde::{Deserialize, Serialize};
 
+use crate::Text;
+
 /// The name of a set of migrations that is written and shipped together; by default the name of
 /// the crate that defines it. Several namespaces can share one database.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct Namespace(Cow<'static, str>);
+pub struct Namespace(Text);
 
 impl Namespace {
     /// A namespace, if the name is one.
@@ -28,13 +29,13 @@ impl Namespace {
     pub fn new(name: impl Into<String>) -> Result<Self, InvalidName> {
         let name = name.into();
         match check_name(&name) {
-            Ok(()) => Ok(Self(Cow::Owned(name))),
+            Ok(()) => Ok(Self(name.into())),
             Err(problem) => Err(InvalidName { name, problem }),
         }
     }
 
     pub(crate) const fn from_static(name: &'static str) -> Self {
-        Self(Cow::Borrowed(name))
+        Self(Text::from_static(name))
     }
 
     /// The name as text.
@@ -59,7 +60,7 @@ impl TryFrom<String> for Namespace {
 
 impl From<Namespace> for String {
     fn from(namespace: Namespace) -> Self {
-        namespace.0.into_owned()
+        namespace.0.into()
     }
 }
 
@@ -80,7 +81,7 @@ impl From<Namespace> for String {
 #[serde(try_from = "String", into = "String")]
 pub struct MigrationId {
     namespace: Namespace,
-    id: Cow<'static, str>,
+    id: Text,
 }
 
 impl MigrationId {
@@ -92,14 +93,14 @@ impl MigrationId {
         let id = id.into();
         let namespace = Namespace::new(namespace)?;
         match check_name(&id) {
-            Ok(()) => Ok(Self { namespace, id: Cow::Owned(id) }),
+            Ok(()) => Ok(Self { namespace, id: id.into() }),
             Err(problem) => Err(InvalidName { name: id, problem }),
         }
     }
 
     /// For names that a macro has checked while the crate was compiled.
     pub(crate) const fn from_static(namespace: &'static str, id: &'static str) -> Self {
-        Self { namespace: Namespace::from_static(namespace), id: Cow::Borrowed(id) }
+        Self { namespace: Namespace::from_static(namespace), id: Text::from_static(id) }
     }
 
     /// The set it belongs to.

@@ -13,6 +13,8 @@
 //! 5. [`Driver`], [`Session`], [`StateStore`], [`Lease`]: what a database must offer;
 //! 6. [`Migrator`]: all of it together. [`MemoryDriver`] is the worked example of a driver.
 
+mod text;
+
 mod id;
 mod meta;
 mod migration;
@@ -75,3 +77,4 @@ pub use script::{Dialect, Script, ScriptProblem, SqlSource, Statement};
 pub use sql_migration::SqlMigration;
 pub use status::{STATUS_FORMAT, Status, StatusRow};
 pub use store::StateStore;
+pub use text::Text;

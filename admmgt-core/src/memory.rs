@@ -278,7 +278,7 @@ impl StateStore for MemoryStore {
         database.tokens += 1;
         let token = Token(database.tokens);
         let mut holder = Holder::default();
-        holder.by = Some(request.author.by.clone());
+        holder.by = Some(request.author.by.to_string());
         holder.since = Some(Timestamp::now());
         database.lease = Some((token, holder));
         drop(database);

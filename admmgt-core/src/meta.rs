@@ -7,6 +7,7 @@ use admmgt_files::checksum;
 use serde::{Deserialize, Serialize};
 
 use crate::MigrationId;
+use crate::Text;
 
 /// The name of a kind of database: `sqlite`, `memory`. A name and not an enum, so that drivers can
 /// live in any crate.
@@ -78,12 +79,12 @@ impl fmt::Display for Direction {
 /// The checksum of a migration with its scheme: `v1:sha256:…`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct Checksum(Cow<'static, str>);
+pub struct Checksum(Text);
 
 impl Checksum {
     /// The checksum of a SQL text; line ends and a byte-order mark do not count.
     pub fn of_sql(text: &str) -> Self {
-        Self(Cow::Owned(checksum::of_sql(text)))
+        Self(checksum::of_sql(text).into())
     }
 
     /// A checksum that was stored or written by hand.
@@ -93,11 +94,11 @@ impl Checksum {
     pub fn parse(text: impl Into<String>) -> Result<Self, String> {
         let text = text.into();
         checksum::check(&text)?;
-        Ok(Self(Cow::Owned(text)))
+        Ok(Self(text.into()))
     }
 
     pub(crate) const fn from_static(text: &'static str) -> Self {
-        Self(Cow::Borrowed(text))
+        Self(Text::from_static(text))
     }
 
     /// The text, scheme first.

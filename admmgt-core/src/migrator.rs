@@ -15,7 +15,7 @@ use crate::registry::{MigrationSet, Migrations};
 use crate::report::Report;
 use crate::run::Run;
 use crate::status::Status;
-use crate::{Error, MigrationId, Policy, Result, Target};
+use crate::{Error, MigrationId, Policy, Result, Target, Text};
 
 /// What a person found out about an interrupted migration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,7 +52,7 @@ pub struct Migrator {
     migrations: Option<Migrations>,
     policy: Policy,
     observers: Observers,
-    by: Option<String>,
+    by: Option<Text>,
 }
 
 impl Migrator {
@@ -86,7 +86,7 @@ impl Migrator {
     }
 
     /// Who runs it, for the history: a service, a job, a person. Default: the user of the process.
-    pub fn by(mut self, name: impl Into<String>) -> Self {
+    pub fn by(mut self, name: impl Into<Text>) -> Self {
         self.by = Some(name.into());
         self
     }
@@ -222,7 +222,7 @@ impl Migrator {
             target: Target::Latest,
             observers: self.observers.clone(),
             author: match &self.by {
-                Some(name) => author.by(name),
+                Some(name) => author.by(name.clone()),
                 None => author,
             },
         }

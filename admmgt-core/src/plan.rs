@@ -176,6 +176,7 @@ pub(crate) fn prepare(
     facts: &Facts<'_>,
 ) -> Result<Prepared, Vec<Refusal>> {
     let Target::Latest = target;
+    let applied = state.applied();
     let mut refusals: Vec<Refusal> = set.metas().filter_map(|meta| backend(meta, facts.backend)).collect();
     let mut scripts = Vec::new();
     let mut plan = Plan {
@@ -183,17 +184,16 @@ pub(crate) fn prepare(
         steps: Vec::new(),
         group: policy.group,
         already: 0,
-        ahead: ahead(set, state),
+        ahead: ahead(set, &applied),
         edited_code: Vec::new(),
         base: state.heads().clone(),
     };
     if policy.ahead == Verdict::Refuse && !plan.ahead.is_empty() {
         refusals.push(Refusal::Ahead { ids: plan.ahead.clone() });
     }
-    let ours = state.known().iter().filter(|(id, _)| set.has_namespace(id.namespace()));
+    let ours = state.interrupted().into_iter().filter(|(id, _)| set.has_namespace(id.namespace()));
     refusals.extend(ours.filter_map(|(id, known)| interrupted(set, id, known)));
 
-    let applied: Vec<&MigrationId> = state.applied().collect();
     // What cannot be read was refused when the set was made, and says nothing that could be judged.
     for migration in set.iter().filter(|migration| migration.problems().is_empty()) {
         let meta = migration.meta();
@@ -237,9 +237,9 @@ fn backend(meta: &Meta, connected: &Backend) -> Option<Refusal> {
 }
 
 /// Applied migrations of our namespaces that are not registered: whoever applied them is newer.
-fn ahead(set: &MigrationSet, state: &State) -> Vec<MigrationId> {
-    let ours = state.applied().filter(|id| set.has_namespace(id.namespace()));
-    ours.filter(|id| set.get(id).is_none()).cloned().collect()
+fn ahead(set: &MigrationSet, applied: &[&MigrationId]) -> Vec<MigrationId> {
+    let ours = applied.iter().filter(|id| set.has_namespace(id.namespace()));
+    ours.filter(|id| set.get(id).is_none()).map(|id| (*id).clone()).collect()
 }
 
 fn interrupted(set: &MigrationSet, id: &MigrationId, known: &Known) -> Option<Refusal> {

@@ -1,13 +1,12 @@
 //! One event of history, as every store keeps it: format version 1.
 
-use std::borrow::Cow;
 use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
 use crate::digest::NamespaceHead;
-use crate::{Checksum, Direction, MigrationId, Namespace, Origin};
+use crate::{Checksum, Direction, MigrationId, Namespace, Origin, Text};
 
 /// The version of everything that is stored: records, heads, tables.
 pub const FORMAT: u32 = 1;
@@ -42,17 +41,17 @@ impl fmt::Display for Timestamp {
 /// The name of one run of the engine: 16 hexadecimal digits, made when it starts.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct RunId(Cow<'static, str>);
+pub struct RunId(Text);
 
 impl RunId {
     /// A new name.
     pub fn new() -> Self {
-        Self(Cow::Owned(format!("{:016x}", fastrand::u64(..))))
+        Self(format!("{:016x}", fastrand::u64(..)).into())
     }
 
     /// A name that was stored.
-    pub fn stored(text: impl Into<String>) -> Self {
-        Self(Cow::Owned(text.into()))
+    pub fn stored(text: impl Into<Text>) -> Self {
+        Self(text.into())
     }
 
     /// The name as text.
@@ -156,11 +155,11 @@ pub struct Record {
     /// How long the body or the statement took, in microseconds.
     pub duration_us: Option<u64>,
     /// Who ran it.
-    pub by: String,
+    pub by: Text,
     /// On which host.
-    pub host: String,
+    pub host: Text,
     /// The version of the library that wrote it.
-    pub library: String,
+    pub library: Text,
     /// An error, a reason, or the hash of a statement.
     pub detail: Option<String>,
     /// The SQL that ran.
@@ -174,10 +173,12 @@ pub struct Author {
     /// The run.
     pub run: RunId,
     /// Who: a person, a service, a job.
-    pub by: String,
+    pub by: Text,
     /// The host it runs on.
-    pub host: String,
+    pub host: Text,
 }
+
+const UNKNOWN: Text = Text::from_static("unknown");
 
 impl Author {
     /// The user and host of this process, in a new run.
@@ -187,18 +188,18 @@ impl Author {
         let kernel = || std::fs::read_to_string("/proc/sys/kernel/hostname").ok().map(|text| text.trim().to_owned());
         Self {
             run: RunId::new(),
-            by: by.unwrap_or_else(|| "unknown".to_owned()),
-            host: host.or_else(kernel).unwrap_or_else(|| "unknown".to_owned()),
+            by: by.map_or(UNKNOWN, Text::from),
+            host: host.or_else(kernel).map_or(UNKNOWN, Text::from),
         }
     }
 
     /// A run, and who ran it where, as they were stored.
-    pub fn of(run: RunId, by: impl Into<String>, host: impl Into<String>) -> Self {
+    pub fn of(run: RunId, by: impl Into<Text>, host: impl Into<Text>) -> Self {
         Self { run, by: by.into(), host: host.into() }
     }
 
     /// The same process under another name: `deploy-bot`.
-    pub fn by(mut self, name: impl Into<String>) -> Self {
+    pub fn by(mut self, name: impl Into<Text>) -> Self {
         self.by = name.into();
         self
     }
@@ -229,7 +230,7 @@ impl Record {
             duration_us: None,
             by: author.by.clone(),
             host: author.host.clone(),
-            library: env!("CARGO_PKG_VERSION").to_owned(),
+            library: Text::from_static(env!("CARGO_PKG_VERSION")),
             detail: None,
             body: None,
         }

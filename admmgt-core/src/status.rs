@@ -57,7 +57,7 @@ impl Status {
                 migration: id.clone(),
                 standing: known.map_or(Standing::Pending, |known| known.standing.clone()),
                 at: known.map(|known| known.at),
-                by: known.map(|known| known.by.clone()),
+                by: known.map(|known| known.by.to_string()),
                 description: description.to_owned(),
                 edited: known.zip(checksum).is_some_and(|(known, checksum)| {
                     known.standing == Standing::Applied && known.checksum != *checksum
@@ -65,8 +65,7 @@ impl Status {
                 last_error: known.and_then(|known| known.last_error.clone()),
             }
         };
-        let known = || state.into_iter().flat_map(|state| state.known());
-        let unknown = known().filter(|(id, known)| {
+        let unknown = state.into_iter().flat_map(State::known).filter(|(id, known)| {
             set.has_namespace(id.namespace()) && set.get(id).is_none() && known.standing != Standing::Pending
         });
         let heads = state.into_iter().flat_map(|state| state.heads());

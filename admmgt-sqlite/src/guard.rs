@@ -87,11 +87,13 @@ impl Guard {
         connection.progress_handler(0, None::<fn() -> bool>).done()
     }
 
-    /// Makes the savepoint that stands between the transaction and the body, once.
+    /// Whether the savepoint was made in this transaction.
+    pub(crate) fn stands(&self) -> bool {
+        self.stands
+    }
+
+    /// Makes the savepoint that stands between the transaction and the body.
     pub(crate) fn stand(&mut self, db: &Connection) -> rusqlite::Result<()> {
-        if self.stands || !self.flags.is_armed() {
-            return Ok(());
-        }
         self.disarm();
         let made = db.execute_batch(&format!("SAVEPOINT {}", self.savepoint));
         self.flags.armed.store(true, Ordering::SeqCst);

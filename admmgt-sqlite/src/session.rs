@@ -159,18 +159,19 @@ impl SqliteSession {
         if self.db()?.is_autocommit() { Ok(()) } else { self.batch("rolling back", "ROLLBACK") }
     }
 
-    /// Nothing but our lease keeps another program from writing between the look at the history and
-    /// the transaction.
+    /// Nothing but our lease keeps another program from writing between the look at the history and the
+    /// transaction. Inside of it nobody else writes.
     fn check_history(&mut self) -> Result<()> {
         let Some(seen) = self.seq else { return Ok(()) };
         // Much cheaper than a look at the history: it moves when another connection has committed.
         let version = self.db()?.query_row("PRAGMA data_version", [], |row| row.get(0));
         let version = version.map_err(|error| self.failed("reading the history again", error))?;
-        if self.version.replace(version) == Some(version) {
+        if self.version == Some(version) {
             return Ok(());
         }
         let last = store::last_seq(self.db()?).map_err(|error| self.failed("reading the history again", error))?;
         if last == seen {
+            self.version = Some(version);
             return Ok(());
         }
         let problem = format!("its last record was {seen} and is {last}");
@@ -225,11 +226,17 @@ impl SqliteSession {
         worse.map_or(Ok(()), |words| Err(Error::database("checking foreign keys", None, words)))
     }
 
-    /// What can take the hooks away gets a savepoint, which tells if it ended the transaction.
+    /// What can take the hooks away gets a savepoint, which tells if it ended the transaction. And what can
+    /// do more than a rollback takes back does not begin on a history that has moved; SQL does not notice,
+    /// because its record cannot be written then.
     fn stand_guard(&mut self) -> Result<()> {
+        if self.guard.stands() {
+            return Ok(());
+        }
+        self.check_history()?;
         let db = self.connection.as_ref().ok_or_else(closed)?;
-        let stands = self.guard.stand(db);
-        stands.map_err(|error| self.failed("guarding the transaction", error))
+        let stood = self.guard.stand(db);
+        stood.map_err(|error| self.failed("guarding the transaction", error))
     }
 
     fn write(&mut self, batch: &Batch) -> Result<()> {
@@ -287,10 +294,6 @@ impl Session for SqliteSession {
         // IMMEDIATE: a deferred transaction that turns into a writer fails at once when another
         // connection has written since, whatever the busy timeout says.
         self.batch("beginning a transaction", "BEGIN IMMEDIATE")?;
-        if let Err(error) = self.check_history() {
-            self.undo()?;
-            return Err(error);
-        }
         self.changes = self.db()?.total_changes();
         self.guard.arm();
         Ok(())
@@ -330,8 +333,11 @@ impl Session for SqliteSession {
             return Ok(if self.guard.saw_rollback() { Atomicity::Kept } else { Atomicity::Broken });
         }
         let whole = self.guard.is_unbroken(self.db()?, "ROLLBACK TO");
+        // What somebody else did may be why the body failed.
+        let moved = self.check_history();
         self.stop.checkpoint().await;
         self.undo()?;
+        moved?;
         Ok(if whole { Atomicity::Kept } else { Atomicity::Broken })
     }
 

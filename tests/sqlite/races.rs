@@ -288,6 +288,30 @@ async fn a_history_written_behind_our_back_stops_the_run() {
     }
 }
 
+/// SQL notices at its record, or where it fails because of what the other did; both times it is taken back.
+#[tokio::test]
+async fn sql_on_a_history_written_behind_our_back_is_taken_back() {
+    for second in ["create table b(id integer)", "create table a(id integer)"] {
+        let scratch = Scratch::new();
+        let path = scratch.path();
+        let intrude = move |event: &Event| {
+            if matches!(event, Event::MigrationDone { migration, .. } if migration.id() == "1") {
+                let record =
+                    "insert into _admmgt_history select 2, 'ghost', id, kind, direction, at, run, checksum, origin,
+                    step, steps, duration_us, by, host, library, detail, body, codec, heads from _admmgt_history";
+                Connection::open(&path).unwrap().execute_batch(record).unwrap();
+            }
+        };
+        let list = sql(&[("1", "create table a(id integer)"), ("2", second)]);
+        let error = scratch.migrator(list).observe(intrude).up().await.unwrap_err();
+        assert!(
+            matches!(&error, Error::Stopped { cause, .. } if matches!(**cause, Error::HistoryMoved { .. })),
+            "{error}"
+        );
+        assert_eq!((scratch.tables(), scratch.records("app/2")), (vec!["a".to_owned()], Vec::new()));
+    }
+}
+
 /// The application goes on writing: it waits for a migration, and breaks none.
 #[tokio::test(flavor = "multi_thread")]
 async fn writers_wait_for_a_migration_and_never_break_it() {

@@ -42,7 +42,7 @@ fn migrator(orders: &Orders) -> Migrator {
     let driver = Sqlite::open(&orders.path).expect("a path").journal(journal);
     let mut migrator = Migrator::new(CrashDriver(driver)).migrations(Sets::migrations(orders)).policy(orders.policy());
     if let Some(by) = &orders.by {
-        migrator = migrator.by(by);
+        migrator = migrator.by(by.as_str());
     }
     migrator.observe(|event: &Event| {
         let json = serde_json::to_value(event).expect("an event is JSON");

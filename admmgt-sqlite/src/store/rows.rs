@@ -77,7 +77,7 @@ pub(super) fn record(row: &Row<'_>) -> Result<Record> {
     record.steps = fields.small("steps", 10)?;
     record.duration_us =
         fields.optional_number("duration_us", 11)?.map(|value| fields.positive("duration_us", value)).transpose()?;
-    record.library = fields.text("library", 14)?;
+    record.library = fields.text("library", 14)?.into();
     record.detail = fields.optional_text("detail", 15)?;
     record.body = fields.body()?;
     Ok(record)
