@@ -2,7 +2,8 @@
 //!
 //! - `first`: the shortest stories, to read first;
 //! - `everyday`: order, policies, plans, status, events;
-//! - `refusals`: bad input, before anything runs;
+//! - `refusals`: bad SQL files and sets, before anything runs;
+//! - `places`: files that cannot be used; `damage`: histories that were changed by hand;
 //! - `guard`: what a body may not do to its transaction;
 //! - `cancel`: runs that are dropped, bodies that panic;
 //! - `races`, `crash`: many processes at once, and processes killed at every point;
@@ -10,9 +11,11 @@
 
 mod cancel;
 mod crash;
+mod damage;
 mod everyday;
 mod first;
 mod guard;
+mod places;
 mod races;
 mod refusals;
 mod regression;
