@@ -87,6 +87,6 @@ fn full(set: &MigrationSet) -> Result<History> {
     let heads = set.heads().iter();
     let heads: BTreeMap<_, _> =
         heads.map(|(namespace, head)| (namespace.clone(), NamespaceHead { seq: last, ..*head })).collect();
-    history.head = Head { namespaces: heads };
+    history.head.namespaces = heads;
     Ok(history)
 }

@@ -149,6 +149,34 @@ pub trait Driver: Debug + Send + Sync + 'static {
     }
 }
 
+/// A driver that many share is one: a list of tenants holds them as `Arc<dyn Driver>`.
+#[async_trait]
+impl<D: Driver + ?Sized> Driver for Arc<D> {
+    fn backend(&self) -> Backend {
+        (**self).backend()
+    }
+
+    fn dialect(&self) -> Arc<dyn Dialect> {
+        (**self).dialect()
+    }
+
+    fn store(&self) -> Arc<dyn StateStore> {
+        (**self).store()
+    }
+
+    async fn open(&self, options: &SessionOptions) -> Result<Box<dyn Session>> {
+        (**self).open(options).await
+    }
+
+    async fn peek(&self, options: &SessionOptions, namespaces: &[Namespace]) -> Result<Option<Head>> {
+        (**self).peek(options, namespaces).await
+    }
+
+    async fn host(&self, run: BoxFuture<'static, ()>) -> Result<()> {
+        (**self).host(run).await
+    }
+}
+
 /// One connection, used by one run and nobody else. Dropped without [`Session::close`], it must
 /// roll back and let go of every lock as soon as it can.
 #[async_trait]

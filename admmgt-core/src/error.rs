@@ -59,7 +59,7 @@ pub enum Error {
         problem: String,
     },
     /// Migrations are pending where none should be.
-    #[error("{} of the registered migrations are not applied: {}{}", .pending.len(), some(.pending), after_waiting(.waited))]
+    #[error("{}: {}{}", not_applied(.pending), some(.pending), after_waiting(.waited))]
     NotCurrent {
         /// Which, in order.
         pending: Vec<MigrationId>,
@@ -327,6 +327,11 @@ fn interrupted(failure: &Failure) -> String {
          Resolution::Applied, reason)` if all of it is there, or `Resolution::Pending` after taking away what is there of it",
         failure.migration
     )
+}
+
+fn not_applied(pending: &[MigrationId]) -> String {
+    let (count, verb) = crate::report::counted(pending.len());
+    format!("{count} {verb} not applied")
 }
 
 fn some(ids: &[MigrationId]) -> String {

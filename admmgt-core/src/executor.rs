@@ -14,7 +14,7 @@ use crate::event::{Event, Observers};
 use crate::history::State;
 use crate::lease::Lease;
 use crate::plan::{Prepared, Step};
-use crate::record::{ArchivedBody, Author, Record, RecordKind};
+use crate::record::{ArchivedBody, Author, Record, RecordKind, micros};
 use crate::registry::MigrationSet;
 use crate::report::{Ran, Report};
 use crate::store::StateStore;
@@ -97,7 +97,7 @@ impl Executor<'_> {
         } else {
             self.outside(job, clock).await?;
         }
-        self.done(job, micros(clock));
+        self.done(job, micros(clock.elapsed()));
         self.cx.session().reset().await
     }
 
@@ -107,7 +107,7 @@ impl Executor<'_> {
         if let Err(failed) = self.body(job).await {
             return Err(self.roll_back(&[job], job, failed).await);
         }
-        let record = self.ended(job, micros(clock));
+        let record = self.ended(job, micros(clock.elapsed()));
         self.commit(&[job], job, vec![record]).await
     }
 
@@ -123,7 +123,7 @@ impl Executor<'_> {
             if let Err(failed) = self.body(*job).instrument(job.span()).await {
                 return Err(self.roll_back(&jobs[..=at], *job, failed).await);
             }
-            ended.push(micros(clock));
+            ended.push(micros(clock.elapsed()));
         }
         let records = jobs.iter().zip(&ended).map(|(job, duration)| self.ended(*job, *duration));
         let records = numbered(records.collect());
@@ -145,7 +145,7 @@ impl Executor<'_> {
         let cleaned = cleaned.map_err(|error| BodyError { statement: None, error: unwrapped(error) });
         match ended.and(cleaned) {
             Ok(()) => {
-                let record = self.ended(job, micros(clock));
+                let record = self.ended(job, micros(clock.elapsed()));
                 if let Err(error) = self.record(record).await {
                     // The change is there and its record is not: that waits for a person, not for a retry.
                     let words = format!("its body ended well, and that could not be recorded: {error}");
@@ -182,7 +182,7 @@ impl Executor<'_> {
                 error: unwrapped(error),
             })?;
             if !job.step.transaction {
-                ended.push((at, micros(clock)));
+                ended.push((at, micros(clock.elapsed())));
                 if !self.cx.session().in_transaction() {
                     self.checkpoint(job, statements, std::mem::take(&mut ended)).await?;
                 }
@@ -358,10 +358,6 @@ fn unwrapped(error: Error) -> BoxError {
         Error::Database { error, .. } => error,
         other => Box::new(other),
     }
-}
-
-fn micros(clock: Instant) -> u64 {
-    u64::try_from(clock.elapsed().as_micros()).unwrap_or(u64::MAX)
 }
 
 fn count(value: usize) -> u32 {

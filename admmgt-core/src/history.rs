@@ -10,6 +10,7 @@ use crate::{Checksum, Direction, Error, MigrationId, Namespace, Origin, Result, 
 
 /// The heads of the namespaces that were asked for: all that the fast path reads.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub struct Head {
     /// One for each namespace that has records.
     pub namespaces: BTreeMap<Namespace, NamespaceHead>,
@@ -17,6 +18,7 @@ pub struct Head {
 
 /// Everything a store holds, as it was read.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub struct History {
     /// All records of all namespaces, by sequence number.
     pub records: Vec<Record>,

@@ -20,6 +20,7 @@ use crate::{Error, MigrationId, Policy, Result, Target, Text};
 /// What a person found out about an interrupted migration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Resolution {
     /// The whole change is there: it counts as applied.
     Applied,
@@ -159,8 +160,12 @@ impl Migrator {
         let clock = Instant::now();
         let longest = self.policy.lease_poll_max.clamp(Duration::from_millis(1), timeout.max(Duration::from_millis(1)));
         let mut pause = self.policy.lease_poll_min.clamp(Duration::from_millis(1), longest);
+        let mut looking = self.clone();
         loop {
-            let error = match self.ensure_current().await {
+            // A look must not wait for a lock beyond the end.
+            let left = timeout.saturating_sub(clock.elapsed());
+            looking.policy.lock_timeout = self.policy.lock_timeout.min(left);
+            let error = match looking.ensure_current().await {
                 Err(error @ (Error::NotCurrent { .. } | Error::Unreachable { .. } | Error::Busy { .. })) => error,
                 decided => return decided,
             };

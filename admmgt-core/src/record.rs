@@ -38,6 +38,11 @@ impl fmt::Display for Timestamp {
     }
 }
 
+/// A duration as it is stored: in whole microseconds.
+pub(crate) fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
+
 /// The name of one run of the engine: 16 hexadecimal digits, made when it starts.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]

@@ -9,7 +9,7 @@ use crate::executor::Executor;
 use crate::history::{Head, History, State};
 use crate::lease::{Acquired, Lease, LeaseRequest};
 use crate::plan::{self, Facts, Plan, Prepared};
-use crate::record::{Author, Record, RecordKind};
+use crate::record::{Author, Record, RecordKind, micros};
 use crate::refusal::Refusal;
 use crate::registry::MigrationSet;
 use crate::report::Report;
@@ -277,7 +277,7 @@ impl Run {
 
     /// The last event of every run; returns its duration in microseconds.
     pub(crate) fn finished(&self, ran: usize, took: Duration) -> u64 {
-        let duration_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        let duration_us = micros(took);
         self.observers.tell(&Event::RunFinished { ran, duration_us });
         duration_us
     }

@@ -47,6 +47,7 @@ pub struct Sqlite {
 
 /// The journal mode of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub enum Journal {
     /// `WAL`, set before the first migration runs: other connections go on reading while one does.
     #[default]

@@ -15,6 +15,7 @@ mod place;
 mod foreign_keys;
 mod guard;
 mod session;
+mod settings;
 
 mod lease;
 mod store;

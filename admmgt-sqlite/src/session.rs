@@ -18,6 +18,7 @@ use crate::guard::Guard;
 use crate::host::Stop;
 use crate::place::Place;
 use crate::script::Statements;
+use crate::settings::Settings;
 use crate::store::{self, Insert};
 
 /// A connection, its guard, and what has to be put back in the end.
@@ -43,28 +44,12 @@ pub(crate) struct SqliteSession {
     pub(crate) insert: Insert,
     /// A body had the connection in its hands, or a statement ran that no transaction takes back.
     lent: bool,
-    /// The values of [`SETTINGS`] as they were found.
-    settings: Vec<i64>,
+    settings: Settings,
     /// The caller's setting, where the connection is the caller's.
     busy_timeout_ms: Option<i64>,
     /// The caller's setting, where this session only reads.
     query_only: Option<i64>,
 }
-
-/// What a body can set that would change what the next ones do.
-const SETTINGS: [&str; 11] = [
-    "automatic_index",
-    "cell_size_check",
-    "ignore_check_constraints",
-    "legacy_alter_table",
-    "query_only",
-    "read_uncommitted",
-    "recursive_triggers",
-    "secure_delete",
-    "synchronous",
-    "trusted_schema",
-    "writable_schema",
-];
 
 impl FromBlocking<Sqlite> for Connection {
     const BACKEND: Option<Backend> = Some(BACKEND);
@@ -90,7 +75,7 @@ impl SqliteSession {
             version: None,
             insert: Insert::default(),
             lent: false,
-            settings: Vec::new(),
+            settings: Settings::default(),
             busy_timeout_ms: None,
             query_only: None,
         };
@@ -108,10 +93,12 @@ impl SqliteSession {
             self.query_only = Some(found.map_err(|error| self.failed("reading the settings", error))?);
             return self.batch("making the connection read-only", "PRAGMA query_only = 1");
         }
+        self.protect()?;
         if self.options.access == Access::Create {
-            self.settings = self.settings_now()?;
+            let found = Settings::read(self.db()?);
+            self.settings = found.map_err(|error| self.failed("reading the settings", error))?;
         }
-        self.protect()
+        Ok(())
     }
 
     /// The guard's hooks and the busy timeout, as this run needs them.
@@ -187,24 +174,14 @@ impl SqliteSession {
         )
     }
 
-    fn settings_now(&self) -> Result<Vec<i64>> {
-        let read = |name: &&str| {
-            self.db()?
-                .query_row(&format!("PRAGMA {name}"), [], |row| row.get(0))
-                .map_err(|error| self.failed("reading the settings", error))
-        };
-        SETTINGS.iter().map(read).collect()
-    }
-
     /// Puts the settings back, if anybody may have changed them.
     fn tune_as_found(&self) -> Result<()> {
         if !self.guard.saw_tuning() {
             return Ok(());
         }
-        let now = self.settings_now()?;
-        let changed = SETTINGS.iter().zip(&self.settings).zip(&now).filter(|((_, found), now)| found != now);
-        let restore: String = changed.map(|((name, found), _)| format!("PRAGMA {name} = {found};")).collect();
-        self.batch("restoring the settings", &restore)?;
+        let restored = self.settings.restore(self.db()?);
+        restored.map_err(|error| self.failed("restoring the settings", error))?;
+        // Restoring gives values to pragmas too.
         self.guard.saw_tuning();
         Ok(())
     }
