@@ -19,7 +19,7 @@ const COUNT: usize = 1000;
 const BOUND_DISK: f64 = 1.1;
 const BOUND_MEMORY: f64 = 1.5;
 const BOUND_GROUP: f64 = 1.3;
-const PAIRS: usize = 21;
+const PAIRS: usize = 41;
 
 /// The same change of one migration, for the engine and for the loop.
 struct Kind {

@@ -6,9 +6,7 @@
 use std::collections::BTreeMap;
 
 use admmgt::prelude::*;
-use admmgt::{
-    Author, Driver, Facts, Head, History, MigrationSet, NamespaceHead, Plan, Record, RecordKind, State, Target,
-};
+use admmgt::{Author, Driver, Facts, History, MigrationSet, NamespaceHead, Plan, Record, RecordKind, State, Target};
 use admmgt_benches::{Result, alone, made, table, timed, times};
 
 const COUNT: usize = 10_000;

@@ -16,6 +16,7 @@ mod foreign_keys;
 mod guard;
 mod session;
 mod settings;
+mod statement;
 
 mod lease;
 mod store;

@@ -17,8 +17,8 @@ use crate::foreign_keys::ForeignKeys;
 use crate::guard::Guard;
 use crate::host::Stop;
 use crate::place::Place;
-use crate::script::Statements;
 use crate::settings::Settings;
+use crate::statement::{names_savepoint, only_one, run};
 use crate::store::{self, Insert};
 
 /// A connection, its guard, and what has to be put back in the end.
@@ -418,36 +418,4 @@ impl Drop for SqliteSession {
 
 fn closed() -> Error {
     Error::Usage { problem: "the session was closed already".to_owned() }
-}
-
-/// Runs one statement and reads its rows to the end.
-fn run(db: &Connection, sql: &str) -> rusqlite::Result<()> {
-    let mut statement = db.prepare(sql)?;
-    if statement.parameter_count() > 0 {
-        // SQLite would take NULL for each.
-        return Err(rusqlite::Error::InvalidParameterCount(0, statement.parameter_count()));
-    }
-    let mut rows = statement.raw_query();
-    while rows.next()?.is_some() {}
-    Ok(())
-}
-
-fn names_savepoint(sql: &str) -> bool {
-    const WORD: &[u8] = b"savepoint";
-    sql.as_bytes().windows(WORD.len()).any(|word| word.eq_ignore_ascii_case(WORD))
-}
-
-/// A call takes one statement: SQLite would compile the first of several and drop the others silently.
-fn only_one(sql: &str) -> Result<()> {
-    if !sql.contains(';') {
-        return Ok(());
-    }
-    let statements: Result<Vec<_>, _> = Statements::new(sql).take(2).collect();
-    match statements {
-        Ok(statements) if statements.len() > 1 => Err(Error::Usage {
-            problem: "more than one statement in one call; use `Context::execute_script`".to_owned(),
-        }),
-        Ok(_) => Ok(()),
-        Err(problem) => Err(Error::Script { problems: vec![problem] }),
-    }
 }
