@@ -11,7 +11,7 @@ use crate::history::Head;
 use crate::record::Batch;
 use crate::script::{Dialect, Statement};
 use crate::store::StateStore;
-use crate::{Backend, BoxError, BoxFuture, Error, Namespace, Result};
+use crate::{Backend, BoxError, BoxFuture, Error, Namespace, Origin, Result};
 
 /// What a session may do to the database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -184,12 +184,23 @@ pub trait Session: Debug + Send {
     /// What the database can do; probed when the session was opened.
     fn capabilities(&self) -> &Capabilities;
 
-    /// Opens the transaction and its guard. The guard tells afterwards whether the body ended the
-    /// transaction by itself.
+    /// Opens the transaction, and guards it against bodies that would end it by themselves. Code can do
+    /// what no rollback takes back, so for [`Origin::Code`] a history that has moved is noticed here at the
+    /// latest; SQL may notice at its record.
     ///
     /// # Errors
-    /// [`Error::Busy`] where another connection kept the database locked for too long.
-    async fn begin(&mut self) -> Result<()>;
+    /// [`Error::Busy`] where another connection kept the database locked for too long,
+    /// [`Error::HistoryMoved`].
+    async fn begin(&mut self, origin: Origin) -> Result<()>;
+
+    /// After each body in the transaction of [`Session::begin`]: finds what it may not leave behind, such
+    /// as rows that point to nothing, and makes good what it changed in the connection for the next one.
+    ///
+    /// # Errors
+    /// What the body left behind, as an error of that body.
+    async fn body_done(&mut self) -> Result<()> {
+        Ok(())
+    }
 
     /// Checks the guard, writes the records and heads, and commits: all of it or nothing. With
     /// [`Atomicity::Broken`] nothing of the batch was written, and no transaction is open.
@@ -222,7 +233,7 @@ pub trait Session: Debug + Send {
         error.to_string()
     }
 
-    /// Makes good what a body may have changed in the connection: search path, role, timeouts.
+    /// After a step: makes good what it may have changed in the connection: search path, role, timeouts.
     ///
     /// # Errors
     /// What the database answered.

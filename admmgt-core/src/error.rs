@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::lease::Holder;
+use crate::redact::redacted;
 use crate::refusal::Refusal;
 use crate::report::Report;
 use crate::script::ScriptProblem;
@@ -210,26 +211,19 @@ pub struct FailedStatement {
     pub file: String,
     /// The line it starts in, counted from 1.
     pub line: u32,
-    /// Its first words.
+    /// Its first words, without what stands in quotes.
     pub excerpt: String,
 }
 
 impl FailedStatement {
-    pub(crate) fn new(number: usize, of: usize, file: &str, statement: &crate::Statement) -> Self {
-        let count = |value: usize| u32::try_from(value).unwrap_or(u32::MAX);
-        let words = without_literals(&statement.text).split_whitespace().collect::<Vec<_>>().join(" ");
+    pub(crate) fn new(number: u32, of: u32, file: &str, statement: &crate::Statement) -> Self {
+        let words = redacted(&statement.text).split_whitespace().collect::<Vec<_>>().join(" ");
         let mut excerpt: String = words.chars().take(80).collect();
         if excerpt.len() < words.len() {
             excerpt.push('…');
         }
-        Self { number: count(number), of: count(of), file: file.to_owned(), line: statement.line, excerpt }
+        Self { number, of, file: file.to_owned(), line: statement.line, excerpt }
     }
-}
-
-/// The text with `…` for whatever stands between single quotes: it may be a secret.
-fn without_literals(sql: &str) -> String {
-    let parts = sql.split('\'').enumerate();
-    parts.map(|(at, part)| if at % 2 == 0 { part } else { "'…'" }).collect()
 }
 
 impl fmt::Display for Failure {

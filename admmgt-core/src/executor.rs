@@ -18,7 +18,7 @@ use crate::record::{ArchivedBody, Author, Record, RecordKind, micros};
 use crate::registry::MigrationSet;
 use crate::report::{Ran, Report};
 use crate::store::StateStore;
-use crate::{BoxError, Context, Direction, Error, Migration, MigrationId, Policy, Result, Script, Statement};
+use crate::{BoxError, Context, Direction, Error, Migration, MigrationId, Origin, Policy, Result, Script, Statement};
 
 /// Everything a run needs to change the database: it exists only while the lease is held.
 pub(crate) struct Executor<'a> {
@@ -103,8 +103,8 @@ impl Executor<'_> {
 
     /// The change and its record are committed together.
     async fn in_transaction(&mut self, job: Job<'_>, clock: Instant) -> Result<()> {
-        self.cx.session().begin().await?;
-        if let Err(failed) = self.body(job).await {
+        self.cx.session().begin(job.migration.meta().origin).await?;
+        if let Err(failed) = self.guarded(job).await {
             return Err(self.roll_back(&[job], job, failed).await);
         }
         let record = self.ended(job, micros(clock.elapsed()));
@@ -115,12 +115,13 @@ impl Executor<'_> {
     async fn group(&mut self, jobs: &[Job<'_>]) -> Result<()> {
         let Some(last) = jobs.last() else { return Ok(()) };
         self.lease.verify(self.cx.session()).await?;
-        self.cx.session().begin().await?;
+        let code = jobs.iter().any(|job| job.migration.meta().origin == Origin::Code);
+        self.cx.session().begin(if code { Origin::Code } else { Origin::Sql }).await?;
         let mut ended = Vec::with_capacity(jobs.len());
         for (at, job) in jobs.iter().enumerate() {
             self.announce(*job);
             let clock = Instant::now();
-            if let Err(failed) = self.body(*job).instrument(job.span()).await {
+            if let Err(failed) = self.guarded(*job).instrument(job.span()).await {
                 return Err(self.roll_back(&jobs[..=at], *job, failed).await);
             }
             ended.push(micros(clock.elapsed()));
@@ -157,6 +158,13 @@ impl Executor<'_> {
         }
     }
 
+    /// A body inside the transaction, and what it left behind.
+    async fn guarded(&mut self, job: Job<'_>) -> Result<(), BodyError> {
+        self.body(job).await?;
+        let done = self.cx.session().body_done().await;
+        done.map_err(|error| BodyError { statement: None, error: unwrapped(error) })
+    }
+
     /// SQL statement by statement, or the function with its panics caught.
     async fn body(&mut self, job: Job<'_>) -> Result<(), BodyError> {
         self.cx.enter(job.migration.meta());
@@ -178,7 +186,7 @@ impl Executor<'_> {
         for (at, statement) in statements.iter().enumerate() {
             let clock = Instant::now();
             let outcome = self.cx.session().execute(statement).await.map_err(|error| BodyError {
-                statement: Some(FailedStatement::new(at + 1, statements.len(), file, statement)),
+                statement: Some(FailedStatement::new(count(at + 1), count(statements.len()), file, statement)),
                 error: unwrapped(error),
             })?;
             if !job.step.transaction {

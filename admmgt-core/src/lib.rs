@@ -13,6 +13,7 @@
 //! 5. [`Driver`], [`Session`], [`StateStore`], [`Lease`]: what a database must offer;
 //! 6. [`Migrator`]: all of it together. [`MemoryDriver`] is the worked example of a driver.
 
+mod redact;
 mod text;
 
 mod id;

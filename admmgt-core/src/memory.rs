@@ -12,7 +12,7 @@ use crate::lease::{Acquired, Holder, Lease, LeaseRequest};
 use crate::record::{Batch, Timestamp, Token};
 use crate::script::{Dialect, Script, ScriptProblem, Statement};
 use crate::store::StateStore;
-use crate::{Backend, Context, Error, Namespace, Result, TransactionMode};
+use crate::{Backend, Context, Error, Namespace, Origin, Result, TransactionMode};
 
 const BACKEND: Backend = Backend::new("memory");
 
@@ -183,7 +183,7 @@ impl Session for MemorySession {
         &self.connection.driver.capabilities
     }
 
-    async fn begin(&mut self) -> Result<()> {
+    async fn begin(&mut self, _: Origin) -> Result<()> {
         self.connection.in_transaction = true;
         let mut database = self.database();
         database.before = Some(database.now.clone());

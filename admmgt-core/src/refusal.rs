@@ -5,6 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::record::Timestamp;
+use crate::redact::redacted;
 use crate::script::ScriptProblem;
 use crate::{Backend, Checksum, Direction, Location, MigrationId};
 
@@ -180,22 +181,24 @@ pub enum Refusal {
 pub struct LineDifference {
     /// The line, counted from 1.
     pub line: usize,
-    /// The line as it was applied; `None` if the text was shorter.
+    /// The line as it was applied, without what stands in quotes; `None` if the text was shorter.
     pub applied: Option<String>,
-    /// The line as it is now; `None` if the text is shorter.
+    /// The line as it is now, without what stands in quotes; `None` if the text is shorter.
     pub registered: Option<String>,
 }
 
 impl LineDifference {
-    /// Compares two texts, as checksums do: without regard for how lines end.
+    /// Compares two texts, as checksums do: without regard for how lines end. What stands in quotes is
+    /// compared, and not shown.
     pub(crate) fn between(applied: &str, registered: &str) -> Option<Self> {
         let (mut old, mut new) = (applied.lines(), registered.lines());
-        for line in 1.. {
+        for at in 0.. {
             match (old.next(), new.next()) {
                 (None, None) => break,
                 (a, b) if a == b => {}
-                (a, b) => {
-                    return Some(Self { line, applied: a.map(str::to_owned), registered: b.map(str::to_owned) });
+                _ => {
+                    let show = |text: &str| redacted(text).lines().nth(at).map(str::to_owned);
+                    return Some(Self { line: at + 1, applied: show(applied), registered: show(registered) });
                 }
             }
         }
@@ -251,7 +254,11 @@ impl fmt::Display for Refusal {
                     f,
                     "{location}: `{id}` was applied on {at} and has been edited since ({applied} was applied, {registered} is registered)."
                 )?;
-                if let Some(LineDifference { line, applied, registered }) = first_difference {
+                if let Some(LineDifference { line, applied, registered }) = first_difference
+                    && applied == registered
+                {
+                    write!(f, " Line {line} differs in a comment or in what stands in quotes.")?;
+                } else if let Some(LineDifference { line, applied, registered }) = first_difference {
                     let show =
                         |text: &Option<String>| text.as_ref().map_or("nothing".to_owned(), |text| format!("`{text}`"));
                     write!(f, " Line {line} was {} and is {}.", show(applied), show(registered))?;

@@ -125,6 +125,8 @@ pub struct MigrationSet {
     ordered: Vec<Entry>,
     place: HashMap<MigrationId, usize>,
     heads: BTreeMap<Namespace, NamespaceHead>,
+    /// Nothing was wrong with the list: places tell what runs before what.
+    is_sound: bool,
 }
 
 impl MigrationSet {
@@ -163,7 +165,8 @@ impl MigrationSet {
             }
         }
         let ordered = order.into_iter().map(|at| migrations.0[at].clone()).collect();
-        (Self { ordered, place, heads }, refusals)
+        let is_sound = refusals.is_empty();
+        (Self { ordered, place, heads, is_sound }, refusals)
     }
 
     /// The migrations in the order they run.
@@ -183,7 +186,7 @@ impl MigrationSet {
 
     /// Its place in the order, counted from 0.
     pub fn place(&self, id: &MigrationId) -> Option<usize> {
-        self.place.get(id).copied()
+        self.place.get(id).copied().filter(|_| self.is_sound)
     }
 
     /// How many there are.

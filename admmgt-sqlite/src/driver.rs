@@ -144,8 +144,9 @@ impl Driver for Sqlite {
         Ok(Box::new(SqliteSession::open(self, options)?))
     }
 
-    /// Where that takes a fraction of a millisecond for certain, here and now: waking another thread
-    /// would take as long. What may have to wait goes to a thread that may block.
+    /// Here and now where that takes a fraction of a millisecond: waking another thread would take as
+    /// long. What may have to wait, for a lock or for what a crash left over, goes to a thread that may
+    /// block.
     async fn peek(&self, options: &SessionOptions, _: &[Namespace]) -> Result<Option<Head>> {
         if self.place.is_quick() {
             match peek(&self.place, Duration::ZERO) {

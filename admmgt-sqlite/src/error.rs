@@ -18,7 +18,7 @@ impl Asked<'_> {
     /// The error of an answer, told apart by SQLite's code, never by its words.
     pub(crate) fn failed(self, action: &str, error: rusqlite::Error) -> Error {
         let Some(code) = error.sqlite_error().cloned() else {
-            return match without_statement(&error) {
+            return match without_literals(&error) {
                 Some(words) => Error::database(action, Some(i64::from(ffi::SQLITE_ERROR)), words),
                 None => Error::database(action, None, error),
             };
@@ -44,24 +44,69 @@ impl Asked<'_> {
                 Some(i64::from(code.extended_code)),
                 error,
             ),
-            _ => Error::database(action, Some(i64::from(code.extended_code)), error),
+            _ => match without_literals(&error) {
+                Some(words) => Error::database(action, Some(i64::from(code.extended_code)), words),
+                None => Error::database(action, Some(i64::from(code.extended_code)), error),
+            },
         }
     }
 }
 
-/// The words of an error that repeats the whole statement (`msg in SQL at offset 7`), without it: its
-/// literals may be secrets. `None` for errors of other kinds. The variant has a name only with some
-/// features of rusqlite, so it is told by its form.
-pub(crate) fn without_statement(error: &rusqlite::Error) -> Option<String> {
-    if error.sqlite_error().is_some() {
-        return None;
-    }
+/// The words of an error that repeats what may be a secret, without it: the whole statement, or a
+/// literal that SQLite did not expect. `None` for errors that may be shown as they are.
+pub(crate) fn without_literals(error: &rusqlite::Error) -> Option<String> {
     let text = error.to_string();
-    let (start, end) = (text.find(" in ")?, text.rfind(" at offset ")?);
-    (start < end).then(|| format!("{}{}", &text[..start], &text[end..]))
+    // The variant has a name only with some features of rusqlite, so it is told by its form:
+    // `… in <statement> at offset 7`.
+    let shown = match (error.sqlite_error(), text.find(" in "), text.rfind(" at offset ")) {
+        (None, Some(start), Some(end)) if start < end => format!("{}{}", &text[..start], &text[end..]),
+        _ => text.clone(),
+    };
+    let shown =
+        without_token(&shown, "near \"").or_else(|| without_token(&shown, "unrecognized token: \"")).unwrap_or(shown);
+    (shown != text).then_some(shown)
+}
+
+/// The words with `…` for a token in quotes; `None` where there is none, or it is not a literal.
+fn without_token(words: &str, before: &str) -> Option<String> {
+    let start = words.find(before)? + before.len();
+    let token = &words[start..];
+    let is_literal = token.starts_with(|first: char| matches!(first, '\'' | '"' | 'x' | 'X') || first.is_ascii_digit());
+    // A token that never ends has no quote after it.
+    let end = token.rfind('"').filter(|end| *end > 0).unwrap_or(token.len());
+    is_literal.then(|| format!("{}…{}", &words[..start], &token[end..]))
 }
 
 /// The longest wait that SQLite can be asked for.
 pub(crate) fn patience(wait: Duration) -> Duration {
     wait.min(Duration::from_millis(i32::MAX as u64))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rusqlite::Connection;
+
+    #[test]
+    fn literals_are_never_repeated() {
+        let db = Connection::open_in_memory().unwrap();
+        db.execute_batch("create table users(id integer, password text)").unwrap();
+        for sql in [
+            "update users set password 'SECRET'",
+            "update users set password = 'SECRET",
+            "update users set passwort = 'SECRET'",
+            "insert into users values (1 'SECRET')",
+            "select 1 \"SECRET\" \"SECRET\" from users",
+            "insert into users values (x'SECRET')",
+            "update users set id = 1 0xSECRET",
+        ] {
+            let error = db.prepare(sql).unwrap_err();
+            let words = without_literals(&error).unwrap_or_else(|| error.to_string());
+            assert!(!words.contains("SECRET"), "{sql}: {words}");
+            let told = Asked { what: "", patience: Duration::ZERO }.failed("running", error).to_string();
+            assert!(!told.contains("SECRET"), "{sql}: {told}");
+        }
+        let plain = db.prepare("select * from nowhere").unwrap_err();
+        assert!(Asked { what: "", patience: Duration::ZERO }.failed("running", plain).to_string().contains("nowhere"));
+    }
 }

@@ -11,14 +11,16 @@ use rusqlite::{Connection, ErrorCode, Result};
 /// How the connection had them, how they are now, and what was violated before the run.
 #[derive(Debug, Default)]
 pub(crate) struct ForeignKeys {
-    /// As the connection had them; `None` until the first transaction.
+    /// As the connection had them; `None` while only looking.
     wanted: Option<bool>,
     enforced: bool,
-    /// What was violated before the run, by table, parent and key; `None` if that cannot be told.
-    before: Option<Violations>,
+    /// What was violated already: `None` until somebody looked, `Some(None)` where that cannot be told.
+    before: Option<Option<Violations>>,
 }
 
-type Violations = BTreeMap<(String, String, i64), u64>;
+/// Table, parent, and the number of the key in its table.
+type Key = (String, String, i64);
+type Violations = BTreeMap<Key, u64>;
 
 impl ForeignKeys {
     /// Whether it is known how the connection had them.
@@ -26,11 +28,16 @@ impl ForeignKeys {
         self.wanted.is_some()
     }
 
+    /// As the connection has them, before any body ran.
+    pub(crate) fn of(db: &Connection) -> Result<Self> {
+        let on = are_on(db)?;
+        Ok(Self { wanted: Some(on), enforced: on, before: None })
+    }
+
     /// Turns enforcement off, or on where the connection had it on.
     pub(crate) fn enforce(&mut self, db: &Connection, enforced: bool) -> Result<()> {
-        if self.wanted.is_none() {
-            let on = are_on(db)?;
-            *self = Self { wanted: Some(on), enforced: on, before: before(db)? };
+        if !enforced && self.before.is_none() {
+            self.before = Some(before(db)?);
         }
         let enforced = enforced && self.wanted == Some(true);
         if self.enforced != enforced {
@@ -40,28 +47,56 @@ impl ForeignKeys {
         Ok(())
     }
 
-    /// A body may have switched them.
+    /// A body without a transaction may have switched them, and left violations of its own.
     pub(crate) fn look_again(&mut self, db: &Connection) -> Result<()> {
-        if self.is_known() {
-            self.enforced = are_on(db)?;
-        }
+        self.enforced = are_on(db)?;
+        self.before = None;
         Ok(())
     }
 
-    /// What is violated that was not before the run, in words; `None` if nothing is.
+    /// What is violated that was not before, in words; `None` if nothing is.
     pub(crate) fn worse(&self, db: &Connection) -> Result<Option<String>> {
-        let Some(before) = &self.before else { return Ok(None) };
+        let Some(Some(before)) = &self.before else { return Ok(None) };
         let now = violations(db)?;
-        // A table that was renamed takes its old violations with it: then there are not more of them.
-        let more = now.values().sum::<u64>() > before.values().sum();
-        let worse = now.iter().find(|(key, count)| more && before.get(*key).is_none_or(|before| before < count));
-        Ok(worse.map(|((table, parent, _), count)| {
-            format!(
-                "it would leave {count} rows of `{table}` pointing to rows of `{parent}` that are not there; \
-                 `PRAGMA foreign_key_check` lists them"
-            )
-        }))
+        let mut gone: Vec<(&Key, u64)> =
+            before.iter().filter(|(key, _)| !now.contains_key(*key)).map(|(key, count)| (key, *count)).collect();
+        for (key, count) in &now {
+            if before.get(key).is_some_and(|before| before >= count) {
+                continue;
+            }
+            // A table that was renamed or rebuilt takes its old violations with it, under another key.
+            let mut moved = None;
+            for (at, (old, old_count)) in gone.iter().enumerate() {
+                if old_count >= count && is_the_same(db, old, key)? {
+                    moved = Some(at);
+                    break;
+                }
+            }
+            match moved {
+                Some(at) => drop(gone.swap_remove(at)),
+                None => return Ok(Some(dangling(key, *count))),
+            }
+        }
+        Ok(None)
     }
+}
+
+fn dangling((table, parent, _): &Key, count: u64) -> String {
+    let rows = if count == 1 { "1 row".to_owned() } else { format!("{count} rows") };
+    format!(
+        "it would leave {rows} of `{table}` pointing to rows of `{parent}` that are not there; \
+                 `PRAGMA foreign_key_check` lists them"
+    )
+}
+
+/// Whether two keys are one key before and after a table was renamed or rebuilt: one name is the same, and
+/// the other is no table's any more.
+fn is_the_same(db: &Connection, old: &Key, new: &Key) -> Result<bool> {
+    let is_gone = |name: &str| {
+        let found = "SELECT count(*) FROM main.sqlite_schema WHERE type = 'table' AND name = ?1 COLLATE NOCASE";
+        db.query_row(found, [name], |row| row.get::<_, i64>(0)).map(|count| count == 0)
+    };
+    Ok((old.0 == new.0 || is_gone(&old.0)?) && (old.1 == new.1 || is_gone(&old.1)?))
 }
 
 fn are_on(db: &Connection) -> Result<bool> {

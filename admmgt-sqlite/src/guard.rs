@@ -1,4 +1,5 @@
-//! What keeps a body from ending the transaction it runs in, and tells if it did.
+//! What keeps a body from ending the transaction it runs in, and tells if it did. A body without a
+//! transaction of ours is not kept from anything.
 //!
 //! Prevention: an authorizer refuses transaction control, the guard's savepoint, writes to the
 //! history and `PRAGMA foreign_keys`; a commit hook turns any commit that still happens into a
@@ -87,13 +88,12 @@ impl Guard {
         connection.progress_handler(0, None::<fn() -> bool>).done()
     }
 
-    /// Whether the savepoint was made in this transaction.
-    pub(crate) fn stands(&self) -> bool {
-        self.stands
-    }
-
-    /// Makes the savepoint that stands between the transaction and the body.
+    /// Makes the savepoint that stands between the transaction and the body, once, where there is a
+    /// transaction to guard.
     pub(crate) fn stand(&mut self, db: &Connection) -> rusqlite::Result<()> {
+        if self.stands || !self.flags.is_armed() {
+            return Ok(());
+        }
         self.disarm();
         let made = db.execute_batch(&format!("SAVEPOINT {}", self.savepoint));
         self.flags.armed.store(true, Ordering::SeqCst);
@@ -125,13 +125,13 @@ impl Guard {
         self.flags.rolled_back.load(Ordering::SeqCst)
     }
 
-    /// Whether the body dropped or altered a table.
-    pub(crate) fn saw_reshaping(&self) -> bool {
-        self.flags.reshaped.load(Ordering::SeqCst)
+    /// Whether a body dropped or altered a table since this was asked last.
+    pub(crate) fn take_reshaped(&self) -> bool {
+        self.flags.reshaped.swap(false, Ordering::SeqCst)
     }
 
     /// Whether a PRAGMA was given a value since this was asked last.
-    pub(crate) fn saw_tuning(&self) -> bool {
+    pub(crate) fn take_tuned(&self) -> bool {
         self.flags.tuned.swap(false, Ordering::SeqCst)
     }
 

@@ -23,8 +23,9 @@ pub(crate) fn acquire(session: &SqliteSession, request: &LeaseRequest) -> Result
     let mut file = file.map_err(|error| unusable(&path, &error))?;
     match file.try_lock() {
         Ok(()) => {
-            let identity = identity(&file.metadata().map_err(|error| unusable(&path, &error))?);
-            let mut held = Held { file, path, identity, looked: Instant::now() };
+            let found = file.metadata().map_err(|error| unusable(&path, &error))?;
+            let (identity, names) = (identity(&found), names(&found));
+            let mut held = Held { file, path, identity, names, looked: Instant::now() };
             // The lock is on the file we opened; make sure that it is still the one that others open.
             if !held.is_in_place() {
                 return Ok(Acquired::No(Holder::default()));
@@ -48,6 +49,8 @@ struct Held {
     file: File,
     path: PathBuf,
     identity: Option<(u64, u64)>,
+    /// How many names the file had; some file systems never count them.
+    names: u64,
     /// When the path was followed last.
     looked: Instant,
 }
@@ -62,10 +65,8 @@ impl Held {
     /// The same before each step, where following a long path would cost as much as the rest of the check:
     /// a file that was deleted or replaced has no name left, and one that was moved away is noticed soon.
     fn is_still_in_place(&mut self) -> bool {
-        if self.looked.elapsed() > LOOK_EVERY {
-            return self.is_in_place();
-        }
-        self.file.metadata().is_ok_and(|found| has_a_name(&found))
+        let is_named = self.file.metadata().is_ok_and(|found| names(&found) == self.names);
+        if is_named && self.looked.elapsed() <= LOOK_EVERY { true } else { self.is_in_place() }
     }
 }
 
@@ -109,14 +110,14 @@ fn identity(found: &Metadata) -> Option<(u64, u64)> {
 }
 
 #[cfg(unix)]
-fn has_a_name(found: &Metadata) -> bool {
+fn names(found: &Metadata) -> u64 {
     use std::os::unix::fs::MetadataExt;
-    found.nlink() > 0
+    found.nlink()
 }
 
 #[cfg(not(unix))]
-fn has_a_name(_: &Metadata) -> bool {
-    true
+fn names(_: &Metadata) -> u64 {
+    1
 }
 
 #[cfg(not(unix))]

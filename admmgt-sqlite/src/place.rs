@@ -99,14 +99,22 @@ impl Place {
         }
     }
 
-    /// Whether a look at it is done at once: nothing is left over from a crash that SQLite would have to
-    /// work through first, and nobody's busy timeout applies but the one it is opened with.
+    /// Whether a look at it is done at once: nothing much is left over from a crash that SQLite would have
+    /// to work through first, and nobody's busy timeout applies but the one it is opened with.
     pub(crate) fn is_quick(&self) -> bool {
         match self {
             Self::File { path, .. } => {
-                let mut log = path.as_os_str().to_owned();
-                log.push("-wal");
-                std::fs::metadata(log).map_or(true, |log| log.len() <= QUICK_LOG)
+                let beside = |suffix: &str| {
+                    let mut name = path.as_os_str().to_owned();
+                    name.push(suffix);
+                    match std::fs::metadata(name) {
+                        Ok(found) => Some(found.len()),
+                        Err(error) => (error.kind() != std::io::ErrorKind::NotFound).then_some(u64::MAX),
+                    }
+                };
+                // SQLite follows a link, and keeps its files beside the real one.
+                let is_link = std::fs::symlink_metadata(path).is_ok_and(|found| found.is_symlink());
+                !is_link && beside("-journal").is_none() && beside("-wal").is_none_or(|log| log <= QUICK_LOG)
             }
             Self::Given(slot) => {
                 matches!(&*lock(slot), Slot::Ready(connection) if connection.path().is_none_or(str::is_empty))

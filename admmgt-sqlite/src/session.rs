@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use admmgt_core::{
-    Access, Atomicity, Backend, Batch, BlockingJob, BoxError, Capabilities, Error, FromBlocking, Outcome, Result,
-    Session, SessionOptions, Statement, async_trait,
+    Access, Atomicity, Backend, Batch, BlockingJob, BoxError, Capabilities, Error, FromBlocking, Origin, Outcome,
+    Result, Session, SessionOptions, Statement, async_trait,
 };
 use rusqlite::Connection;
 
@@ -34,7 +34,7 @@ pub(crate) struct SqliteSession {
     stop: Arc<Stop>,
     guard: Guard,
     foreign_keys: ForeignKeys,
-    /// What `total_changes` was when the transaction began.
+    /// What `total_changes` was when foreign keys were known to be fine.
     changes: u64,
     /// The last record that this session has seen or written.
     seq: Option<u64>,
@@ -95,8 +95,9 @@ impl SqliteSession {
         }
         self.protect()?;
         if self.options.access == Access::Create {
-            let found = Settings::read(self.db()?);
-            self.settings = found.map_err(|error| self.failed("reading the settings", error))?;
+            let db = self.db()?;
+            let found = Settings::read(db).and_then(|found| Ok((found, ForeignKeys::of(db)?)));
+            (self.settings, self.foreign_keys) = found.map_err(|error| self.failed("reading the settings", error))?;
         }
         Ok(())
     }
@@ -176,13 +177,13 @@ impl SqliteSession {
 
     /// Puts the settings back, if anybody may have changed them.
     fn tune_as_found(&self) -> Result<()> {
-        if !self.guard.saw_tuning() {
+        if !self.guard.take_tuned() {
             return Ok(());
         }
         let restored = self.settings.restore(self.db()?);
         restored.map_err(|error| self.failed("restoring the settings", error))?;
         // Restoring gives values to pragmas too.
-        self.guard.saw_tuning();
+        self.guard.take_tuned();
         Ok(())
     }
 
@@ -194,23 +195,18 @@ impl SqliteSession {
     }
 
     /// Refuses to commit rows that point to nothing, unless they did so before the run.
-    fn check_foreign_keys(&self) -> Result<()> {
-        let db = self.db()?;
-        if db.total_changes() == self.changes && !self.guard.saw_reshaping() {
+    fn check_foreign_keys(&mut self) -> Result<()> {
+        let db = self.connection.as_ref().ok_or_else(closed)?;
+        let before = std::mem::replace(&mut self.changes, db.total_changes());
+        if !self.guard.take_reshaped() && self.changes == before {
             return Ok(());
         }
         let worse = self.foreign_keys.worse(db).map_err(|error| self.failed("checking foreign keys", error))?;
         worse.map_or(Ok(()), |words| Err(Error::database("checking foreign keys", None, words)))
     }
 
-    /// What can take the hooks away gets a savepoint, which tells if it ended the transaction. And what can
-    /// do more than a rollback takes back does not begin on a history that has moved; SQL does not notice,
-    /// because its record cannot be written then.
+    /// What can take the hooks away gets a savepoint, which tells if it ended the transaction.
     fn stand_guard(&mut self) -> Result<()> {
-        if self.guard.stands() {
-            return Ok(());
-        }
-        self.check_history()?;
         let db = self.connection.as_ref().ok_or_else(closed)?;
         let stood = self.guard.stand(db);
         stood.map_err(|error| self.failed("guarding the transaction", error))
@@ -222,9 +218,14 @@ impl SqliteSession {
             .map_err(|error| store::moved(error, |error| self.failed("writing the history", error)))
     }
 
-    fn finish(&mut self, batch: &Batch) -> Result<()> {
+    /// What one body did must not reach the next one, unless it is the change itself.
+    fn leave_nothing_behind(&mut self) -> Result<()> {
         self.check_foreign_keys()?;
         self.tune_as_found()?;
+        if std::mem::take(&mut self.lent) { self.protect() } else { Ok(()) }
+    }
+
+    fn finish(&mut self, batch: &Batch) -> Result<()> {
         self.write(batch)?;
         self.batch("committing", "COMMIT")?;
         self.seq = batch.records.last().map(|record| record.seq).or(self.seq);
@@ -265,15 +266,34 @@ impl Session for SqliteSession {
         &self.capabilities
     }
 
-    async fn begin(&mut self) -> Result<()> {
+    async fn begin(&mut self, origin: Origin) -> Result<()> {
         self.stop.checkpoint().await;
         self.enforce(false)?;
         // IMMEDIATE: a deferred transaction that turns into a writer fails at once when another
         // connection has written since, whatever the busy timeout says.
         self.batch("beginning a transaction", "BEGIN IMMEDIATE")?;
+        // SQL notices when its record cannot be written.
+        if let (Origin::Code, Err(error)) = (origin, self.check_history()) {
+            self.undo()?;
+            return Err(error);
+        }
         self.changes = self.db()?.total_changes();
         self.guard.arm();
         Ok(())
+    }
+
+    async fn body_done(&mut self) -> Result<()> {
+        self.stop.checkpoint().await;
+        if self.db()?.is_autocommit() {
+            // The body ended the transaction; whoever ends it now finds out.
+            return Ok(());
+        }
+        // A body that went on after it was refused something takes it for done.
+        let swallowed = self.guard.denied().map(|denied| Error::database("ending a migration", None, denied));
+        let done = swallowed.map_or(Ok(()), Err).and_then(|()| self.leave_nothing_behind());
+        // Interrupted because nobody waits any more: not a failure of the migration.
+        self.stop.checkpoint().await;
+        done
     }
 
     async fn commit(&mut self, batch: &Batch) -> Result<Atomicity> {
@@ -292,9 +312,7 @@ impl Session for SqliteSession {
             self.undo()?;
             return Ok(Atomicity::Broken);
         }
-        // A body that went on after it was refused something takes it for done.
-        let swallowed = self.guard.denied().map(|denied| Error::database("committing", None, denied));
-        if let Err(error) = swallowed.map_or(Ok(()), Err).and_then(|()| self.finish(batch)) {
+        if let Err(error) = self.finish(batch) {
             // Interrupted because nobody waits any more: not a failure of the migration.
             self.stop.checkpoint().await;
             self.undo()?;
@@ -311,11 +329,13 @@ impl Session for SqliteSession {
         }
         let whole = self.guard.is_unbroken(self.db()?, "ROLLBACK TO");
         // What somebody else did may be why the body failed.
-        let moved = self.check_history();
+        let moved = if whole { self.check_history().err() } else { None };
         self.stop.checkpoint().await;
         self.undo()?;
-        moved?;
-        Ok(if whole { Atomicity::Kept } else { Atomicity::Broken })
+        match moved {
+            Some(moved @ Error::HistoryMoved { .. }) => Err(moved),
+            _ => Ok(if whole { Atomicity::Kept } else { Atomicity::Broken }),
+        }
     }
 
     async fn execute(&mut self, statement: &Statement) -> Result<Outcome> {
@@ -391,7 +411,7 @@ impl Session for SqliteSession {
     }
 
     fn describe(&self, error: &BoxError) -> String {
-        let words = error.downcast_ref().and_then(error::without_statement);
+        let words = error.downcast_ref().and_then(error::without_literals);
         words.unwrap_or_else(|| error.to_string())
     }
 

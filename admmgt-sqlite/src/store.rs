@@ -116,12 +116,11 @@ impl StateStore for SqliteStore {
             write_ahead(session)?;
         }
         session.batch("beginning a transaction", "BEGIN IMMEDIATE")?;
-        let created = create(session);
-        let ended = match &created {
-            Ok(_) => session.batch("committing", "COMMIT"),
-            Err(_) => session.undo(),
-        };
-        session.insert = created.and_then(|insert| ended.map(|()| insert))?;
+        let created = create(session).and_then(|insert| session.batch("committing", "COMMIT").map(|()| insert));
+        if created.is_err() {
+            session.undo()?;
+        }
+        session.insert = created?;
         Ok(())
     }
 
@@ -295,7 +294,7 @@ fn history(session: &SqliteSession) -> Result<History> {
     let failed = |error: rusqlite::Error| match error.sqlite_error_code() {
         // Bare code 1, or none where rusqlite says where in the text: a column is not there.
         None | Some(rusqlite::ErrorCode::Unknown) => {
-            let words = error::without_statement(&error).unwrap_or_else(|| error.to_string());
+            let words = error::without_literals(&error).unwrap_or_else(|| error.to_string());
             Error::corrupt("the history tables", format!("they cannot be read: {words}"))
         }
         _ => session.failed("reading the history", error),

@@ -17,12 +17,17 @@ struct Case {
     outside: bool,
 }
 
-const CASES: [Case; 5] = [
+const CASES: [Case; 6] = [
     Case { name: "SQL, plain and async functions", orders: |at| Orders::new(at.path()), outside: false },
     Case { name: "all in one transaction", orders: |at| Orders::new(at.path()).group(), outside: false },
     Case {
         name: "three statements without a transaction",
         orders: |at| Orders::new(at.path()).set(Sets::Outside, 3),
+        outside: true,
+    },
+    Case {
+        name: "a transaction of the file's own",
+        orders: |at| Orders::new(at.path()).set(Sets::OwnTransaction, 3),
         outside: true,
     },
     Case {
@@ -151,16 +156,19 @@ fn recover(scratch: &Scratch, case: &Case, orders: &Orders) -> End {
         return End::Converged;
     };
     let effects = left.effects_of_the_second();
-    let all = if orders.set == Sets::Outside { 3 } else { 2 };
-    if orders.set == Sets::Outside {
+    let stops = orders.set.stops();
+    let all = stops.last().map_or(2, |(_, effects)| *effects);
+    if !stops.is_empty() {
         // The statement and its checkpoint are two commits: a kill between them is found by looking.
-        let done = usize::try_from(done).unwrap();
-        assert!(done == effects.len() || done + 1 == effects.len(), "{done} done, {effects:?}");
+        let at = stops.iter().position(|(statements, _)| *statements == done).expect("a place where it can stop");
+        assert!(stops[at..].iter().take(2).any(|stop| stop.1 == effects.len()), "{done} done, {effects:?}");
     }
     let answer = orders.run().answer();
     assert_eq!(answer.kind.as_deref(), Some("Interrupted"), "{answer:?}");
-    let expected =
-        if orders.set == Sets::Outside { format!("{done} of its 3 statements") } else { "how far".to_owned() };
+    let expected = match stops.last() {
+        Some((statements, _)) => format!("{done} of its {statements} statements"),
+        None => "how far".to_owned(),
+    };
     assert!(
         answer.error.as_ref().is_some_and(|text| text.contains("`app/0002`") && text.contains(&expected)),
         "{answer:?}"

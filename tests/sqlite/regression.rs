@@ -1,8 +1,9 @@
 //! Faults that were found once. Each stays as a test.
 
 use admmgt::prelude::*;
+use admmgt::rusqlite::Connection;
 use admmgt::{Access, Driver, Error, ErrorKind, Event, Meta, Refusal, Resolution, SessionOptions, State};
-use admmgt_tests::{Scratch, outside, sql};
+use admmgt_tests::{Scratch, asynchronous, code, outside, sql};
 
 /// The history, folded: it must never have a hole.
 async fn folded(scratch: &Scratch) -> State {
@@ -19,7 +20,9 @@ async fn a_file_with_its_own_transaction_leaves_a_whole_history() {
     let failing = "create table a(x unique); begin; insert into a values (1); insert into a values (1); commit;";
     let kept = "begin; create table a(x); commit; begin; create table b(x); commit;";
     let undone = "savepoint s; create table a(x); rollback to s; release s; create table b(x);";
-    for (text, done) in [(failing, Some(1)), (kept, None), (undone, None)] {
+    let nested = "begin; create table a(x); savepoint s; insert into a values (1); release s; commit;";
+    let alone = "savepoint s; create table a(x); release savepoint s;";
+    for (text, done) in [(failing, Some(1)), (kept, None), (undone, None), (nested, None), (alone, None)] {
         let scratch = Scratch::new();
         let migration = SqlMigration::new("app", "1", text).unwrap().with(outside);
         let migrator = scratch.migrator(Migrations::new([migration]));
@@ -142,4 +145,133 @@ async fn a_new_migration_without_dependencies_is_in_order() {
     let first = Migrations::new([app("1"), second, library]);
     scratch.migrator(first.clone()).up().await.unwrap();
     assert_eq!(scratch.migrator(first.and(app("3"))).up().await.unwrap().ran.len(), 1);
+}
+
+/// The guard of a code migration stood in a transaction that was the next one's own.
+#[tokio::test]
+async fn a_transaction_of_a_bodys_own_is_not_guarded() {
+    let scratch = Scratch::new();
+    let own = asynchronous("2", |cx| {
+        Box::pin(async move {
+            cx.execute("begin").await?;
+            cx.blocking::<Connection, Sqlite, _>(|db| Ok(db.execute_batch("create table b(x)")?)).await?;
+            cx.execute("commit").await?;
+            Ok(())
+        })
+    });
+    let list = Migrations::new([code("1", |db| Ok(db.execute_batch("create table a(x)")?))]);
+    scratch.migrator(list.and(own.with(outside))).up().await.unwrap();
+    assert_eq!(scratch.tables(), ["a", "b"]);
+}
+
+const ORPHANS: &str =
+    "create table p(id integer primary key); create table a(p references p(id)); create table b(p references p(id));
+    pragma foreign_keys = off; insert into a values (1), (2), (3), (4), (5);";
+
+/// Only the sum of dangling rows was compared: taking some away made room for new ones.
+#[tokio::test]
+async fn new_dangling_rows_are_not_paid_for_with_old_ones() {
+    let scratch = Scratch::new();
+    scratch.run(ORPHANS);
+    let list = sql(&[("1", "delete from a; insert into b values (7), (8), (9)")]);
+    let error = scratch.migrator(list).up().await.unwrap_err();
+    assert!(error.to_string().contains("3 rows of `b`"), "{error}");
+    let renamed = sql(&[("1", "alter table a rename to c; alter table p rename to q")]);
+    scratch.migrator(renamed).up().await.unwrap();
+}
+
+/// Rows that a migration without a transaction had left dangling were laid at the next one's door.
+#[tokio::test]
+async fn what_was_dangling_before_a_migration_is_not_its_fault() {
+    let scratch = Scratch::new();
+    scratch.run(ORPHANS);
+    let outside = |id: &str, text: &str| SqlMigration::new("app", id, text.to_owned()).unwrap().with(outside);
+    let off = outside("2", "pragma foreign_keys = off; insert into b values (9); pragma foreign_keys = on");
+    let list = sql(&[("1", "create table c(x)"), ("3", "insert into c values (1)")]).and(off);
+    assert_eq!(scratch.migrator(list).up().await.unwrap().ran.len(), 3);
+}
+
+/// How the caller had foreign keys was looked up after a body could have changed that.
+#[tokio::test]
+async fn foreign_keys_come_back_as_they_were_before_the_first_body() {
+    let database = Sqlite::connection(Connection::open_in_memory().unwrap());
+    let off = SqlMigration::new("app", "1", "pragma foreign_keys = off; create table a(x)").unwrap().with(outside);
+    Migrator::new(database.clone()).migrations(Migrations::new([off])).up().await.unwrap();
+    let connection = database.take_connection().unwrap();
+    assert!(connection.query_row("pragma foreign_keys", [], |row| row.get::<_, bool>(0)).unwrap());
+}
+
+fn group() -> Policy {
+    let mut policy = Policy::default();
+    policy.group = true;
+    policy
+}
+
+/// In a run that is one transaction, settings and missing hooks reached the next migration.
+#[tokio::test]
+async fn a_setting_does_not_reach_the_next_migration_of_a_group() {
+    let scratch = Scratch::new();
+    let unhooked = code("2", |db| {
+        // It returns a value in newer versions of rusqlite only.
+        let _ = db.authorizer(None::<fn(admmgt::rusqlite::hooks::AuthContext<'_>) -> _>);
+        Ok(())
+    });
+    let looks = code("3", |db| {
+        let on: bool = db.query_row("pragma recursive_triggers", [], |row| row.get(0))?;
+        let denied = db.execute_batch("commit").is_err();
+        if on || !denied { Err("it reached me".into()) } else { Ok(()) }
+    });
+    let list = sql(&[("1", "pragma recursive_triggers = on; create table a(x)")]).and(unhooked).and(looks);
+    let error = scratch.migrator(list).policy(group()).up().await.unwrap_err();
+    // It was refused its COMMIT, as it should be.
+    assert!(error.to_string().contains("it tried BEGIN, COMMIT or ROLLBACK"), "{error}");
+}
+
+/// In a run that is one transaction, the last migration was blamed for what an earlier one had left.
+#[tokio::test]
+async fn each_migration_of_a_group_answers_for_its_own_rows() {
+    let scratch = Scratch::new();
+    scratch.run(ORPHANS);
+    let list = sql(&[("1", "insert into b values (9)"), ("2", "create table c(x)")]);
+    let error = scratch.migrator(list).policy(group()).up().await.unwrap_err();
+    assert!(error.to_string().contains("`app/1` (up) failed: it would leave 1 row of `b`"), "{error}");
+    assert_eq!(scratch.records("app/2"), Vec::<String>::new());
+}
+
+/// Of a list that is wrong, places were compared that mean nothing.
+#[tokio::test]
+async fn a_wrong_list_is_not_called_out_of_order() {
+    let scratch = Scratch::new();
+    let late = |name: &str| {
+        let migration = SqlMigration::new("app", name.to_owned(), format!("create table m{name}(x)")).unwrap();
+        if name == "1" { migration.with(|meta| meta.depends_on([admmgt_tests::id("3")])) } else { migration }
+    };
+    scratch.migrator(Migrations::new(["2", "3"].map(late))).up().await.unwrap();
+    let error = scratch.migrator(Migrations::new(["1", "2", "3", "5", "5"].map(late))).up().await.unwrap_err();
+    assert!(matches!(error.refusals(), [Refusal::Duplicate { .. }]), "{error}");
+}
+
+/// Async code ran on a history that had moved, and was taken back; what it did elsewhere was not.
+#[tokio::test]
+async fn async_code_does_not_begin_on_a_history_that_has_moved() {
+    let scratch = Scratch::new();
+    let path = scratch.path();
+    let began = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let seen = std::sync::Arc::clone(&began);
+    let second = asynchronous("2", move |cx| {
+        seen.store(true, std::sync::atomic::Ordering::SeqCst);
+        Box::pin(async move { Ok(cx.execute("create table b(x)").await.map(drop)?) })
+    });
+    let intrude = move |event: &Event| {
+        if matches!(event, Event::MigrationDone { migration, .. } if migration.id() == "1") {
+            let record =
+                "insert into _admmgt_history select 2, 'ghost', id, kind, direction, at, run, checksum, origin,
+                step, steps, duration_us, by, host, library, detail, body, codec, heads from _admmgt_history";
+            Connection::open(&path).unwrap().execute_batch(record).unwrap();
+        }
+    };
+    let list = sql(&[("1", "create table a(x)")]).and(second);
+    let error = scratch.migrator(list).observe(intrude).up().await.unwrap_err();
+    assert!(matches!(&error, Error::Stopped { cause, .. } if matches!(**cause, Error::HistoryMoved { .. })), "{error}");
+    assert!(!began.load(std::sync::atomic::Ordering::SeqCst));
 }

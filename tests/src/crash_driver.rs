@@ -4,8 +4,9 @@ use std::any::Any;
 use std::sync::Arc;
 
 use admmgt::{
-    Acquired, Atomicity, Backend, Batch, BlockingJob, BoxFuture, Capabilities, Dialect, Driver, Head, History, Lease,
-    LeaseRequest, Namespace, Outcome, Result, Session, SessionOptions, StateStore, Statement, Token, async_trait,
+    Acquired, Atomicity, Backend, Batch, BlockingJob, BoxError, BoxFuture, Capabilities, Dialect, Driver, Head,
+    History, Lease, LeaseRequest, Namespace, Origin, Outcome, Result, Session, SessionOptions, StateStore, Statement,
+    Token, async_trait,
 };
 
 use crate::points::around;
@@ -51,8 +52,20 @@ impl Session for CrashSession {
         self.0.capabilities()
     }
 
-    async fn begin(&mut self) -> Result<()> {
-        around("begin", self.0.begin()).await
+    async fn begin(&mut self, origin: Origin) -> Result<()> {
+        around("begin", self.0.begin(origin)).await
+    }
+
+    async fn body_done(&mut self) -> Result<()> {
+        around("body_done", self.0.body_done()).await
+    }
+
+    fn in_transaction(&self) -> bool {
+        self.0.in_transaction()
+    }
+
+    fn describe(&self, error: &BoxError) -> String {
+        self.0.describe(error)
     }
 
     async fn commit(&mut self, batch: &Batch) -> Result<Atomicity> {

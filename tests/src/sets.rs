@@ -22,6 +22,8 @@ pub enum Sets {
     Small,
     /// As `Small`, but the second is three statements without a transaction.
     Outside,
+    /// As `Outside`, but the first two statements are in a transaction and a savepoint of the file's own.
+    OwnTransaction,
     /// As `Small`, but the second is a function without a transaction.
     CodeOutside,
     /// As `Small`, but the second waits in its body for [`Orders::hold`].
@@ -31,6 +33,16 @@ pub enum Sets {
 }
 
 impl Sets {
+    /// After so many statements of the second migration, so many of its effects are there for good: where
+    /// a run can be interrupted. Empty where that is not counted.
+    pub fn stops(self) -> &'static [(u32, usize)] {
+        match self {
+            Self::Outside => &[(0, 0), (1, 1), (2, 2), (3, 3)],
+            Self::OwnTransaction => &[(0, 0), (6, 2), (7, 3)],
+            _ => &[],
+        }
+    }
+
     /// The migrations that the orders ask for.
     pub fn migrations(orders: &Orders) -> Migrations {
         (1..=orders.count).fold(Migrations::default(), |all, number| {
@@ -39,6 +51,7 @@ impl Sets {
                 (Self::Mixed, number) if number % 3 == 2 => all.and(one.code(Way::Plain, None)),
                 (Self::Mixed, number) if number % 3 == 0 => all.and(one.code(Way::Async, None)),
                 (Self::Outside, 2) => all.and(one.outside()),
+                (Self::OwnTransaction, 2) => all.and(one.own_transaction()),
                 (Self::CodeOutside, 2) => all.and(one.code(Way::Outside, None)),
                 (Self::Held, 2) => all.and(one.code(Way::Plain, orders.hold.clone())),
                 (Self::Failing, number) if number + 1 == orders.count => all.and(one.failing()),
@@ -92,6 +105,12 @@ impl One {
         let table = format!("create table {}_m2_more (id integer)", self.namespace);
         let text = format!("{};\n{};\n{table};", self.table(), self.log());
         self.migration(text).with(|meta| meta.transaction(TransactionMode::None))
+    }
+
+    fn own_transaction(&self) -> SqlMigration {
+        let table = format!("create table {}_m2_more (id integer)", self.namespace);
+        let own = format!("begin;\n{};\nsavepoint mine;\n{};\nrelease mine;\ncommit;", self.table(), self.log());
+        self.migration(format!("{own}\n{table};")).with(|meta| meta.transaction(TransactionMode::None))
     }
 
     fn failing(&self) -> SqlMigration {
