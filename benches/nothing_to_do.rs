@@ -2,7 +2,7 @@
 //!
 //! A program pays it each time it starts, so it has to stay beside "open the file, read one row,
 //! close" however many migrations there are. `peek` is all that touches the database: open, read
-//! the heads, close, on a thread that may block. `up` is the whole call, which builds the set of
+//! the heads, close. `up` is the whole call, which builds the set of
 //! migrations first; the bench `set` measures that apart.
 
 use std::path::{Path, PathBuf};

@@ -84,7 +84,8 @@ impl fmt::Display for Report {
             let (count, _) = counted(self.ran.len());
             write!(f, "ran {count} in {}", time(self.duration_us))?;
             if self.already > 0 {
-                write!(f, ", {} were applied before", self.already)?;
+                let verb = if self.already == 1 { "was" } else { "were" };
+                write!(f, ", {} {verb} applied before", self.already)?;
             }
             for Ran { migration, direction, transaction, duration_us } in &self.ran {
                 let outside = if *transaction { "" } else { ", without a transaction" };

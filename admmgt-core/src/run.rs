@@ -71,7 +71,7 @@ impl Run {
                     }
                     Ok(prepared) => Some((prepared, capabilities)),
                     // What looks interrupted may be running: only the lease tells.
-                    Err(Error::Refused { refusals }) if refusals.iter().all(is_interrupted) => None,
+                    Err(Error::Refused { refusals }) if refusals.iter().all(may_be_running) => None,
                     Err(error) => return Err(error),
                 }
             }
@@ -362,7 +362,7 @@ impl Leased<'_> {
     }
 }
 
-fn is_interrupted(refusal: &Refusal) -> bool {
+fn may_be_running(refusal: &Refusal) -> bool {
     matches!(refusal, Refusal::Interrupted { .. })
 }
 

@@ -12,6 +12,7 @@ use rusqlite::Connection;
 
 use crate::SqliteDialect;
 use crate::host;
+use crate::journal::Journal;
 use crate::place::{self, Place};
 use crate::session::SqliteSession;
 use crate::store::{self, SqliteStore};
@@ -43,17 +44,6 @@ pub(crate) const BACKEND: Backend = Backend::new("sqlite");
 pub struct Sqlite {
     pub(crate) place: Arc<Place>,
     pub(crate) journal: Journal,
-}
-
-/// The journal mode of a file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub enum Journal {
-    /// `WAL`, set before the first migration runs: other connections go on reading while one does.
-    #[default]
-    Wal,
-    /// As it is.
-    Keep,
 }
 
 impl Sqlite {

@@ -18,6 +18,7 @@ mod session;
 mod settings;
 mod statement;
 
+mod journal;
 mod lease;
 mod store;
 
@@ -28,5 +29,6 @@ mod dialect;
 pub mod script;
 
 pub use dialect::SqliteDialect;
-pub use driver::{Journal, Sqlite};
+pub use driver::Sqlite;
+pub use journal::Journal;
 pub use rusqlite;

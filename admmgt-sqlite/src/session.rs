@@ -11,11 +11,12 @@ use admmgt_core::{
 use rusqlite::Connection;
 
 use crate::Sqlite;
-use crate::driver::{BACKEND, Journal};
+use crate::driver::BACKEND;
 use crate::error::{self, Asked};
 use crate::foreign_keys::ForeignKeys;
 use crate::guard::Guard;
 use crate::host::Stop;
+use crate::journal::Journal;
 use crate::place::Place;
 use crate::settings::Settings;
 use crate::statement::{names_savepoint, only_one, run};

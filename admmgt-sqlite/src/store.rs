@@ -10,8 +10,8 @@ use admmgt_core::{
 };
 use rusqlite::{Connection, params};
 
-use crate::driver::Journal;
 use crate::error::{self, Asked};
+use crate::journal::{self, Journal};
 use crate::lease;
 use crate::place::Place;
 use crate::session::SqliteSession;
@@ -113,7 +113,7 @@ impl StateStore for SqliteStore {
     async fn prepare(&self, session: &mut dyn Session) -> Result<()> {
         let session = own(session)?;
         if let (Place::File { .. }, Journal::Wal) = (session.place(), session.journal()) {
-            write_ahead(session)?;
+            journal::write_ahead(session)?;
         }
         session.batch("beginning a transaction", "BEGIN IMMEDIATE")?;
         let created = create(session).and_then(|insert| session.batch("committing", "COMMIT").map(|()| insert));
@@ -207,22 +207,6 @@ fn create(session: &SqliteSession) -> Result<Insert> {
     }
     session.batch("creating the history tables", CREATE)?;
     Insert::suiting(db).map_err(|error| session.failed("reading the schema", error))
-}
-
-/// Switches to the write-ahead log. SQLite does not wait for other connections here, so this does.
-fn write_ahead(session: &SqliteSession) -> Result<()> {
-    let clock = std::time::Instant::now();
-    loop {
-        let mode = session.db()?.query_row("PRAGMA journal_mode = WAL", [], |row| row.get::<_, String>(0));
-        match mode.map_err(|error| session.failed("switching to the write-ahead log", error)) {
-            // A file system without shared memory keeps its mode and says so: then readers wait.
-            Ok(_) => return Ok(()),
-            Err(Error::Busy { .. }) if clock.elapsed() < session.patience() => {
-                std::thread::sleep(Duration::from_millis(fastrand::u64(5..25)));
-            }
-            Err(error) => return Err(error),
-        }
-    }
 }
 
 /// Our tables, and what they are.
