@@ -83,9 +83,9 @@ impl Executor<'_> {
         Ok(())
     }
 
-    /// Writes one record in a transaction of its own.
-    pub(crate) async fn record(&mut self, record: Record) -> Result<()> {
-        self.append(vec![record]).await
+    /// Writes records in a transaction of their own.
+    pub(crate) async fn record(&mut self, records: Vec<Record>) -> Result<()> {
+        self.append(records).await
     }
 
     async fn step(&mut self, job: Job<'_>) -> Result<()> {
@@ -137,9 +137,12 @@ impl Executor<'_> {
     /// `started` is committed first and every statement is checkpointed, so that whatever happens
     /// the history knows how far it came.
     async fn outside(&mut self, job: Job<'_>, clock: Instant) -> Result<()> {
-        let mut record = self.event(job, RecordKind::Started);
-        record.steps = job.step.statements.map(count);
-        self.record(record).await?;
+        // What goes on has its `started` and its checkpoints already; code begins again.
+        if job.script.is_none() || job.step.resume.is_none() {
+            let mut record = self.event(job, RecordKind::Started);
+            record.steps = job.step.statements.map(count);
+            self.append(vec![record]).await?;
+        }
         let ended = self.body(job).await;
         // A transaction that the body left open would take the record with it.
         let cleaned = self.cx.session().reset().await;
@@ -147,7 +150,7 @@ impl Executor<'_> {
         match ended.and(cleaned) {
             Ok(()) => {
                 let record = self.ended(job, micros(clock.elapsed()));
-                if let Err(error) = self.record(record).await {
+                if let Err(error) = self.append(vec![record]).await {
                     // The change is there and its record is not: that waits for a person, not for a retry.
                     let words = format!("its body ended well, and that could not be recorded: {error}");
                     return Err(self.interrupted(&[], job, BodyError { statement: None, error: words.into() }).await);
@@ -183,7 +186,8 @@ impl Executor<'_> {
         let file = job.migration.sql(job.step.direction).map_or("", |source| source.file());
         // Ended, and inside a transaction of the file's own: if that is rolled back, they have not.
         let mut ended = Vec::new();
-        for (at, statement) in statements.iter().enumerate() {
+        let done = job.step.resume.map_or(0, |done| usize::try_from(done).unwrap_or(usize::MAX));
+        for (at, statement) in statements.iter().enumerate().skip(done) {
             let clock = Instant::now();
             let outcome = self.cx.session().execute(statement).await.map_err(|error| BodyError {
                 statement: Some(FailedStatement::new(count(at + 1), count(statements.len()), file, statement)),

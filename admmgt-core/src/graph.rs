@@ -110,23 +110,28 @@ fn alike(metas: &[&Meta], by_id: &[usize]) -> Vec<Refusal> {
 }
 
 fn unknown(meta: &Meta, dependency: &MigrationId, candidates: &[&Meta]) -> Refusal {
-    let near = candidates.iter().filter(|other| other.id != meta.id).map(|other| {
-        let same = other.id.namespace() == dependency.namespace();
-        let names = if same {
-            distance(other.id.id(), dependency.id())
-        } else {
-            distance(&other.id.to_string(), &dependency.to_string())
-        };
-        (names, &other.id)
-    });
-    let limit = dependency.id().chars().count().div_ceil(2);
-    let nearest = near.min().filter(|(distance, _)| *distance <= limit).map(|(_, id)| id.clone());
+    let others = candidates.iter().map(|other| &other.id).filter(|id| **id != meta.id);
     Refusal::UnknownDependency {
         id: meta.id.clone(),
         location: meta.location.clone(),
         dependency: dependency.clone(),
-        nearest,
+        nearest: nearest(dependency, others).cloned(),
     }
+}
+
+/// The name that was probably meant; `None` if none comes near.
+pub(crate) fn nearest<'a>(
+    name: &MigrationId,
+    candidates: impl Iterator<Item = &'a MigrationId>,
+) -> Option<&'a MigrationId> {
+    let limit = name.id().chars().count().div_ceil(2);
+    let near = candidates.map(|other| {
+        let same = other.namespace() == name.namespace();
+        let names =
+            if same { distance(other.id(), name.id()) } else { distance(&other.to_string(), &name.to_string()) };
+        (names, other)
+    });
+    near.min().filter(|(distance, _)| *distance <= limit).map(|(_, id)| id)
 }
 
 /// The fewest insertions, deletions and replacements that turn one text into the other.

@@ -72,6 +72,8 @@ pub struct Known {
     pub origin: Origin,
     /// When it came to stand so.
     pub at: Timestamp,
+    /// The record that brought it there.
+    pub seq: u64,
     /// The run that brought it there.
     pub run: RunId,
     /// Who ran it.
@@ -136,6 +138,13 @@ impl State {
     /// The ids that stand as applied, in order.
     pub fn applied(&self) -> Vec<&MigrationId> {
         self.that(|known| known.standing == Standing::Applied).into_iter().map(|(id, _)| id).collect()
+    }
+
+    /// What stands as applied, the one that was applied last first.
+    pub fn applied_last_first(&self) -> Vec<(&MigrationId, &Known)> {
+        let mut applied = self.that(|known| known.standing == Standing::Applied);
+        applied.sort_by_key(|(_, known)| std::cmp::Reverse(known.seq));
+        applied
     }
 
     /// What was started and never ended, by id.
@@ -244,6 +253,7 @@ fn stands(before: Option<&Known>, record: &Record) -> Known {
         checksum: record.checksum.clone(),
         origin: record.origin,
         at: record.at,
+        seq: record.seq,
         run: record.run.clone(),
         by: record.by.clone(),
         host: record.host.clone(),

@@ -168,17 +168,22 @@ pub struct InvalidName {
     pub problem: NameProblem,
 }
 
-/// Digit runs as numbers, everything else as bytes; equal only for equal texts.
+/// Digit runs as numbers, numbers with dots between them as versions (`2_x` before `2.1_x`), everything
+/// else as bytes; equal only for equal texts.
 fn natural(a: &str, b: &str) -> Ordering {
     let (x, y) = (a.as_bytes(), b.as_bytes());
     let differ = shared(x, y);
-    let (Some(p), Some(q)) = (x.get(differ), y.get(differ)) else { return x.len().cmp(&y.len()) };
+    if differ == x.len().min(y.len()) {
+        return x.len().cmp(&y.len());
+    }
     // Numbers of one length compare as bytes do; and where no number goes on, bytes are all there is.
     if digits(&x[differ..]).len() == digits(&y[differ..]).len() {
-        return p.cmp(q);
+        let is_after_number = differ > 0 && x[differ - 1].is_ascii_digit();
+        return symbols(&x[differ..], &y[differ..], is_after_number);
     }
     let number = x[..differ].iter().rposition(|byte| !byte.is_ascii_digit()).map_or(0, |at| at + 1);
     let (mut x, mut y) = (&x[number..], &y[number..]);
+    let mut is_after_number = false;
     loop {
         match (x.first(), y.first()) {
             (Some(p), Some(q)) if p.is_ascii_digit() && q.is_ascii_digit() => {
@@ -188,6 +193,7 @@ fn natural(a: &str, b: &str) -> Ordering {
                     Ordering::Equal => {
                         x = &x[left.len()..];
                         y = &y[right.len()..];
+                        is_after_number = true;
                     }
                     unequal => return unequal,
                 }
@@ -195,11 +201,18 @@ fn natural(a: &str, b: &str) -> Ordering {
             (Some(p), Some(q)) if p == q => {
                 x = &x[1..];
                 y = &y[1..];
+                is_after_number = false;
             }
             (None, None) => return a.cmp(b),
-            (p, q) => return p.cmp(&q),
+            _ => return symbols(x, y, is_after_number),
         }
     }
+}
+
+/// Texts that differ in what they begin with. A version that goes on comes after one that ends.
+fn symbols(x: &[u8], y: &[u8], is_after_number: bool) -> Ordering {
+    let goes_on = |text: &[u8]| is_after_number && matches!(text, [b'.', digit, ..] if digit.is_ascii_digit());
+    goes_on(x).cmp(&goes_on(y)).then_with(|| x.first().cmp(&y.first()))
 }
 
 /// How many bytes two texts begin with in common.
@@ -241,11 +254,11 @@ mod tests {
 
     #[test]
     fn ids_sort_as_people_count() {
-        let mut ids = ["10_b", "2_a", "1", "001", "V2.10__x", "V2.9__x", "a", "B", "a2", "a10"]
+        let mut ids = ["2.1_a", "2.1", "10_b", "2_a", "1", "001", "V2.10__x", "V2.9__x", "a", "B", "a2", "a10"]
             .map(|id| MigrationId::new("app", id).unwrap());
         ids.sort();
         let ids: Vec<&str> = ids.iter().map(MigrationId::id).collect();
-        assert_eq!(ids, ["001", "1", "2_a", "10_b", "B", "V2.9__x", "V2.10__x", "a", "a2", "a10"]);
+        assert_eq!(ids, ["001", "1", "2_a", "2.1", "2.1_a", "10_b", "B", "V2.9__x", "V2.10__x", "a", "a2", "a10"]);
     }
 
     #[test]

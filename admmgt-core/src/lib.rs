@@ -16,6 +16,7 @@
 mod redact;
 mod text;
 
+mod dir;
 mod id;
 mod meta;
 mod migration;
@@ -23,6 +24,7 @@ mod script;
 mod sql_migration;
 
 mod graph;
+mod lock;
 mod registry;
 
 mod digest;
@@ -32,6 +34,7 @@ mod record;
 mod plan;
 mod policy;
 mod refusal;
+mod target;
 
 mod context;
 mod driver;
@@ -42,7 +45,9 @@ mod error;
 mod event;
 mod report;
 mod status;
+mod verified;
 
+mod amend;
 mod executor;
 mod migrator;
 mod run;
@@ -54,22 +59,26 @@ mod memory;
 pub mod __private;
 use __private as private;
 
+pub use admmgt_files::layout::{Ignored, Layout};
 pub use async_trait::async_trait;
 
+pub use amend::{Repair, Resolution};
 pub use context::{AnyBackend, Context, FromBlocking, FromContext};
 pub use digest::{Digest, NamespaceHead};
+pub use dir::{DirError, MigrationsDir};
 pub use driver::{Access, Atomicity, BlockingJob, Capabilities, Driver, Outcome, Session, SessionOptions};
 pub use error::{Error, ErrorKind, FailedStatement, Failure, Result};
 pub use event::{EVENT_FORMAT, Event, Observer};
 pub use history::{Head, History, Known, Standing, State};
 pub use id::{InvalidName, MigrationId, Namespace};
 pub use lease::{Acquired, Holder, Lease, LeaseRequest};
+pub use lock::{CheckError, LOCKFILE, Lockfile, Unlocked, check, lockfile, unlocked};
 pub use memory::{MemoryConnection, MemoryDriver};
-pub use meta::{Backend, Checksum, Direction, Location, Meta, Origin, TransactionMode};
+pub use meta::{Backend, Checksum, Direction, Location, Meta, OnInterrupt, Origin, TransactionMode};
 pub use migration::{Body, BoxError, BoxFuture, CodeBody, Item, Migration};
-pub use migrator::{Migrator, Resolution};
+pub use migrator::Migrator;
 pub use plan::{Facts, PLAN_FORMAT, Plan, Step, plan};
-pub use policy::{Policy, Target, Verdict};
+pub use policy::{Policy, Verdict};
 pub use record::{ARCHIVE_LIMIT, ArchivedBody, Author, Batch, FORMAT, Record, RecordKind, RunId, Timestamp, Token};
 pub use refusal::{LineDifference, Refusal};
 pub use registry::{MigrationSet, Migrations};
@@ -78,4 +87,6 @@ pub use script::{Dialect, Script, ScriptProblem, SqlSource, Statement};
 pub use sql_migration::SqlMigration;
 pub use status::{STATUS_FORMAT, Status, StatusRow};
 pub use store::StateStore;
+pub use target::Target;
 pub use text::Text;
+pub use verified::Verified;

@@ -46,6 +46,20 @@ pub enum TransactionMode {
     None,
 }
 
+/// What a run does about a migration that was interrupted: started outside a transaction and not ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum OnInterrupt {
+    /// Nothing: a person looks, and says so with [`crate::Migrator::resolve`].
+    #[default]
+    Manual,
+    /// It goes on behind the last statement that ended well, if the statements before it are what they
+    /// were. Code runs again from its beginning. For what may happen twice: the statement that was running
+    /// may have ended without a trace of it.
+    Retry,
+}
+
 /// Whether the body is SQL or code. An edit of applied SQL is always refused; an edit of code is
 /// reported, because a renamed local already changes its checksum.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -152,6 +166,8 @@ pub struct Meta {
     pub origin: Origin,
     /// Whether it wants a transaction.
     pub transaction: TransactionMode,
+    /// What a run does if it was interrupted.
+    pub on_interrupt: OnInterrupt,
     /// Whether it can be taken back.
     pub reversible: bool,
     /// Free words to choose migrations by.
@@ -175,6 +191,7 @@ impl Meta {
             checksum,
             origin: Origin::Code,
             transaction: TransactionMode::Auto,
+            on_interrupt: OnInterrupt::Manual,
             reversible: false,
             tags: Cow::Borrowed(&[]),
             location: Location { file: Cow::Borrowed(caller.file()), line: caller.line() },
@@ -197,6 +214,12 @@ impl Meta {
     /// Whether it wants a transaction.
     pub fn transaction(mut self, mode: TransactionMode) -> Self {
         self.transaction = mode;
+        self
+    }
+
+    /// What a run does if it was interrupted.
+    pub fn on_interrupt(mut self, choice: OnInterrupt) -> Self {
+        self.on_interrupt = choice;
         self
     }
 

@@ -4,29 +4,19 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use serde::{Deserialize, Serialize};
 use tracing::Instrument;
 
+use crate::amend::{Amendment, Repair, Resolution};
 use crate::driver::{Access, Driver};
 use crate::event::{Observer, Observers};
 use crate::plan::Plan;
-use crate::record::Author;
+use crate::record::{Author, Record};
 use crate::registry::{MigrationSet, Migrations};
 use crate::report::Report;
 use crate::run::Run;
 use crate::status::Status;
-use crate::{Error, MigrationId, Policy, Result, Target, Text};
-
-/// What a person found out about an interrupted migration.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum Resolution {
-    /// The whole change is there: it counts as applied.
-    Applied,
-    /// Nothing of the change is there: it counts as pending, and runs again.
-    Pending,
-}
+use crate::verified::Verified;
+use crate::{Direction, Error, MigrationId, Policy, Result, Target, Text};
 
 /// Brings a database to where the program's migrations say it should be.
 ///
@@ -54,6 +44,7 @@ pub struct Migrator {
     policy: Policy,
     observers: Observers,
     by: Option<Text>,
+    target: Target,
 }
 
 impl Migrator {
@@ -65,6 +56,7 @@ impl Migrator {
             policy: Policy::default(),
             observers: Observers::default(),
             by: None,
+            target: Target::Latest,
         }
     }
 
@@ -92,6 +84,12 @@ impl Migrator {
         self
     }
 
+    /// How far [`Migrator::up`] and [`Migrator::plan`] go. Default: everything pending.
+    pub fn target(mut self, target: Target) -> Self {
+        self.target = target;
+        self
+    }
+
     /// Applies everything that is pending, once, whatever else starts at the same time.
     ///
     /// # Errors
@@ -100,11 +98,15 @@ impl Migrator {
     /// [`Error::LeaseTimeout`] when another migrator takes too long; what the database says.
     pub async fn up(&self) -> Result<Report> {
         let clock = Instant::now();
+        if self.target.direction() == Direction::Down {
+            let problem = format!("`up` cannot go to {}; use `Migrator::down`", self.target);
+            return Err(Error::Usage { problem });
+        }
         let run = self.start();
         run.announce();
         match self.is_current(&run).await {
             Ok(true) => Ok(run.nothing(clock.elapsed())),
-            Ok(false) => self.host(run.up(None)).await,
+            Ok(false) => self.host(run.migrate(None)).await,
             Err(error) => {
                 run.finished(0, clock.elapsed());
                 Err(error)
@@ -129,9 +131,9 @@ impl Migrator {
         if plan.format > crate::plan::PLAN_FORMAT {
             return Err(Error::NewerFormat { found: plan.format, supported: crate::plan::PLAN_FORMAT });
         }
-        let run = self.start();
+        let run = self.clone().target(plan.target.clone()).start();
         run.announce();
-        self.host(run.up(Some(plan))).await
+        self.host(run.migrate(Some(plan))).await
     }
 
     /// How every migration stands. Reads only, and creates nothing.
@@ -181,15 +183,108 @@ impl Migrator {
         }
     }
 
+    /// Takes applied migrations back: `Target::Back(1)` the last one, `Target::BackTo(id)` all that run
+    /// after that one, `Target::Nothing` all. The whole way is checked before its first step.
+    ///
+    /// ```
+    /// use admmgt_core::{MemoryDriver, Migrations, Migrator, SqlMigration, Target};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let users = SqlMigration::new("app", "0001_users", "create users")?.down("drop users");
+    /// let migrator = Migrator::new(MemoryDriver::new()).migrations(Migrations::new([users]));
+    /// migrator.up().await?;
+    ///
+    /// assert_eq!(migrator.down(Target::Back(1)).await?.ran.len(), 1);
+    /// assert_eq!(migrator.pending().await?.len(), 1);
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Refused`] where a migration on the way has no way back, is not registered here, or is
+    /// needed by one that stays; otherwise as [`Migrator::up`].
+    pub async fn down(&self, target: Target) -> Result<Report> {
+        if target.direction() == Direction::Up {
+            let problem = format!("`down` cannot go to {target}; use `Migrator::target` and `Migrator::up`");
+            return Err(Error::Usage { problem });
+        }
+        let run = self.clone().target(target).start();
+        run.announce();
+        self.host(run.migrate(None)).await
+    }
+
+    /// Takes the migration back that was applied last, and applies it again: while it is being written.
+    ///
+    /// # Errors
+    /// As [`Migrator::down`] and [`Migrator::up`].
+    pub async fn redo(&self) -> Result<Report> {
+        self.down(Target::Again(1)).await
+    }
+
+    /// The registered migrations that are not applied, in the order they run. Reads only.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] where the migrations themselves are wrong; what the database says.
+    pub async fn pending(&self) -> Result<Vec<MigrationId>> {
+        Ok(self.status().await?.pending())
+    }
+
+    /// Every record of the database's history, of all namespaces, in order. Reads only.
+    ///
+    /// # Errors
+    /// [`Error::CorruptState`] names a row that cannot be right; what the database says.
+    pub async fn history(&self) -> Result<Vec<Record>> {
+        self.host(self.start().records()).await
+    }
+
+    /// Reads every record again and holds it against the registered migrations: checksums, archived
+    /// bodies, heads. What the fast path of a start-up cannot see, this does. Reads only.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] with every edit, of code too; [`Error::CorruptState`] for a history that was
+    /// changed by hand.
+    pub async fn verify(&self) -> Result<Verified> {
+        self.host(self.start().verify()).await
+    }
+
     /// Says how an interrupted migration stands, after a person has looked; recorded with `reason`.
     ///
     /// # Errors
     /// [`Error::Usage`] where that migration is not interrupted.
     pub async fn resolve(&self, migration: &str, resolution: Resolution, reason: impl Into<String>) -> Result<()> {
-        let id: MigrationId = migration.parse().map_err(|problem: crate::InvalidName| Error::Usage {
-            problem: format!("{problem}; a migration is named `namespace/id`"),
-        })?;
-        self.host(self.start().resolve(id, resolution, reason.into())).await
+        let amendment = Amendment::Resolve(named(migration)?, resolution);
+        self.host(self.start().amend(Access::Write, amendment, reason.into())).await
+    }
+
+    /// Counts migrations as applied without running them, because the database has their changes
+    /// already: everything up to `last`, or everything registered. Recorded with `reason`.
+    ///
+    /// ```
+    /// use admmgt_core::{MemoryDriver, Migrations, Migrator, SqlMigration};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let users = SqlMigration::new("app", "0001_users", "create users")?;
+    /// let plans = SqlMigration::new("app", "0002_plans", "create plans")?;
+    /// let migrator = Migrator::new(MemoryDriver::new()).migrations(Migrations::new([users, plans]));
+    ///
+    /// migrator.baseline(Some("app/0001_users"), "made by hand before 2024").await?;
+    /// assert_eq!(migrator.up().await?.ran.len(), 1);
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Refused`] where `last` is not registered, [`Error::Usage`] where a migration is
+    /// interrupted.
+    pub async fn baseline(&self, last: Option<&str>, reason: impl Into<String>) -> Result<()> {
+        let amendment = Amendment::Baseline(last.map(named).transpose()?);
+        self.host(self.start().amend(Access::Create, amendment, reason.into())).await
+    }
+
+    /// Accepts that an applied migration was edited or renamed; recorded with `reason`.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] where there is nothing to accept.
+    pub async fn repair(&self, repair: Repair, reason: impl Into<String>) -> Result<()> {
+        self.host(self.start().amend(Access::Write, Amendment::Repair(repair), reason.into())).await
     }
 
     /// The migrations of this migrator in the order they run.
@@ -200,13 +295,15 @@ impl Migrator {
         MigrationSet::new(&self.listed()).map_err(|refusals| Error::Refused { refusals })
     }
 
-    fn listed(&self) -> Migrations {
+    /// The migrations of this migrator, not yet checked: those that were given, or all registered ones.
+    pub fn listed(&self) -> Migrations {
         self.migrations.clone().unwrap_or_else(Migrations::registered)
     }
 
-    /// The fast path: one look at the heads, which tells when there is nothing to do.
+    /// The fast path: one look at the heads, which tells when there is nothing to do. A target may name what
+    /// is not there, so it is always looked at as a whole.
     async fn is_current(&self, run: &Run) -> Result<bool> {
-        if !run.faults.is_empty() {
+        if !run.faults.is_empty() || self.target != Target::Latest {
             return Ok(false);
         }
         match self.driver.peek(&run.options(Access::Read), &run.set.namespaces()).await {
@@ -224,7 +321,7 @@ impl Migrator {
             set: Arc::new(set),
             faults,
             policy: self.policy.clone(),
-            target: Target::Latest,
+            target: self.target.clone(),
             observers: self.observers.clone(),
             author: match &self.by {
                 Some(name) => author.by(name.clone()),
@@ -246,4 +343,10 @@ impl Migrator {
             Err(Error::Usage { problem: "the run ended without an answer; was its runtime shut down?".to_owned() })
         })
     }
+}
+
+fn named(migration: &str) -> Result<MigrationId> {
+    migration.parse().map_err(|problem: crate::InvalidName| Error::Usage {
+        problem: format!("{problem}; a migration is named `namespace/id`"),
+    })
 }

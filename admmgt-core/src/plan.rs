@@ -1,19 +1,26 @@
 //! What would run, decided from values alone: no database, no clock, no randomness.
 
-use std::collections::BTreeMap;
+mod back;
+mod forwards;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 
+use admmgt_files::checksum::of_sql;
 use serde::{Deserialize, Serialize};
 
+use self::forwards::Wanted;
 use crate::digest::NamespaceHead;
 use crate::history::{Known, Standing, State};
-use crate::policy::{Policy, Target, Verdict};
+use crate::policy::{Policy, Verdict};
 use crate::refusal::{LineDifference, Refusal};
 use crate::registry::MigrationSet;
 use crate::script::{Dialect, Script};
 use crate::{
-    Backend, Capabilities, Checksum, Direction, Location, Meta, Migration, MigrationId, Namespace, Origin,
-    TransactionMode,
+    Backend, Capabilities, Checksum, Direction, Location, Meta, Migration, MigrationId, Namespace, OnInterrupt, Origin,
+    Target, TransactionMode,
 };
 
 /// The version of the serialised form of [`Plan`].
@@ -26,6 +33,9 @@ pub const PLAN_FORMAT: u32 = 1;
 pub struct Plan {
     /// [`PLAN_FORMAT`].
     pub format: u32,
+    /// What was asked for.
+    #[serde(default, skip_serializing_if = "Target::is_latest")]
+    pub target: Target,
     /// The steps, in order.
     pub steps: Vec<Step>,
     /// Whether all steps share one transaction.
@@ -54,6 +64,9 @@ pub struct Step {
     pub transaction: bool,
     /// How many statements it has; `None` for code.
     pub statements: Option<usize>,
+    /// It was interrupted, and goes on behind so many statements.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resume: Option<u32>,
     /// What it says of itself.
     pub description: String,
     /// Where it is written.
@@ -65,7 +78,7 @@ pub struct Step {
 impl Step {
     /// Whether two steps do the same; words for people do not count.
     fn does_the_same(&self, other: &Self) -> bool {
-        let what = |step: &Self| (step.direction, step.transaction, step.statements);
+        let what = |step: &Self| (step.direction, step.transaction, step.statements, step.resume);
         self.migration == other.migration && self.checksum == other.checksum && what(self) == what(other)
     }
 }
@@ -98,7 +111,7 @@ impl fmt::Display for Plan {
         }
         let together = if self.group { ", all in one transaction" } else { "" };
         write!(f, "{} to run{together}", crate::report::counted(self.steps.len()).0)?;
-        for Step { migration, direction, transaction, statements, description, notes, .. } in &self.steps {
+        for Step { migration, direction, transaction, statements, resume, description, notes, .. } in &self.steps {
             write!(f, "\n  {direction:<4} {migration}")?;
             if !description.is_empty() {
                 write!(f, "  {description}")?;
@@ -107,6 +120,9 @@ impl fmt::Display for Plan {
                 Some(1) => f.write_str(" (1 statement")?,
                 Some(count) => write!(f, " ({count} statements")?,
                 None => f.write_str(" (code")?,
+            }
+            if let Some(done) = resume {
+                write!(f, ", goes on behind {done}")?;
             }
             f.write_str(if *transaction { ")" } else { ", without a transaction)" })?;
             notes.iter().try_for_each(|note| write!(f, "\n       note: {note}"))?;
@@ -175,12 +191,16 @@ pub(crate) fn prepare(
     policy: &Policy,
     facts: &Facts<'_>,
 ) -> Result<Prepared, Vec<Refusal>> {
-    let Target::Latest = target;
     let applied = state.applied();
     let mut refusals: Vec<Refusal> = set.metas().filter_map(|meta| backend(meta, facts.backend)).collect();
-    let mut scripts = Vec::new();
+    let wanted = forwards::wanted(set, state, target).unwrap_or_else(|refusal| {
+        refusals.push(*refusal);
+        Wanted::These(HashSet::new())
+    });
+    let mut steps = Steps::default();
     let mut plan = Plan {
         format: PLAN_FORMAT,
+        target: target.clone(),
         steps: Vec::new(),
         group: policy.group,
         already: 0,
@@ -191,8 +211,14 @@ pub(crate) fn prepare(
     if policy.ahead == Verdict::Refuse && !plan.ahead.is_empty() {
         refusals.push(Refusal::Ahead { ids: plan.ahead.clone() });
     }
-    let ours = state.interrupted().into_iter().filter(|(id, _)| set.has_namespace(id.namespace()));
-    refusals.extend(ours.filter_map(|(id, known)| interrupted(set, id, known)));
+    let mut resumed: BTreeMap<&MigrationId, WithScript> = BTreeMap::new();
+    for (id, known) in state.interrupted().into_iter().filter(|(id, _)| set.has_namespace(id.namespace())) {
+        match resume(set, id, known, target, policy, facts) {
+            Some(Ok(step)) => drop(resumed.insert(id, step)),
+            Some(Err(refusal)) => refusals.push(refusal),
+            None => refusals.extend(interrupted(set, id, known)),
+        }
+    }
 
     // What cannot be read was refused when the set was made, and says nothing that could be judged.
     for migration in set.iter().filter(|migration| migration.problems().is_empty()) {
@@ -208,22 +234,56 @@ pub(crate) fn prepare(
                     found => refusals.extend(found),
                 }
             }
-            Some(known) if known.standing != Standing::Pending => {}
+            Some(known) if known.standing != Standing::Pending => {
+                if let Some(step) = resumed.remove(&meta.id) {
+                    steps.add(Ok(step));
+                }
+            }
+            _ if target.direction() == Direction::Down || !wanted.contains(&meta.id) => {}
             _ => {
-                if policy.out_of_order == Verdict::Refuse {
+                let renamed = renamed(meta, state, &plan.ahead);
+                if renamed.is_none() && policy.out_of_order == Verdict::Refuse {
                     refusals.extend(out_of_order(set, meta, &applied));
                 }
-                match step(migration, policy, facts) {
-                    Ok((step, script)) => {
-                        plan.steps.push(step);
-                        scripts.push(script);
-                    }
-                    Err(found) => refusals.extend(found),
-                }
+                refusals.extend(renamed);
+                steps.add(step(migration, Direction::Up, policy, facts));
             }
         }
     }
-    if refusals.is_empty() { Ok(Prepared { plan, scripts }) } else { Err(refusals) }
+    if target.direction() == Direction::Down {
+        let (path, forbidden) = back::path(set, state, target);
+        refusals.extend(forbidden);
+        let back: Vec<&dyn Migration> = path.into_iter().filter_map(|id| set.get(id)).collect();
+        for migration in back.iter().filter(|migration| migration.meta().reversible) {
+            steps.add(step(*migration, Direction::Down, policy, facts));
+        }
+        if let Target::Again(_) = target {
+            back.iter().rev().for_each(|migration| steps.add(step(*migration, Direction::Up, policy, facts)));
+        }
+    }
+    refusals.append(&mut steps.refusals);
+    plan.steps = steps.steps;
+    if refusals.is_empty() { Ok(Prepared { plan, scripts: steps.scripts }) } else { Err(refusals) }
+}
+
+/// Steps with their scripts, and what forbids them.
+#[derive(Default)]
+struct Steps {
+    steps: Vec<Step>,
+    scripts: Vec<Option<Script>>,
+    refusals: Vec<Refusal>,
+}
+
+impl Steps {
+    fn add(&mut self, step: Result<WithScript, Vec<Refusal>>) {
+        match step {
+            Ok((step, script)) => {
+                self.steps.push(step);
+                self.scripts.push(script);
+            }
+            Err(found) => self.refusals.extend(found),
+        }
+    }
 }
 
 fn backend(meta: &Meta, connected: &Backend) -> Option<Refusal> {
@@ -242,6 +302,54 @@ fn ahead(set: &MigrationSet, applied: &[&MigrationId]) -> Vec<MigrationId> {
     ours.filter(|id| set.get(id).is_none()).map(|id| (*id).clone()).collect()
 }
 
+/// A step, and its statements where it is SQL.
+type WithScript = (Step, Option<Script>);
+
+/// How an interrupted migration goes on; `None` where that is for a person to say.
+fn resume(
+    set: &MigrationSet,
+    id: &MigrationId,
+    known: &Known,
+    target: &Target,
+    policy: &Policy,
+    facts: &Facts<'_>,
+) -> Option<Result<WithScript, Refusal>> {
+    let Standing::Interrupted { direction, done, .. } = known.standing else { return None };
+    let migration = set.get(id).filter(|migration| migration.problems().is_empty())?;
+    let meta = migration.meta();
+    let retry = policy.on_interrupt.unwrap_or(meta.on_interrupt) == OnInterrupt::Retry;
+    // A way back that was interrupted is not gone on with by somebody who wants to go forwards.
+    if !retry || direction != Direction::Up || target.direction() != Direction::Up {
+        return None;
+    }
+    // What cannot run at all is refused where it is pending; here, as interrupted.
+    let (mut step, script) = step(migration, direction, policy, facts).ok()?;
+    if let Some(script) = &script {
+        let hashes = script.statements.iter().map(|statement| of_sql(&statement.text));
+        let same = hashes.zip(&known.step_hashes).take_while(|(now, then)| now == *then).count();
+        if same < known.step_hashes.len() {
+            return Some(Err(Refusal::ResumeDiffers {
+                id: id.clone(),
+                location: meta.location.clone(),
+                statement: u32::try_from(same + 1).unwrap_or(u32::MAX),
+            }));
+        }
+    } else if meta.checksum != known.checksum && policy.edited_code == Verdict::Refuse {
+        return edited(migration, known).map(Err);
+    }
+    step.resume = Some(if script.is_some() { done } else { 0 });
+    Some(Ok((step, script)))
+}
+
+/// A pending migration with the checksum of one that only the history knows.
+fn renamed(meta: &Meta, state: &State, ahead: &[MigrationId]) -> Option<Refusal> {
+    let same = |from: &&MigrationId| {
+        from.namespace() == meta.id.namespace() && state.get(from).is_some_and(|known| known.checksum == meta.checksum)
+    };
+    let from = ahead.iter().find(same)?;
+    Some(Refusal::Renamed { id: meta.id.clone(), location: meta.location.clone(), from: from.clone() })
+}
+
 fn interrupted(set: &MigrationSet, id: &MigrationId, known: &Known) -> Option<Refusal> {
     let Standing::Interrupted { direction, done, steps } = known.standing else { return None };
     Some(Refusal::Interrupted {
@@ -256,7 +364,7 @@ fn interrupted(set: &MigrationSet, id: &MigrationId, known: &Known) -> Option<Re
     })
 }
 
-fn edited(migration: &dyn Migration, known: &Known) -> Option<Refusal> {
+pub(crate) fn edited(migration: &dyn Migration, known: &Known) -> Option<Refusal> {
     let meta = migration.meta();
     if meta.checksum == known.checksum {
         return None;
@@ -307,17 +415,23 @@ fn out_of_order(set: &MigrationSet, meta: &Meta, applied: &[&MigrationId]) -> Op
     Some(Refusal::OutOfOrder { id: meta.id.clone(), location: meta.location.clone(), applied: (*later).clone() })
 }
 
-fn step(migration: &dyn Migration, policy: &Policy, facts: &Facts<'_>) -> Result<(Step, Option<Script>), Vec<Refusal>> {
+fn step(
+    migration: &dyn Migration,
+    direction: Direction,
+    policy: &Policy,
+    facts: &Facts<'_>,
+) -> Result<WithScript, Vec<Refusal>> {
     let meta = migration.meta();
     let can = facts.capabilities.is_none_or(|capabilities| capabilities.transactions);
     let mut refusals = Vec::new();
     let mut parsed = None;
     let mut step = Step {
         migration: meta.id.clone(),
-        direction: Direction::Up,
+        direction,
         checksum: meta.checksum.clone(),
         transaction: can && meta.transaction != TransactionMode::None,
         statements: None,
+        resume: None,
         description: meta.description.to_string(),
         location: meta.location.clone(),
         notes: Vec::new(),
@@ -326,7 +440,7 @@ fn step(migration: &dyn Migration, policy: &Policy, facts: &Facts<'_>) -> Result
         let server = capabilities.server.clone();
         refusals.push(Refusal::NoTransactions { id: meta.id.clone(), location: meta.location.clone(), server });
     }
-    if let Some(source) = migration.sql(Direction::Up) {
+    if let Some(source) = migration.sql(direction) {
         match facts.dialect.parse(source.text(), meta.transaction) {
             Ok(mut script) => {
                 if script.statements.is_empty() && policy.empty == Verdict::Refuse {
@@ -349,6 +463,3 @@ fn step(migration: &dyn Migration, policy: &Policy, facts: &Facts<'_>) -> Result
     }
     if refusals.is_empty() { Ok((step, parsed)) } else { Err(refusals) }
 }
-
-#[cfg(test)]
-mod tests;

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::OnInterrupt;
+
 /// What is done about something that is neither clearly right nor clearly wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -50,6 +52,8 @@ pub struct Policy {
     /// The history has migrations of our namespaces that this program does not know: it is older
     /// than the one that ran last. Default: allowed, so that a rolling deploy can go on.
     pub ahead: Verdict,
+    /// What is done about interrupted migrations. Default: what each of them says of itself.
+    pub on_interrupt: Option<OnInterrupt>,
     /// A SQL migration without a single statement. Default: refused.
     pub empty: Verdict,
     /// Whether SQL bodies are kept in the history, up to 1 MiB each. Default: yes.
@@ -68,18 +72,9 @@ impl Default for Policy {
             out_of_order: Verdict::Refuse,
             edited_code: Verdict::Allow,
             ahead: Verdict::Allow,
+            on_interrupt: None,
             empty: Verdict::Refuse,
             archive_bodies: true,
         }
     }
-}
-
-/// How far to migrate.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum Target {
-    /// Everything that is pending.
-    #[default]
-    Latest,
 }

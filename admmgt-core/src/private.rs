@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 pub use inventory;
 
-use crate::meta::{Location, Meta, Origin, TransactionMode};
+use crate::meta::{Location, Meta, OnInterrupt, Origin, TransactionMode};
 use crate::migration::{Body, Item};
 use crate::{Backend, Checksum, MigrationId, SqlSource};
 
@@ -94,6 +94,7 @@ pub const fn item(parts: MetaParts, up: Body, down: Option<Body>) -> Item {
         checksum: Checksum::from_static(checksum),
         origin,
         transaction,
+        on_interrupt: OnInterrupt::Manual,
         reversible: down.is_some(),
         tags: Cow::Borrowed(tags),
         location: Location { file: Cow::Borrowed(file), line },

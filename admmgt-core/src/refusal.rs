@@ -4,8 +4,10 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::graph::nearest;
 use crate::record::Timestamp;
 use crate::redact::redacted;
+use crate::registry::MigrationSet;
 use crate::script::ScriptProblem;
 use crate::{Backend, Checksum, Direction, Location, MigrationId};
 
@@ -167,6 +169,72 @@ pub enum Refusal {
         /// What it failed with, if it failed rather than died.
         error: Option<String>,
     },
+    /// An interrupted migration cannot go on, because a statement that had ended well is another one now.
+    #[non_exhaustive]
+    ResumeDiffers {
+        /// Which.
+        id: MigrationId,
+        /// Where it is written.
+        location: Location,
+        /// The first statement that differs, counted from 1.
+        statement: u32,
+    },
+    /// A pending migration is an applied one, to the letter, under a new name.
+    #[non_exhaustive]
+    Renamed {
+        /// As it is registered.
+        id: MigrationId,
+        /// Where it is written.
+        location: Location,
+        /// As the history has it.
+        from: MigrationId,
+    },
+    /// The target names a migration that is not registered.
+    #[non_exhaustive]
+    UnknownTarget {
+        /// The name.
+        id: MigrationId,
+        /// The registered name that comes nearest.
+        nearest: Option<MigrationId>,
+    },
+    /// The target names a tag that no migration has.
+    #[non_exhaustive]
+    UnknownTag {
+        /// The tag.
+        tag: String,
+    },
+    /// The way back should end at a migration that is not applied.
+    #[non_exhaustive]
+    TargetPending {
+        /// Which.
+        id: MigrationId,
+    },
+    /// A migration on the way back has no way back.
+    #[non_exhaustive]
+    Irreversible {
+        /// Which.
+        id: MigrationId,
+        /// Where it is written.
+        location: Location,
+    },
+    /// A migration on the way back is known to the history only.
+    #[non_exhaustive]
+    NotRegistered {
+        /// Which.
+        id: MigrationId,
+        /// When it was applied.
+        at: Timestamp,
+    },
+    /// An applied migration that stays depends on one that would be taken back.
+    #[non_exhaustive]
+    StillNeeded {
+        /// The one that would be taken back.
+        id: MigrationId,
+        /// The one that stays.
+        by: MigrationId,
+        /// Where that is written.
+        location: Location,
+    },
     /// The history knows migrations of our namespaces that this program does not.
     #[non_exhaustive]
     Ahead {
@@ -293,6 +361,48 @@ impl fmt::Display for Refusal {
                      whole change is there, or `Resolution::Pending` after taking away what is there of it"
                 )
             }
+            Self::ResumeDiffers { id, location, statement } => write!(
+                f,
+                "{location}: `{id}` was interrupted and cannot go on: its statement {statement} had ended well and is another \
+                 one now. Restore it; what is behind the interruption may be changed"
+            ),
+            Self::Renamed { id, location, from } => write!(
+                f,
+                "{location}: `{id}` is what was applied as `{from}`, which is not registered any more. Take its old name \
+                 back, or call `Migrator::repair` with `Repair::Rename`"
+            ),
+            Self::UnknownTarget { id, nearest } => {
+                write!(f, "the target `{id}` is not registered.")?;
+                match nearest {
+                    Some(nearest) => write!(f, " Is `{nearest}` meant?"),
+                    None => f.write_str(" A migration is named `namespace/id`; see `Migrator::status`"),
+                }
+            }
+            Self::UnknownTag { tag } => {
+                write!(
+                    f,
+                    "no migration has the tag `{tag}`. Write it in `tags = [\"{tag}\"]`, or choose another target"
+                )
+            }
+            Self::TargetPending { id } => {
+                write!(
+                    f,
+                    "the way back cannot end at `{id}`, which is not applied. Name one that is; see `Migrator::status`"
+                )
+            }
+            Self::Irreversible { id, location } => write!(
+                f,
+                "{location}: `{id}` has no way back. Write its `down`, or write the opposite change as a new migration"
+            ),
+            Self::NotRegistered { id, at } => write!(
+                f,
+                "`{id}` was applied on {at} and is not registered in this program, so nothing can take it back. Use the \
+                 program that has it"
+            ),
+            Self::StillNeeded { id, by, location } => write!(
+                f,
+                "{location}: `{by}` is applied and depends on `{id}`, which would be taken back. Take `{by}` back first"
+            ),
             Self::Ahead { ids } => {
                 let (count, _) = crate::report::counted(ids.len());
                 write!(f, "the history has {count} that this program does not know:")?;
@@ -300,6 +410,12 @@ impl fmt::Display for Refusal {
                 f.write_str(". Deploy the newer version, or allow this with `Policy::ahead`")
             }
         }
+    }
+}
+
+impl Refusal {
+    pub(crate) fn unknown_target(id: &MigrationId, set: &MigrationSet) -> Self {
+        Self::UnknownTarget { id: id.clone(), nearest: nearest(id, set.metas().map(|meta| &meta.id)).cloned() }
     }
 }
 

@@ -3,18 +3,20 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::amend::Amendment;
 use crate::driver::{Access, Driver, Session, SessionOptions};
 use crate::event::{EVENT_FORMAT, Event, Observers};
 use crate::executor::Executor;
 use crate::history::{Head, History, State};
 use crate::lease::{Acquired, Lease, LeaseRequest};
 use crate::plan::{self, Facts, Plan, Prepared};
-use crate::record::{Author, Record, RecordKind, micros};
+use crate::record::{Author, Record, micros};
 use crate::refusal::Refusal;
 use crate::registry::MigrationSet;
 use crate::report::Report;
 use crate::status::Status;
-use crate::{Capabilities, Context, Direction, Error, MigrationId, Policy, Resolution, Result, Target};
+use crate::verified::{self, Verified};
+use crate::{Capabilities, Context, Error, MigrationId, Policy, Result, Target};
 
 /// Whatever the policy says, a waiting run looks this often.
 const LONGEST_POLL: Duration = Duration::from_secs(60);
@@ -37,12 +39,20 @@ enum Look {
     /// There is no database yet.
     Missing,
     /// There is one, and this is its history.
-    There { session: Box<dyn Session>, state: State },
+    There { session: Box<dyn Session>, history: History, state: State },
+}
+
+/// What a look came to, after it was over; all of it empty where there is no database yet.
+#[derive(Default)]
+struct Looked {
+    history: History,
+    state: State,
+    capabilities: Option<Capabilities>,
 }
 
 impl Run {
-    /// Applies what is pending, or the steps of a given plan.
-    pub(crate) async fn up(self, given: Option<Plan>) -> Result<Report> {
+    /// Goes to the target, or runs the steps of a given plan.
+    pub(crate) async fn migrate(self, given: Option<Plan>) -> Result<Report> {
         let clock = Instant::now();
         let mut report = Report::new(self.author.run.clone());
         let result = self.change(given, &mut report).await;
@@ -61,7 +71,7 @@ impl Run {
                 self.decide(&State::default(), None, given.as_ref())?;
                 None
             }
-            Look::There { session, state } => {
+            Look::There { session, state, .. } => {
                 let capabilities = session.capabilities().clone();
                 session.close().await;
                 match self.decide(&state, Some(&capabilities), given.as_ref()) {
@@ -150,7 +160,7 @@ impl Run {
     async fn look_once(&self, access: Access) -> Result<Look> {
         match self.driver.open(&self.options(access)).await {
             Ok(mut session) => match self.history(&mut *session).await {
-                Ok(state) => Ok(Look::There { session, state }),
+                Ok((history, state)) => Ok(Look::There { session, history, state }),
                 Err(error) => {
                     session.close().await;
                     Err(error)
@@ -161,9 +171,10 @@ impl Run {
         }
     }
 
-    async fn history(&self, session: &mut dyn Session) -> Result<State> {
-        let history: History = self.driver.store().history(session).await?;
-        State::fold(&history)
+    async fn history(&self, session: &mut dyn Session) -> Result<(History, State)> {
+        let history = self.driver.store().history(session).await?;
+        let state = State::fold(&history)?;
+        Ok((history, state))
     }
 
     /// Refuses a set that is wrong in itself.
@@ -208,33 +219,32 @@ impl Run {
 
     /// What would run now.
     pub(crate) async fn plan(self) -> Result<Plan> {
-        let (state, capabilities) = self.look_and_close().await?;
+        let Looked { state, capabilities, .. } = self.look_and_close().await?;
         self.decide(&state, capabilities.as_ref(), None).map(|prepared| prepared.plan)
     }
 
     /// How every migration stands.
     pub(crate) async fn status(self) -> Result<Status> {
         self.sound()?;
-        let (state, _) = self.look_and_close().await?;
+        let Looked { state, .. } = self.look_and_close().await?;
         let initialised = !state.heads().is_empty();
         Ok(Status::new(&self.set, initialised.then_some(&state)))
     }
 
-    /// The history and what the database can do; an empty one and nothing where there is none yet.
-    async fn look_and_close(&self) -> Result<(State, Option<Capabilities>)> {
+    async fn look_and_close(&self) -> Result<Looked> {
         match self.look(Access::Read).await? {
-            Look::Missing => Ok((State::default(), None)),
-            Look::There { session, state } => {
-                let capabilities = session.capabilities().clone();
+            Look::Missing => Ok(Looked::default()),
+            Look::There { session, history, state } => {
+                let capabilities = Some(session.capabilities().clone());
                 session.close().await;
-                Ok((state, Some(capabilities)))
+                Ok(Looked { history, state, capabilities })
             }
         }
     }
 
     /// Whether everything registered is applied; for replicas that must not migrate.
     pub(crate) async fn currency(self) -> Result<()> {
-        let (state, capabilities) = self.look_and_close().await?;
+        let Looked { state, capabilities, .. } = self.look_and_close().await?;
         if !self.faults.is_empty() {
             return self.decide(&state, capabilities.as_ref(), None).map(|_| ());
         }
@@ -248,10 +258,22 @@ impl Run {
         Ok(())
     }
 
-    /// Records what a person found out about an interrupted migration.
-    pub(crate) async fn resolve(self, id: MigrationId, resolution: Resolution, reason: String) -> Result<()> {
+    /// Records what a person orders.
+    pub(crate) async fn amend(self, access: Access, amendment: Amendment, reason: String) -> Result<()> {
         self.sound()?;
-        self.leased(Access::Write, async |leased| leased.resolve(&id, resolution, reason).await).await
+        self.leased(access, async |leased| leased.amend(&amendment, &reason).await).await
+    }
+
+    /// All that was ever recorded.
+    pub(crate) async fn records(self) -> Result<Vec<Record>> {
+        Ok(self.look_and_close().await?.history.records)
+    }
+
+    /// Everything read again, and held against what is registered.
+    pub(crate) async fn verify(self) -> Result<Verified> {
+        self.sound()?;
+        let looked = self.look_and_close().await?;
+        verified::verify(&self.set, &looked.state, &looked.history.records)
     }
 
     pub(crate) fn options(&self, access: Access) -> SessionOptions {
@@ -308,7 +330,7 @@ impl Leased<'_> {
         given: Option<Plan>,
         report: &mut Report,
     ) -> Result<()> {
-        let state = self.run.history(self.cx.session()).await?;
+        let (_, state) = self.run.history(self.cx.session()).await?;
         let capabilities = self.cx.session().capabilities();
         let prepared = match first {
             // Planning is a pure function: the same history has the same plan.
@@ -320,24 +342,14 @@ impl Leased<'_> {
         self.executor(state, report, async |executor| executor.run(&prepared).await).await
     }
 
-    async fn resolve(&mut self, id: &MigrationId, resolution: Resolution, reason: String) -> Result<()> {
-        let state = self.run.history(self.cx.session()).await?;
-        let known = state.get(id).filter(|known| matches!(known.standing, crate::Standing::Interrupted { .. }));
-        let Some(known) = known else {
-            let problem = format!("`{id}` is not interrupted, so there is nothing to resolve; see `Migrator::status`");
-            return Err(Error::Usage { problem });
-        };
-        // Of what was started, not of what is registered now: an edit since then must not pass unseen.
-        let (checksum, origin) = (known.checksum.clone(), known.origin);
-        let direction = match resolution {
-            Resolution::Applied => Direction::Up,
-            Resolution::Pending => Direction::Down,
-        };
-        let (author, seq) = (&self.run.author, state.seq() + 1);
-        let mut record = Record::new(seq, id.clone(), RecordKind::Resolved, direction, checksum, origin, author);
-        record.detail = Some(reason);
-        let mut report = Report::new(author.run.clone());
-        self.executor(state, &mut report, async |executor| executor.record(record).await).await
+    async fn amend(&mut self, amendment: &Amendment, reason: &str) -> Result<()> {
+        let (_, state) = self.run.history(self.cx.session()).await?;
+        let records = amendment.records(&self.run.set, &state, &self.run.author, reason)?;
+        if records.is_empty() {
+            return Ok(());
+        }
+        let mut report = Report::new(self.run.author.run.clone());
+        self.executor(state, &mut report, async |executor| executor.record(records).await).await
     }
 
     async fn executor(

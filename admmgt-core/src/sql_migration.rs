@@ -78,7 +78,11 @@ impl SqlMigration {
 
     /// SQL that takes it back.
     pub fn down(mut self, sql: impl Into<Cow<'static, str>>) -> Self {
-        self.down = Some(SqlSource::new(self.up.file.clone(), sql));
+        let down = SqlSource::new(self.up.file.clone(), sql);
+        if let Err(problem) = text::decode(down.text.as_bytes()) {
+            self.refuse(problem.line(), format!("its way back: {problem}"));
+        }
+        self.down = Some(down);
         self.meta.reversible = true;
         self
     }
@@ -97,6 +101,27 @@ impl SqlMigration {
                 problem,
             }),
         }
+        self
+    }
+
+    /// A file whose text was read by somebody else.
+    pub(crate) fn of_file(namespace: &str, id: String, file: String, text: String) -> Result<Self, InvalidName> {
+        let mut migration = Self::new(namespace, id, "")?;
+        migration.meta.location = Location { file: Cow::Owned(file.clone()), line: 1 };
+        migration.meta.checksum = Checksum::of_sql(&text);
+        migration.up = SqlSource::new(file, text);
+        Ok(migration)
+    }
+
+    pub(crate) fn down_of_file(mut self, file: String, text: String) -> Self {
+        self.down = Some(SqlSource::new(file, text));
+        self.meta.reversible = true;
+        self
+    }
+
+    /// It is refused, with everything else that is wrong.
+    pub(crate) fn unreadable(mut self, line: usize, problem: String) -> Self {
+        self.refuse(line, problem);
         self
     }
 

@@ -245,3 +245,204 @@ async fn nothing_registered_says_how_to_link() {
     let error = migrator(&MemoryDriver::new(), Migrations::default()).up().await.unwrap_err();
     assert!(error.to_string().contains("admmgt::link!(the_crate);"), "{error}");
 }
+
+/// Migrations with a way back: `a` is taken back by `-a`.
+fn both_ways(ids: &[&str]) -> Migrations {
+    Migrations::new(ids.iter().map(|id| {
+        let sql = SqlMigration::new("app", *id, format!("do {id}")).unwrap();
+        sql.down(format!("undo {id}"))
+    }))
+}
+
+fn id(name: &str) -> MigrationId {
+    MigrationId::new("app", name).unwrap()
+}
+
+#[tokio::test]
+async fn a_target_ahead_runs_that_far_and_no_further() {
+    let database = MemoryDriver::new();
+    let all = || both_ways(&["1", "2", "3", "4"]);
+    let to = |target| migrator(&database, all()).target(target);
+    assert_eq!(to(Target::To(id("2"))).up().await.unwrap().ran.len(), 2);
+    assert_eq!(to(Target::To(id("1"))).up().await.unwrap().ran.len(), 0, "never back");
+    assert_eq!(to(Target::Next(1)).up().await.unwrap().ran.len(), 1);
+    let error = to(Target::To(id("5"))).up().await.unwrap_err();
+    assert!(matches!(error.refusals(), [Refusal::UnknownTarget { nearest: Some(_), .. }]), "{error}");
+    assert_eq!(to(Target::Back(1)).up().await.unwrap_err().kind(), ErrorKind::Usage);
+    assert_eq!(to(Target::Latest).up().await.unwrap().ran.len(), 1);
+    // Nothing is pending, and the name is still wrong.
+    assert_eq!(to(Target::To(id("5"))).up().await.unwrap_err().kind(), ErrorKind::Refused);
+}
+
+#[tokio::test]
+async fn a_tag_brings_what_it_depends_on() {
+    let database = MemoryDriver::new();
+    let one = |name: &str| SqlMigration::new("app", name.to_owned(), format!("do {name}")).unwrap();
+    let seed = one("4").with(|meta| meta.depends_on([id("2")]).tags(["seed"]));
+    let all = Migrations::new([one("1"), one("2"), one("3"), seed]);
+    let mut policy = Policy::default();
+    policy.out_of_order = Verdict::Allow;
+    let tagged = migrator(&database, all.clone()).policy(policy).target(Target::Tagged("seed".into()));
+    let report = tagged.up().await.unwrap();
+    assert_eq!(report.ran.iter().map(|ran| ran.migration.id()).collect::<Vec<_>>(), ["2", "4"]);
+    let unknown = migrator(&database, all).target(Target::Tagged("sed".into()));
+    assert!(matches!(unknown.up().await.unwrap_err().refusals(), [Refusal::UnknownTag { .. }]));
+}
+
+#[tokio::test]
+async fn the_way_back_goes_last_first_and_is_recorded() {
+    let database = MemoryDriver::new();
+    let migrator = migrator(&database, both_ways(&["1", "2", "3"]));
+    migrator.up().await.unwrap();
+    migrator.down(Target::Back(2)).await.unwrap();
+    assert_eq!(database.journal(), ["do 1", "do 2", "do 3", "undo 3", "undo 2"]);
+    assert_eq!(kinds(&database)[3..], ["3 reverted", "2 reverted"]);
+    assert_eq!(migrator.pending().await.unwrap(), [id("2"), id("3")]);
+    migrator.up().await.unwrap();
+    migrator.down(Target::BackTo(id("1"))).await.unwrap();
+    assert_eq!(migrator.status().await.unwrap().pending(), [id("2"), id("3")]);
+    let error = migrator.down(Target::BackTo(id("3"))).await.unwrap_err();
+    assert!(matches!(error.refusals(), [Refusal::TargetPending { .. }]), "{error}");
+    migrator.down(Target::Nothing).await.unwrap();
+    assert_eq!(migrator.down(Target::Nothing).await.unwrap().ran.len(), 0);
+    assert_eq!(migrator.down(Target::Latest).await.unwrap_err().kind(), ErrorKind::Usage);
+}
+
+#[tokio::test]
+async fn the_whole_way_back_is_checked_before_its_first_step() {
+    let database = MemoryDriver::new();
+    let one_way = SqlMigration::new("app", "2", "do 2").unwrap();
+    let all = both_ways(&["1", "3"]).and(one_way);
+    let all = migrator(&database, all);
+    all.up().await.unwrap();
+    let error = all.down(Target::Nothing).await.unwrap_err();
+    assert!(matches!(error.refusals(), [Refusal::Irreversible { .. }]), "{error}");
+    let error = migrator(&database, both_ways(&["1", "3"])).down(Target::Nothing).await.unwrap_err();
+    assert!(matches!(error.refusals(), [Refusal::NotRegistered { .. }]), "{error}");
+    assert_eq!(database.journal(), ["do 1", "do 2", "do 3"]);
+}
+
+#[tokio::test]
+async fn what_is_still_needed_is_not_taken_back() {
+    let database = MemoryDriver::new();
+    let all = |depends: bool| {
+        let last = SqlMigration::new("app", "2", "do 2").unwrap().down("undo 2");
+        let last = if depends { last.with(|meta| meta.depends_on([id("3")])) } else { last };
+        both_ways(&["1", "3"]).and(last)
+    };
+    migrator(&database, all(false)).up().await.unwrap();
+    // The edge came later, so that the one applied last is needed by one that was applied before it.
+    let error = migrator(&database, all(true)).down(Target::Back(1)).await.unwrap_err();
+    assert!(matches!(error.refusals(), [Refusal::StillNeeded { .. }]), "{error}");
+}
+
+#[tokio::test]
+async fn redo_takes_the_last_back_and_applies_it_again() {
+    let database = MemoryDriver::new();
+    let migrator = migrator(&database, both_ways(&["1", "2"]));
+    migrator.up().await.unwrap();
+    let report = migrator.redo().await.unwrap();
+    assert_eq!(report.ran.iter().map(|ran| ran.direction).collect::<Vec<_>>(), [Direction::Down, Direction::Up]);
+    assert_eq!(database.journal(), ["do 1", "do 2", "undo 2", "do 2"]);
+    migrator.ensure_current().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_plan_back_can_be_kept_and_run() {
+    let database = MemoryDriver::new();
+    let migrator = migrator(&database, both_ways(&["1", "2"]));
+    migrator.up().await.unwrap();
+    let plan = migrator.clone().target(Target::Back(1)).plan().await.unwrap();
+    let plan: Plan = serde_json::from_str(&serde_json::to_string(&plan).unwrap()).unwrap();
+    assert_eq!(migrator.run(plan.clone()).await.unwrap().ran.len(), 1);
+    assert!(matches!(migrator.run(plan).await.unwrap_err(), Error::PlanStale { .. }));
+}
+
+#[tokio::test]
+async fn a_failure_on_the_way_back_leaves_it_applied() {
+    let database = MemoryDriver::new();
+    let bad = SqlMigration::new("app", "2", "do 2").unwrap().down("undo 2\nfail");
+    let migrator = migrator(&database, both_ways(&["1"]).and(bad));
+    migrator.up().await.unwrap();
+    let error = migrator.down(Target::Nothing).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Failed);
+    assert_eq!(database.journal(), ["do 1", "do 2"]);
+    let status = migrator.status().await.unwrap();
+    assert!(status.is_current() && status.migrations[1].last_error.is_some(), "{status}");
+}
+
+#[tokio::test]
+async fn a_database_that_has_its_changes_already_is_counted_in() {
+    let database = MemoryDriver::new();
+    let migrator = migrator(&database, both_ways(&["1", "2", "3"]));
+    migrator.baseline(Some("app/2"), "made by hand").await.unwrap();
+    migrator.baseline(Some("app/2"), "twice is as good").await.unwrap();
+    assert_eq!(kinds(&database), ["1 baseline", "2 baseline"]);
+    assert_eq!(migrator.up().await.unwrap().ran.len(), 1);
+    assert_eq!(database.journal(), ["do 3"]);
+    assert_eq!(migrator.history().await.unwrap()[0].detail.as_deref(), Some("made by hand"));
+    assert_eq!(migrator.baseline(Some("app/9"), "").await.unwrap_err().kind(), ErrorKind::Refused);
+}
+
+#[tokio::test]
+async fn an_edit_that_was_meant_is_accepted_and_recorded() {
+    let database = MemoryDriver::new();
+    migrator(&database, sql(&[("1", "a")])).up().await.unwrap();
+    let edited = migrator(&database, sql(&[("1", "a, edited")]));
+    assert!(matches!(edited.up().await.unwrap_err().refusals(), [Refusal::Edited { .. }]));
+    assert!(matches!(edited.verify().await.unwrap_err().refusals(), [Refusal::Edited { .. }]));
+    edited.repair(Repair::Checksum(id("1")), "only a comment").await.unwrap();
+    edited.ensure_current().await.unwrap();
+    let verified = edited.verify().await.unwrap();
+    assert_eq!((verified.migrations, verified.records, verified.bodies), (1, 2, 1));
+    assert_eq!(kinds(&database), ["1 applied", "1 repaired"]);
+}
+
+#[tokio::test]
+async fn a_rename_is_seen_and_put_right() {
+    let database = MemoryDriver::new();
+    migrator(&database, sql(&[("1", "a"), ("2", "b")])).up().await.unwrap();
+    let renamed = migrator(&database, sql(&[("1", "a"), ("2_plans", "b")]));
+    assert!(matches!(renamed.up().await.unwrap_err().refusals(), [Refusal::Renamed { .. }]));
+    renamed.repair(Repair::Rename { from: id("2"), to: id("2_plans") }, "clearer").await.unwrap();
+    renamed.ensure_current().await.unwrap();
+    assert_eq!(database.journal(), ["a", "b"]);
+    assert_eq!(kinds(&database)[2..], ["2 reverted", "2_plans baseline"]);
+    renamed.verify().await.unwrap();
+    let twice = renamed.repair(Repair::Rename { from: id("2"), to: id("2_plans") }, "").await;
+    assert_eq!(twice.unwrap_err().kind(), ErrorKind::Usage);
+}
+
+#[tokio::test]
+async fn an_interrupted_migration_goes_on_where_it_stopped() {
+    let database = MemoryDriver::without_transactions();
+    migrator(&database, sql(&[("1", "a\nb\nfail\nd")])).up().await.unwrap_err();
+    let mut policy = Policy::default();
+    policy.on_interrupt = Some(OnInterrupt::Retry);
+    let again = |text: &str| migrator(&database, sql(&[("1", text), ("2", "e")])).policy(policy.clone());
+    let error = again("a\nB\nc\nd").up().await.unwrap_err();
+    assert!(matches!(error.refusals(), [Refusal::ResumeDiffers { statement: 2, .. }]), "{error}");
+    // It fails again, one further.
+    let error = again("a\nb\nc\nfail").up().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Interrupted);
+    let plan = again("a\nb\nc\nd").plan().await.unwrap();
+    assert_eq!(plan.steps[0].resume, Some(3));
+    assert_eq!(again("a\nb\nc\nd").up().await.unwrap().ran.len(), 2);
+    assert_eq!(database.journal(), ["a", "b", "c", "d", "e"]);
+    assert_eq!(
+        kinds(&database)[..7],
+        ["1 started", "1 step_done", "1 step_done", "1 failed", "1 step_done", "1 failed", "1 step_done"]
+    );
+    again("a\nb\nc\nd").ensure_current().await.unwrap();
+}
+
+#[tokio::test]
+async fn interrupted_code_that_may_runs_again() {
+    let database = MemoryDriver::without_transactions();
+    let failing = || code("1", |_| Box::pin(async { Err("no".into()) }));
+    migrator(&database, Migrations::new([failing()])).up().await.unwrap_err();
+    let mended = code("1", |cx| Box::pin(async move { Ok(cx.execute("done").await.map(drop)?) }));
+    let mended = Code { meta: mended.meta.on_interrupt(OnInterrupt::Retry), body: mended.body };
+    migrator(&database, Migrations::new([mended])).up().await.unwrap();
+    assert_eq!(database.journal(), ["done"]);
+}

@@ -7,8 +7,11 @@
 //! ```text
 //! bytes of a file ──text──▶ &str ──checksum──▶ "v1:sha256:…"
 //! name of a migration ──name──▶ accepted, or a problem that says what to change
+//! admmgt.lock ──lockfile──▶ name of a migration to checksum and dependencies, and back
 //! ```
 
 pub mod checksum;
+pub mod layout;
+pub mod lockfile;
 pub mod name;
 pub mod text;

@@ -90,3 +90,32 @@ macro_rules! link {
         $(use $name as _;)+
     };
 }
+
+/// Checks, in a test and without a database, that all registered migrations form a graph and are what
+/// `admmgt.lock` beside `Cargo.toml` says. `ADMMGT_LOCK=update cargo test` writes the file.
+///
+/// ```no_run
+/// #[test]
+/// fn migrations_are_locked() {
+///     admmgt::check!();
+/// }
+/// # fn main() {}
+/// ```
+///
+/// # Panics
+/// With everything that is wrong, and what to do.
+#[macro_export]
+macro_rules! check {
+    () => {
+        $crate::check!($crate::Migrations::registered())
+    };
+    ($migrations:expr) => {{
+        let path = ::std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join($crate::LOCKFILE);
+        let update = ::std::env::var_os("ADMMGT_LOCK").is_some_and(|word| word == "update");
+        if let ::std::result::Result::Err(error) =
+            $crate::check(&::std::convert::From::from($migrations), &path, update)
+        {
+            ::std::panic!("{error}");
+        }
+    }};
+}

@@ -4,11 +4,13 @@
 //! - `everyday`: order, policies, plans, status, events;
 //! - `refusals`: bad SQL files and sets, before anything runs;
 //! - `places`: files that cannot be used; `damage`: histories that were changed by hand;
+//! - `back`: the way back, and folders of every layout;
 //! - `guard`: what a body may not do to its transaction;
 //! - `cancel`: runs that are dropped, bodies that panic;
 //! - `races`, `crash`: many processes at once, and processes killed at every point;
 //! - `regression`: faults that were found once.
 
+mod back;
 mod cancel;
 mod crash;
 mod damage;

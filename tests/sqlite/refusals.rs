@@ -156,12 +156,12 @@ async fn everything_that_is_wrong_is_said_at_once() {
         nothing ran, for 9 reasons:
           - m.rs:7: `app/7` is written for postgres, and this is sqlite. Leave it out with `Migrations::filter`, or write its body for `&mut Context`
           - $/1.sql:1: `app/1` is pending and sorts before `app/5`, which is applied. Rename it so that it comes last, or allow this with `Policy::out_of_order`
-          - $/1.sql:1: `app/1` has no statement. Write one, delete the migration, or allow it with `Policy::empty`
           - m.rs:7: `app/2` was applied on <time> and has been edited since (v1:sha256:… was applied, v1:sha256:… is registered). Restore it, and write the change as a new migration
           - $/3.sql:1: `app/3` is pending and sorts before `app/5`, which is applied. Rename it so that it comes last, or allow this with `Policy::out_of_order`
-          - $/3.sql:2:8: this string never ends; close it with `'`, and write a `'` inside it twice: `''` (in `app/3`)
           - m.rs:7: `app/4` is pending and sorts before `app/5`, which is applied. Rename it so that it comes last, or allow this with `Policy::out_of_order`
           - m.rs:7: `app/5` is applied, but `app/4`, on which it depends, is pending. Was the dependency added after it was applied? Remove that edge, or apply the missing part in a new migration
+          - $/1.sql:1: `app/1` has no statement. Write one, delete the migration, or allow it with `Policy::empty`
+          - $/3.sql:2:8: this string never ends; close it with `'`, and write a `'` inside it twice: `''` (in `app/3`)
           - $/6.sql:1:8: this string never ends; close it with `'`, and write a `'` inside it twice: `''` (in `app/6`)"#]].assert_eq(&snapshot(&scratch.neutral(&error)));
 }
 
@@ -286,9 +286,10 @@ async fn a_pending_migration_that_depends_on_a_deleted_one_is_refused() {
     let error = scratch.migrator(deleted).up().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Refused);
     expect![[r#"
-        nothing ran, for 2 reasons:
+        nothing ran, for 3 reasons:
           - m.rs:7: `app/3` depends on `app/2`, which is not registered. Is `app/1` meant?
-          - m.rs:7: `app/1` was applied on <time> and has been edited since (v1:sha256:… was applied, v1:sha256:… is registered). Line 1 was `create table a(id integer)` and is `select 1`. Restore it, and write the change as a new migration"#]]
+          - m.rs:7: `app/1` was applied on <time> and has been edited since (v1:sha256:… was applied, v1:sha256:… is registered). Line 1 was `create table a(id integer)` and is `select 1`. Restore it, and write the change as a new migration
+          - m.rs:7: `app/3` is what was applied as `app/2`, which is not registered any more. Take its old name back, or call `Migrator::repair` with `Repair::Rename`"#]]
         .assert_eq(&snapshot(&scratch.neutral(&error)));
 }
 

@@ -1,0 +1,191 @@
+//! What can be written on the command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Changes databases safely.
+#[derive(Debug, Parser)]
+#[command(name = "admmgt", version)]
+pub(crate) struct Alone {
+    #[command(flatten)]
+    pub(crate) source: Source,
+    #[command(flatten)]
+    pub(crate) shared: Shared,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Migrates the database of this program.
+#[derive(Debug, Parser)]
+#[command(version)]
+pub(crate) struct Embedded {
+    #[command(flatten)]
+    pub(crate) shared: Shared,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Which database, and which files.
+#[derive(Debug, Args)]
+pub(crate) struct Source {
+    /// The database: sqlite:app.db
+    #[arg(long, global = true, env = "ADMMGT_URL", hide_env_values = true)]
+    pub(crate) url: Option<String>,
+    /// The folder of migrations
+    #[arg(long, global = true, default_value = "migrations")]
+    pub(crate) dir: PathBuf,
+    /// The namespace of the folder's migrations
+    #[arg(long, global = true, default_value = "app")]
+    pub(crate) namespace: String,
+    /// Refuse a folder with files that are no migrations
+    #[arg(long, global = true)]
+    pub(crate) strict: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Shared {
+    /// How to print
+    #[arg(long, global = true, value_enum, default_value_t = Format::Human)]
+    pub(crate) format: Format,
+    /// Who runs it, for the history
+    #[arg(long, global = true)]
+    pub(crate) by: Option<String>,
+    /// How many seconds to wait for another migrator
+    #[arg(long, global = true, value_name = "SECONDS")]
+    pub(crate) lease_wait: Option<u64>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// For people
+    Human,
+    /// For programs: one JSON value
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Apply what is pending
+    Up {
+        #[command(flatten)]
+        forwards: Forwards,
+    },
+    /// Take applied migrations back: the last one, unless told otherwise
+    Down {
+        #[command(flatten)]
+        back: Back,
+    },
+    /// Take the last migration back and apply it again
+    Redo,
+    /// Show what `up` would do, or `down` with --back
+    Plan {
+        #[command(flatten)]
+        forwards: Forwards,
+        /// The way back: so many migrations
+        #[arg(long, value_name = "COUNT", conflicts_with_all = ["to", "next", "tag"])]
+        back: Option<usize>,
+    },
+    /// Show how every migration stands
+    Status,
+    /// Show everything that was ever recorded
+    History,
+    /// Exit with 3 if anything is pending
+    Check,
+    /// Read every record again and hold it against the migrations
+    Verify,
+    /// Hold the migrations against the lockfile, or write it
+    Lock {
+        /// Write it
+        #[arg(long)]
+        update: bool,
+        /// The file
+        #[arg(long, default_value = "admmgt.lock")]
+        file: PathBuf,
+    },
+    /// Say how an interrupted migration stands, after looking at the database
+    Resolve {
+        /// Which
+        migration: String,
+        /// The whole change is there
+        #[arg(long, conflicts_with = "pending", required_unless_present = "pending")]
+        applied: bool,
+        /// Nothing of the change is there
+        #[arg(long)]
+        pending: bool,
+        /// Why, for the history
+        #[arg(long)]
+        reason: String,
+    },
+    /// Accept an edit or a rename of an applied migration
+    Repair {
+        #[command(subcommand)]
+        what: Repaired,
+    },
+    /// Count migrations as applied without running them
+    Baseline {
+        /// Up to this one; everything without it
+        #[arg(long, value_name = "MIGRATION")]
+        to: Option<String>,
+        /// Why, for the history
+        #[arg(long)]
+        reason: String,
+    },
+}
+
+#[derive(Debug, Args, Default)]
+pub(crate) struct Forwards {
+    /// Up to this migration
+    #[arg(long, value_name = "MIGRATION")]
+    pub(crate) to: Option<String>,
+    /// So many of the pending ones
+    #[arg(long, value_name = "COUNT", conflicts_with = "to")]
+    pub(crate) next: Option<usize>,
+    /// Those with this tag, and what they depend on
+    #[arg(long, conflicts_with_all = ["to", "next"])]
+    pub(crate) tag: Option<String>,
+    /// All of them in one transaction
+    #[arg(long)]
+    pub(crate) group: bool,
+    /// Allow pending migrations that sort before applied ones
+    #[arg(long)]
+    pub(crate) out_of_order: bool,
+    /// Go on behind the last statement of interrupted migrations
+    #[arg(long)]
+    pub(crate) resume: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Back {
+    /// Back to this migration, which stays
+    #[arg(long, value_name = "MIGRATION")]
+    pub(crate) to: Option<String>,
+    /// So many
+    #[arg(long, value_name = "COUNT", conflicts_with = "to")]
+    pub(crate) steps: Option<usize>,
+    /// Everything
+    #[arg(long, conflicts_with_all = ["to", "steps"])]
+    pub(crate) all: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Repaired {
+    /// The edit was meant
+    Checksum {
+        /// Which
+        migration: String,
+        /// Why, for the history
+        #[arg(long)]
+        reason: String,
+    },
+    /// It is the same migration under a new name
+    Rename {
+        /// As the history has it
+        from: String,
+        /// As it is called now
+        to: String,
+        /// Why, for the history
+        #[arg(long)]
+        reason: String,
+    },
+}

@@ -1,0 +1,156 @@
+//! Each command as a call of the library.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use admmgt::{Error, MigrationId, Migrator, OnInterrupt, Plan, Policy, Repair, Resolution, Result, Target, Verdict};
+
+use crate::args::{Back, Command, Forwards, Repaired, Shared, Source};
+use crate::{exit, output};
+
+pub(crate) fn run(migrator: Migrator, source: Option<&Source>, shared: &Shared, command: Command) -> ExitCode {
+    let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_time().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return output::problem(shared, &format!("cannot start: {error}"), exit::USAGE),
+    };
+    let migrator = match &shared.by {
+        Some(by) => migrator.by(by.as_str()),
+        None => migrator,
+    };
+    let said = Said { migrator, namespace: source.map(|source| source.namespace.as_str()), shared };
+    match runtime.block_on(said.command(command)) {
+        Ok(code) => code,
+        Err(error) => output::error(shared, &error),
+    }
+}
+
+struct Said<'a> {
+    migrator: Migrator,
+    /// Of ids without one.
+    namespace: Option<&'a str>,
+    shared: &'a Shared,
+}
+
+impl Said<'_> {
+    async fn command(&self, command: Command) -> Result<ExitCode> {
+        match command {
+            Command::Up { forwards } => {
+                let target = self.target(&forwards)?;
+                let report = self.with(&forwards).target(target).up().await?;
+                output::value(self.shared, &report);
+            }
+            Command::Down { back } => {
+                output::value(self.shared, &self.with(&Forwards::default()).down(self.back(&back)?).await?)
+            }
+            Command::Redo => output::value(self.shared, &self.with(&Forwards::default()).redo().await?),
+            Command::Plan { forwards, back } => {
+                let target = match back {
+                    Some(count) => Target::Back(count),
+                    None => self.target(&forwards)?,
+                };
+                let plan: Plan = self.with(&forwards).target(target).plan().await?;
+                output::value(self.shared, &plan);
+            }
+            Command::Status => output::value(self.shared, &self.migrator.status().await?),
+            Command::History => output::history(self.shared, &self.migrator.history().await?),
+            Command::Check => {
+                let status = self.migrator.status().await?;
+                output::value(self.shared, &status);
+                return Ok(ExitCode::from(if status.is_current() { 0 } else { exit::PENDING }));
+            }
+            Command::Verify => output::value(self.shared, &self.migrator.verify().await?),
+            Command::Lock { update, file } => {
+                let migrations = self.migrator.listed();
+                if let Err(error) = admmgt::check(&migrations, &file, update) {
+                    let code = match error {
+                        admmgt::CheckError::Unlocked { .. } => exit::DRIFT,
+                        _ => exit::USAGE,
+                    };
+                    return Ok(output::problem(self.shared, &error.to_string(), code));
+                }
+                let words = if update { "is written" } else { "agrees with the migrations" };
+                output::done(self.shared, &format!("{} {words}", file.display()));
+            }
+            Command::Resolve { migration, applied, reason, .. } => {
+                let resolution = if applied { Resolution::Applied } else { Resolution::Pending };
+                let id = self.id(&migration)?;
+                self.migrator.resolve(&id.to_string(), resolution, reason).await?;
+                output::done(self.shared, &format!("`{id}` is resolved"));
+            }
+            Command::Repair { what } => {
+                let (repair, reason) = match what {
+                    Repaired::Checksum { migration, reason } => (Repair::Checksum(self.id(&migration)?), reason),
+                    Repaired::Rename { from, to, reason } => {
+                        (Repair::Rename { from: self.id(&from)?, to: self.id(&to)? }, reason)
+                    }
+                };
+                self.migrator.repair(repair, reason).await?;
+                output::done(self.shared, "repaired");
+            }
+            Command::Baseline { to, reason } => {
+                let last = to.map(|to| self.id(&to)).transpose()?.map(|id| id.to_string());
+                self.migrator.baseline(last.as_deref(), reason).await?;
+                output::value(self.shared, &self.migrator.status().await?);
+            }
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn with(&self, forwards: &Forwards) -> Migrator {
+        let mut policy = Policy::default();
+        policy.group = forwards.group;
+        if forwards.out_of_order {
+            policy.out_of_order = Verdict::Allow;
+        }
+        if forwards.resume {
+            policy.on_interrupt = Some(OnInterrupt::Retry);
+        }
+        if let Some(seconds) = self.shared.lease_wait {
+            policy.lease_wait = Duration::from_secs(seconds);
+        }
+        self.migrator.clone().policy(policy)
+    }
+
+    fn target(&self, forwards: &Forwards) -> Result<Target> {
+        Ok(match forwards {
+            Forwards { to: Some(to), .. } => Target::To(self.id(to)?),
+            Forwards { next: Some(count), .. } => Target::Next(*count),
+            Forwards { tag: Some(tag), .. } => Target::Tagged(tag.as_str().into()),
+            _ => Target::Latest,
+        })
+    }
+
+    fn back(&self, back: &Back) -> Result<Target> {
+        Ok(match back {
+            Back { to: Some(to), .. } => Target::BackTo(self.id(to)?),
+            Back { all: true, .. } => Target::Nothing,
+            Back { steps, .. } => Target::Back(steps.unwrap_or(1)),
+        })
+    }
+
+    /// A name as people write it: with its namespace, without it, or only the number it starts with.
+    fn id(&self, text: &str) -> Result<MigrationId> {
+        let full = match (text.contains('/'), self.namespace) {
+            (false, Some(namespace)) => format!("{namespace}/{text}"),
+            _ => text.to_owned(),
+        };
+        let named = full.parse::<MigrationId>();
+        let listed = self.migrator.listed();
+        if let Ok(id) = &named
+            && !listed.metas().any(|meta| meta.id == *id)
+        {
+            let begins = |known: &&MigrationId| {
+                known.namespace() == id.namespace()
+                    && known
+                        .id()
+                        .strip_prefix(id.id())
+                        .is_some_and(|rest| !rest.starts_with(|c: char| c.is_alphanumeric()))
+            };
+            let ids: Vec<&MigrationId> = listed.metas().map(|meta| &meta.id).filter(begins).collect();
+            if let [one] = &*ids {
+                return Ok((*one).clone());
+            }
+        }
+        named.map_err(|problem| Error::Usage { problem: format!("{problem}; a migration is named `namespace/id`") })
+    }
+}

@@ -1,0 +1,67 @@
+//! What is printed, for people and for programs.
+
+use std::fmt::Display;
+use std::io::Write;
+use std::process::ExitCode;
+
+use admmgt::{Error, Record};
+use serde::Serialize;
+use serde_json::json;
+
+use crate::args::{Format, Shared};
+use crate::exit;
+
+/// A value, in the form that was asked for.
+pub(crate) fn value(shared: &Shared, value: &(impl Display + Serialize)) {
+    match shared.format {
+        Format::Human => line(&value.to_string()),
+        Format::Json => line(&serde_json::to_string(value).unwrap_or_else(|error| format!("null // {error}"))),
+    }
+}
+
+pub(crate) fn done(shared: &Shared, words: &str) {
+    match shared.format {
+        Format::Human => line(words),
+        Format::Json => line(&json!({ "done": words }).to_string()),
+    }
+}
+
+pub(crate) fn error(shared: &Shared, error: &Error) -> ExitCode {
+    if let (Format::Human, Some(report)) = (shared.format, error.report().filter(|report| !report.ran.is_empty())) {
+        line(&report.to_string());
+    }
+    problem(shared, &error.to_string(), exit::of_error(error))
+}
+
+pub(crate) fn problem(shared: &Shared, words: &str, code: u8) -> ExitCode {
+    match shared.format {
+        Format::Human => eprintln!("error: {words}"),
+        Format::Json => line(&json!({ "error": words, "exit": code }).to_string()),
+    }
+    ExitCode::from(code)
+}
+
+pub(crate) fn history(shared: &Shared, records: &[Record]) {
+    if shared.format == Format::Json {
+        return line(&serde_json::to_string(records).unwrap_or_default());
+    }
+    if records.is_empty() {
+        return line("no history yet");
+    }
+    for record in records {
+        let Record { seq, at, migration, kind, direction, by, host, .. } = record;
+        let mut text = format!("{seq:>5}  {at}  {kind:<9}  {direction:<4}  {migration}  by {by} on {host}");
+        if let Some(step) = record.step {
+            text.push_str(&format!("  statement {step}"));
+        }
+        if let (Some(detail), None) = (&record.detail, record.step) {
+            text.push_str(&format!("  ({detail})"));
+        }
+        line(&text);
+    }
+}
+
+/// A closed pipe (`admmgt history | head`) is no panic.
+fn line(text: &str) {
+    let _ = writeln!(std::io::stdout(), "{text}");
+}

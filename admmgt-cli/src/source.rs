@@ -1,0 +1,32 @@
+//! From a folder and a URL to a migrator.
+
+use admmgt::{MigrationsDir, Migrator};
+
+use crate::args::Source;
+
+pub(crate) fn migrator(source: &Source) -> Result<Migrator, String> {
+    let url = source.url.as_deref().ok_or("no database is named; write `--url sqlite:app.db`, or set ADMMGT_URL")?;
+    let driver = driver(url)?;
+    let folder = MigrationsDir::read(&source.namespace, &source.dir, driver.1).map_err(|error| error.to_string())?;
+    if source.strict && !folder.ignored.is_empty() {
+        let lines: String =
+            folder.ignored.iter().map(|file| format!("\n  - {}: {}", file.path.display(), file.reason)).collect();
+        return Err(format!("{} holds what is no migration:{lines}", source.dir.display()));
+    }
+    for file in &folder.ignored {
+        eprintln!("ignored: {}: {}", file.path.display(), file.reason);
+    }
+    Ok(driver.0.migrations(folder.migrations))
+}
+
+/// The database of a URL, and the name of its backend.
+fn driver(url: &str) -> Result<(Migrator, &'static str), String> {
+    #[cfg(feature = "sqlite")]
+    if url.starts_with("sqlite:") || url.starts_with("file:") {
+        let database = admmgt::Sqlite::url(url).map_err(|error| error.to_string())?;
+        return Ok((Migrator::new(database), "sqlite"));
+    }
+    // Without what follows: it may hold a password.
+    let scheme = url.split(':').next().unwrap_or_default();
+    Err(format!("no database is known for URLs that start with `{scheme}:`; `sqlite:` is"))
+}

@@ -1,0 +1,153 @@
+//! What a person puts on record: an interrupted migration that was looked at, a database that had its
+//! changes already, an edit or a rename that was meant. Nothing of it touches anything but the history.
+
+use serde::{Deserialize, Serialize};
+
+use crate::history::{Known, Standing, State};
+use crate::record::{Author, Record, RecordKind};
+use crate::registry::MigrationSet;
+use crate::{Direction, Error, Meta, MigrationId, Origin, Result};
+
+/// What a person found out about an interrupted migration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Resolution {
+    /// The whole change is there: it counts as applied.
+    Applied,
+    /// Nothing of the change is there: it counts as pending, and runs again.
+    Pending,
+}
+
+/// What was meant where the history and the registered migrations differ.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Repair {
+    /// The edit of this applied migration was meant: its new checksum counts.
+    Checksum(MigrationId),
+    /// The applied migration `from` is the registered one `to` under its old name.
+    Rename {
+        /// As the history has it.
+        from: MigrationId,
+        /// As it is registered.
+        to: MigrationId,
+    },
+}
+
+/// One thing that a person orders.
+#[derive(Debug, Clone)]
+pub(crate) enum Amendment {
+    Resolve(MigrationId, Resolution),
+    /// Everything up to this migration; all that is registered without one.
+    Baseline(Option<MigrationId>),
+    Repair(Repair),
+}
+
+impl Amendment {
+    /// The records that say so. Pure, as the planner is.
+    pub(crate) fn records(
+        &self,
+        set: &MigrationSet,
+        state: &State,
+        author: &Author,
+        reason: &str,
+    ) -> Result<Vec<Record>> {
+        let mut records = match self {
+            Self::Resolve(id, resolution) => vec![resolve(state, id, *resolution, author)?],
+            Self::Baseline(last) => baseline(set, state, last.as_ref(), author)?,
+            Self::Repair(Repair::Checksum(id)) => vec![accept(set, state, id, author)?],
+            Self::Repair(Repair::Rename { from, to }) => rename(set, state, from, to, author)?,
+        };
+        for (record, seq) in records.iter_mut().zip(state.seq() + 1..) {
+            record.seq = seq;
+            record.detail.get_or_insert_with(|| reason.to_owned());
+        }
+        Ok(records)
+    }
+}
+
+fn resolve(state: &State, id: &MigrationId, resolution: Resolution, author: &Author) -> Result<Record> {
+    let known = state.get(id).filter(|known| matches!(known.standing, Standing::Interrupted { .. }));
+    let known = known.ok_or_else(|| {
+        usage(format!("`{id}` is not interrupted, so there is nothing to resolve; see `Migrator::status`"))
+    })?;
+    let direction = match resolution {
+        Resolution::Applied => Direction::Up,
+        Resolution::Pending => Direction::Down,
+    };
+    // Of what was started, not of what is registered now: an edit since then must not pass unseen.
+    Ok(of_known(id, known, RecordKind::Resolved, direction, author))
+}
+
+fn baseline(set: &MigrationSet, state: &State, last: Option<&MigrationId>, author: &Author) -> Result<Vec<Record>> {
+    if let Some(last) = last.filter(|last| set.get(last).is_none()) {
+        return Err(Error::Refused { refusals: vec![crate::Refusal::unknown_target(last, set)] });
+    }
+    if let Some((id, _)) = state.interrupted().first() {
+        return Err(usage(format!("`{id}` is interrupted; resolve it first, with `Migrator::resolve`")));
+    }
+    let end = last.and_then(|last| set.place(last)).map_or(set.len(), |place| place + 1);
+    let open = set.metas().take(end).filter(|meta| !state.is_applied(&meta.id));
+    Ok(open.map(|meta| of_meta(meta, RecordKind::Baseline, author)).collect())
+}
+
+fn accept(set: &MigrationSet, state: &State, id: &MigrationId, author: &Author) -> Result<Record> {
+    let (meta, _) = registered_and_applied(set, state, id)?;
+    Ok(of_meta(meta, RecordKind::Repaired, author))
+}
+
+/// Two records that every version of the format understands: the old name is gone, the new one was there.
+fn rename(
+    set: &MigrationSet,
+    state: &State,
+    from: &MigrationId,
+    to: &MigrationId,
+    author: &Author,
+) -> Result<Vec<Record>> {
+    let known = state.get(from).filter(|known| known.standing == Standing::Applied);
+    let known = known.ok_or_else(|| usage(format!("`{from}` is not applied, so it cannot have been renamed")))?;
+    if set.get(from).is_some() {
+        return Err(usage(format!("`{from}` is still registered, so it was not renamed")));
+    }
+    let meta = set.get(to).ok_or_else(|| Error::Refused { refusals: vec![crate::Refusal::unknown_target(to, set)] })?;
+    if state.is_applied(to) {
+        return Err(usage(format!("`{to}` is applied already, so `{from}` is another migration")));
+    }
+    let same = known.checksum == meta.meta().checksum;
+    if !same && known.origin == Origin::Sql {
+        return Err(usage(format!(
+            "`{to}` is not what was applied as `{from}`: the SQL differs. Rename it without a change, and write the change as a new migration"
+        )));
+    }
+    let mut gone = of_known(from, known, RecordKind::Reverted, Direction::Down, author);
+    gone.detail = Some(format!("renamed to {to}"));
+    let mut there = of_meta(meta.meta(), RecordKind::Baseline, author);
+    there.detail = Some(format!("renamed from {from}"));
+    there.body = known.body.clone();
+    Ok(vec![gone, there])
+}
+
+fn registered_and_applied<'a>(
+    set: &'a MigrationSet,
+    state: &'a State,
+    id: &MigrationId,
+) -> Result<(&'a Meta, &'a Known)> {
+    let migration =
+        set.get(id).ok_or_else(|| Error::Refused { refusals: vec![crate::Refusal::unknown_target(id, set)] })?;
+    let known = state.get(id).filter(|known| known.standing == Standing::Applied);
+    let known = known.ok_or_else(|| usage(format!("`{id}` is not applied, so there is no checksum to accept")))?;
+    Ok((migration.meta(), known))
+}
+
+fn of_known(id: &MigrationId, known: &Known, kind: RecordKind, direction: Direction, author: &Author) -> Record {
+    Record::new(0, id.clone(), kind, direction, known.checksum.clone(), known.origin, author)
+}
+
+fn of_meta(meta: &Meta, kind: RecordKind, author: &Author) -> Record {
+    Record::new(0, meta.id.clone(), kind, Direction::Up, meta.checksum.clone(), meta.origin, author)
+}
+
+fn usage(problem: String) -> Error {
+    Error::Usage { problem }
+}

@@ -1,0 +1,92 @@
+//! Folders of SQL files as lists of migrations.
+
+use std::path::{Path, PathBuf};
+
+use admmgt_files::layout::{self, Found, Ignored, Layout, LayoutProblem, Source};
+
+use crate::{InvalidName, Migrations, SqlMigration, TransactionMode};
+
+/// A folder of SQL files, read.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct MigrationsDir {
+    /// Its migrations.
+    pub migrations: Migrations,
+    /// Its layout; `None` where it holds no migration.
+    pub layout: Option<Layout>,
+    /// What is in it besides, and why that is no migration.
+    pub ignored: Vec<Ignored>,
+}
+
+/// Why a folder cannot be read as migrations.
+#[derive(Debug, thiserror::Error)]
+#[error("the folder {} cannot be read as migrations:{}", folder.display(), lines(problems))]
+#[non_exhaustive]
+pub struct DirError {
+    /// The folder.
+    pub folder: PathBuf,
+    /// Everything that is wrong with it.
+    pub problems: Vec<String>,
+}
+
+fn lines(problems: &[String]) -> String {
+    problems.iter().map(|problem| format!("\n  - {problem}")).collect()
+}
+
+impl MigrationsDir {
+    /// Reads a folder in any layout that [`admmgt_files::layout`] knows: those of Flyway, refinery, sqlx,
+    /// golang-migrate, goose, dbmate and diesel. `backend` is `sqlite`, `postgres` …, for files that are
+    /// for one of them only.
+    ///
+    /// # Errors
+    /// Everything that makes the folder no list of migrations. What is wrong *in* a file is found with
+    /// everything else, when the migrations run.
+    ///
+    /// ```no_run
+    /// use admmgt_core::MigrationsDir;
+    ///
+    /// let folder = MigrationsDir::read("app", "migrations", "sqlite")?;
+    /// for file in &folder.ignored {
+    ///     eprintln!("{}: {}", file.path.display(), file.reason);
+    /// }
+    /// # Ok::<(), admmgt_core::DirError>(())
+    /// ```
+    pub fn read(namespace: &str, folder: impl AsRef<Path>, backend: &str) -> Result<Self, DirError> {
+        let folder = folder.as_ref();
+        let wrong = |problems: Vec<String>| DirError { folder: folder.to_owned(), problems };
+        let read = layout::read(folder, backend)
+            .map_err(|problems| wrong(problems.iter().map(LayoutProblem::to_string).collect()))?;
+        let mut migrations = Vec::with_capacity(read.migrations.len());
+        let mut problems = Vec::new();
+        for found in read.migrations {
+            match migration(namespace, found) {
+                Ok(migration) => migrations.push(migration),
+                Err(problem) => problems.push(problem.to_string()),
+            }
+        }
+        if problems.is_empty() {
+            Ok(Self { migrations: Migrations::new(migrations), layout: read.layout, ignored: read.ignored })
+        } else {
+            Err(wrong(problems))
+        }
+    }
+}
+
+fn migration(namespace: &str, found: Found) -> Result<SqlMigration, InvalidName> {
+    let Found { id, up, down, outside } = found;
+    let file = up.file.display().to_string();
+    let migration = match up.text {
+        Ok(text) => SqlMigration::of_file(namespace, id, file, text)?,
+        Err(problem) => {
+            SqlMigration::of_file(namespace, id, file, String::new())?.unreadable(problem.line(), problem.to_string())
+        }
+    };
+    let migration = match down {
+        Some(Source { file, text: Ok(text) }) => migration.down_of_file(file.display().to_string(), text),
+        Some(Source { text: Err(problem), .. }) => {
+            migration.unreadable(problem.line(), format!("its way back: {problem}"))
+        }
+        None => migration,
+    };
+    Ok(if outside { migration.with(|meta| meta.transaction(TransactionMode::None)) } else { migration })
+}

@@ -1,0 +1,320 @@
+//! Folders of SQL files, as people have them.
+//!
+//! | layout | files | order | way back |
+//! |---|---|---|---|
+//! | Flyway, refinery | `V1__users.sql`, `V2.1__plans.sql`, `V2_1__plans.sql` | by version | `U1__users.sql` |
+//! | numbered: sqlx, golang-migrate, dbmate, goose | `0001_users.sql`, `1-users.up.sql`, `V2.plans.sql` | by number | `….down.sql`, or a section of the file |
+//! | diesel | `2024-01-01-000000_users/up.sql` | by name | `down.sql` in the same folder |
+//!
+//! In any file: `-- +goose Up` and `-- +goose Down`, `-- migrate:up` and `-- migrate:down` split it into
+//! the two ways; `-- +goose NO TRANSACTION`, `-- migrate:up transaction:false`, a first line
+//! `-- no-transaction`, and `run_in_transaction = false` in diesel's `metadata.toml` say that it runs
+//! outside of one. A word for one dialect before the ending (`0001_users.sqlite.sql`,
+//! `0001_users.up.postgres.sql`) keeps a file for that dialect; it wins over the one without a word.
+//!
+//! [`read`] reads a folder; everything that is not a migration is listed with the reason.
+
+mod name;
+mod sections;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use self::name::{Named, Role};
+use self::sections::Sections;
+use crate::text::{TextProblem, decode};
+
+/// Which kind of folder it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Layout {
+    /// `V1__users.sql`.
+    Flyway,
+    /// `0001_users.sql`, `0001_users.up.sql`.
+    Numbered,
+    /// `0001_users/up.sql`.
+    Diesel,
+}
+
+impl fmt::Display for Layout {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Flyway => "Flyway (`V1__name.sql`)",
+            Self::Numbered => "numbered (`0001_name.sql`)",
+            Self::Diesel => "diesel (`0001_name/up.sql`)",
+        })
+    }
+}
+
+/// What a folder holds.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Folder {
+    /// Its layout; `None` where it holds no migration.
+    pub layout: Option<Layout>,
+    /// Its migrations, in no particular order: whoever runs them orders them by id.
+    pub migrations: Vec<Found>,
+    /// What is in it besides, and why that is no migration.
+    pub ignored: Vec<Ignored>,
+}
+
+/// One migration of a folder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// Its id: the name of its file or folder without endings, in characters that ids may have.
+    pub id: String,
+    /// What it does.
+    pub up: Source,
+    /// What takes it back.
+    pub down: Option<Source>,
+    /// It says of itself that it runs outside of a transaction.
+    pub outside: bool,
+}
+
+/// The text of one way, and where it stands. Lines are those of the file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Source {
+    /// The file.
+    pub file: PathBuf,
+    /// Its text, or why it has none.
+    pub text: Result<String, TextProblem>,
+}
+
+/// Something that is no migration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ignored {
+    /// The file or folder.
+    pub path: PathBuf,
+    /// Why.
+    pub reason: &'static str,
+}
+
+/// Why a folder cannot be read as migrations.
+#[derive(Debug)]
+pub enum LayoutProblem {
+    /// The folder or a file of it cannot be read.
+    Unreadable {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+    /// Files of two layouts.
+    Mixed {
+        /// One of each.
+        examples: [(Layout, PathBuf); 2],
+    },
+    /// Two files for one way of one version.
+    Twice {
+        /// The version.
+        version: String,
+        /// The files.
+        files: [PathBuf; 2],
+    },
+    /// A file that takes back what no file does.
+    OnlyDown {
+        /// The file.
+        file: PathBuf,
+    },
+    /// A file asks for something that is not supported.
+    Unsupported {
+        /// The file.
+        file: PathBuf,
+        /// The line, counted from 1.
+        line: usize,
+        /// What, and what to do.
+        problem: &'static str,
+    },
+}
+
+impl fmt::Display for LayoutProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unreadable { path, error } => write!(f, "{} cannot be read: {error}", path.display()),
+            Self::Mixed { examples: [(one, a), (two, b)] } => write!(
+                f,
+                "the folder holds two layouts, {one} as in {} and {two} as in {}; keep each in a folder of its own",
+                a.display(),
+                b.display()
+            ),
+            Self::Twice { version, files: [a, b] } => write!(
+                f,
+                "version {version} is there twice, in {} and in {}; rename one of them",
+                a.display(),
+                b.display()
+            ),
+            Self::OnlyDown { file } => {
+                write!(f, "{} takes back what no other file does; is its counterpart missing?", file.display())
+            }
+            Self::Unsupported { file, line, problem } => write!(f, "{}:{line}: {problem}", file.display()),
+        }
+    }
+}
+
+impl std::error::Error for LayoutProblem {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Unreadable { error, .. } => Some(error),
+            _ => None,
+        }
+    }
+}
+
+/// Reads a folder. `dialect` is the backend's name (`sqlite`, `postgres`), for files that are for one only.
+///
+/// # Errors
+/// Everything that makes the folder no list of migrations.
+pub fn read(folder: &Path, dialect: &str) -> Result<Folder, Vec<LayoutProblem>> {
+    let mut reading =
+        Reading { dialect, found: BTreeMap::new(), folder: Folder::default(), first: None, problems: Vec::new() };
+    match entries(folder) {
+        Ok(entries) => entries.into_iter().for_each(|path| reading.entry(path)),
+        Err(problem) => reading.problems.push(problem),
+    }
+    reading.finish()
+}
+
+/// The entries of a folder, sorted, so that the same folder is always read the same way.
+fn entries(folder: &Path) -> Result<Vec<PathBuf>, LayoutProblem> {
+    let unreadable = |error| LayoutProblem::Unreadable { path: folder.to_owned(), error };
+    let mut paths = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(unreadable)? {
+        paths.push(entry.map_err(unreadable)?.path());
+    }
+    paths.sort();
+    Ok(paths)
+}
+
+/// The files of one version, as far as they have been seen.
+#[derive(Debug, Default)]
+struct Version {
+    id: String,
+    up: Option<(PathBuf, bool)>,
+    down: Option<(PathBuf, bool)>,
+    /// `metadata.toml` of diesel.
+    outside: bool,
+}
+
+struct Reading<'a> {
+    dialect: &'a str,
+    /// By version.
+    found: BTreeMap<String, Version>,
+    folder: Folder,
+    first: Option<(Layout, PathBuf)>,
+    problems: Vec<LayoutProblem>,
+}
+
+impl Reading<'_> {
+    fn entry(&mut self, path: PathBuf) {
+        let Some(name) = path.file_name().and_then(|name| name.to_str()).map(str::to_owned) else {
+            return self.ignore(path, "its name is not UTF-8");
+        };
+        if name.starts_with('.') {
+            // Of editors and version control, not of people.
+        } else if path.is_dir() {
+            self.subfolder(path, &name);
+        } else {
+            match name::parse(&name, self.dialect) {
+                Ok(named) => self.file(path, named),
+                Err(reason) => self.ignore(path, reason),
+            }
+        }
+    }
+
+    /// `up.sql`, `down.sql` and `metadata.toml` of diesel.
+    fn subfolder(&mut self, path: PathBuf, name: &str) {
+        let up = path.join("up.sql");
+        if !up.is_file() {
+            return self.ignore(path, "a folder without `up.sql`");
+        }
+        self.layout(Layout::Diesel, &path);
+        let version = self.found.entry(name::number(name)).or_default();
+        version.id = name::id(name);
+        if let Some((other, _)) = &version.up {
+            let files = [other.clone(), up];
+            return self.problems.push(LayoutProblem::Twice { version: name.to_owned(), files });
+        }
+        version.up = Some((up, false));
+        version.down = Some(path.join("down.sql")).filter(|down| down.is_file()).map(|down| (down, false));
+        let metadata = std::fs::read_to_string(path.join("metadata.toml")).unwrap_or_default();
+        version.outside = metadata.lines().any(|line| {
+            let line: String = line.split('#').next().unwrap_or_default().split_whitespace().collect();
+            line == "run_in_transaction=false"
+        });
+    }
+
+    fn file(&mut self, path: PathBuf, named: Named) {
+        self.layout(named.layout, &path);
+        let version = self.found.entry(named.version.clone()).or_default();
+        if named.role == Role::Up || version.id.is_empty() {
+            version.id = named.id;
+        }
+        let place = if named.role == Role::Up { &mut version.up } else { &mut version.down };
+        match place {
+            // The one for this dialect wins over the one for all.
+            Some((_, true)) if !named.for_dialect => {}
+            Some((other, for_dialect)) if *for_dialect == named.for_dialect => {
+                let files = [other.clone(), path];
+                self.problems.push(LayoutProblem::Twice { version: named.version, files });
+            }
+            _ => *place = Some((path, named.for_dialect)),
+        }
+    }
+
+    fn layout(&mut self, layout: Layout, path: &Path) {
+        match &self.first {
+            None => self.first = Some((layout, path.to_owned())),
+            Some((first, _)) if *first == layout => {}
+            Some(first) => {
+                let mixed = |problem: &LayoutProblem| matches!(problem, LayoutProblem::Mixed { .. });
+                if !self.problems.iter().any(mixed) {
+                    let examples = [first.clone(), (layout, path.to_owned())];
+                    self.problems.push(LayoutProblem::Mixed { examples });
+                }
+            }
+        }
+    }
+
+    fn ignore(&mut self, path: PathBuf, reason: &'static str) {
+        self.folder.ignored.push(Ignored { path, reason });
+    }
+
+    fn finish(mut self) -> Result<Folder, Vec<LayoutProblem>> {
+        for version in std::mem::take(&mut self.found).into_values() {
+            match self.migration(version) {
+                Ok(migration) => self.folder.migrations.push(migration),
+                Err(problem) => self.problems.push(problem),
+            }
+        }
+        self.folder.layout = self.first.map(|(layout, _)| layout);
+        if self.problems.is_empty() { Ok(self.folder) } else { Err(self.problems) }
+    }
+
+    fn migration(&self, version: Version) -> Result<Found, LayoutProblem> {
+        let Version { id, up, down, outside } = version;
+        let (up, down) = match (up, down) {
+            (Some((up, _)), down) => (up, down.map(|(down, _)| down)),
+            (None, Some((file, _))) => return Err(LayoutProblem::OnlyDown { file }),
+            (None, None) => unreachable!("a version is made with a file"),
+        };
+        let source = text(up)?;
+        let Ok(whole) = &source.text else {
+            return Ok(Found { id, up: source, down: down.map(text).transpose()?, outside });
+        };
+        let Sections { up, down: section, outside: says_so } = sections::split(whole)
+            .map_err(|(line, problem)| LayoutProblem::Unsupported { file: source.file.clone(), line, problem })?;
+        let section = section.map(|text| Source { file: source.file.clone(), text: Ok(text) });
+        let down = match down {
+            Some(file) => Some(text(file)?),
+            None => section,
+        };
+        Ok(Found { id, up: Source { file: source.file, text: Ok(up) }, down, outside: outside || says_so })
+    }
+}
+
+fn text(file: PathBuf) -> Result<Source, LayoutProblem> {
+    match std::fs::read(&file) {
+        Ok(bytes) => Ok(Source { text: decode(&bytes).map(str::to_owned), file }),
+        Err(error) => Err(LayoutProblem::Unreadable { path: file, error }),
+    }
+}

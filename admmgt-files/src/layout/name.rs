@@ -1,0 +1,158 @@
+//! What the name of a file says.
+
+use super::Layout;
+
+/// Which way a file leads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Role {
+    Up,
+    Down,
+}
+
+/// A name that fits a layout.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Named {
+    pub(super) layout: Layout,
+    pub(super) role: Role,
+    /// What two files of one migration share, and two migrations never.
+    pub(super) version: String,
+    pub(super) id: String,
+    /// It is for one dialect only: ours.
+    pub(super) for_dialect: bool,
+}
+
+/// Words for a dialect, and the backend they mean.
+const DIALECTS: [(&str, &str); 8] = [
+    ("sqlite", "sqlite"),
+    ("sqlite3", "sqlite"),
+    ("postgres", "postgres"),
+    ("postgresql", "postgres"),
+    ("pg", "postgres"),
+    ("pgsql", "postgres"),
+    ("mysql", "mysql"),
+    ("mariadb", "mysql"),
+];
+
+pub(super) fn parse(name: &str, dialect: &str) -> Result<Named, &'static str> {
+    let (mut stem, ending) = name.rsplit_once('.').ok_or("it has no ending `.sql`")?;
+    if !ending.eq_ignore_ascii_case("sql") {
+        return Err("its ending is not `.sql`");
+    }
+    let (mut role, mut for_dialect) = (None, false);
+    // `.up.sqlite.sql` and `.sqlite.up.sql` are both seen.
+    while let Some((rest, word)) = stem.rsplit_once('.') {
+        let word = word.to_ascii_lowercase();
+        match (&*word, DIALECTS.iter().find(|(known, _)| *known == word)) {
+            ("up", _) if role.is_none() => role = Some(Role::Up),
+            ("down", _) if role.is_none() => role = Some(Role::Down),
+            (_, Some((_, backend))) if *backend == dialect => for_dialect = true,
+            (_, Some(_)) => return Err("it is for another dialect"),
+            _ => break,
+        }
+        stem = rest;
+    }
+    let (layout, role, version) = match flyway(stem) {
+        Some((kind, version)) if role.is_none() => (Layout::Flyway, kind?, version),
+        _ if is_numbered(stem) => (Layout::Numbered, role.unwrap_or(Role::Up), number(stem)),
+        _ => return Err("its name starts with no number or version"),
+    };
+    let id = if layout == Layout::Flyway { flyway_id(stem) } else { id(stem) };
+    Ok(Named { layout, role, version, id, for_dialect })
+}
+
+/// `V2.1__name`, `U2_1__name`, `R__name`.
+fn flyway(stem: &str) -> Option<(Result<Role, &'static str>, String)> {
+    let (head, _) = stem.split_once("__")?;
+    let kind = head.chars().next()?;
+    let version = &head[kind.len_utf8()..];
+    let is_version = !version.is_empty()
+        && version.split(['.', '_']).all(|part| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit()));
+    match (kind, is_version, version.is_empty()) {
+        ('V' | 'v', true, _) => Some((Ok(Role::Up), plain(version))),
+        ('U' | 'u', true, _) => Some((Ok(Role::Down), plain(version))),
+        ('B' | 'b', true, _) => {
+            Some((Err("baseline scripts are not run; `Migrator::baseline` counts migrations in"), String::new()))
+        }
+        ('R' | 'r', _, true) => Some((Err("repeatable scripts are not supported yet"), String::new())),
+        _ => None,
+    }
+}
+
+/// `2_01` and `2.1` are one version.
+fn plain(version: &str) -> String {
+    let parts: Vec<&str> = version.split(['.', '_']).map(without_zeros).collect();
+    let end = parts.iter().rposition(|part| *part != "0").map_or(1, |at| at + 1);
+    parts[..end].join(".")
+}
+
+fn without_zeros(digits: &str) -> &str {
+    let rest = digits.trim_start_matches('0');
+    if rest.is_empty() { "0" } else { rest }
+}
+
+/// With dots in the version, so that ids sort as versions do; an undo script has the id of what it undoes.
+fn flyway_id(stem: &str) -> String {
+    let (head, name) = stem.split_once("__").unwrap_or((stem, ""));
+    id(&format!("V{}__{name}", head[1..].replace('_', ".")))
+}
+
+fn is_numbered(stem: &str) -> bool {
+    stem.trim_start_matches(['V', 'v']).starts_with(|first: char| first.is_ascii_digit())
+}
+
+/// What no two migrations share: the number a name starts with. Where more digits follow at once, as in a
+/// date, several migrations may begin alike, and only the whole name is their own.
+pub(super) fn number(stem: &str) -> String {
+    let bare = stem.trim_start_matches(['V', 'v']);
+    let digits = &bare[..bare.bytes().position(|byte| !byte.is_ascii_digit()).unwrap_or(bare.len())];
+    let rest = bare[digits.len()..].trim_start_matches(['-', '_', '.']);
+    if digits.is_empty() || rest.starts_with(|first: char| first.is_ascii_digit()) {
+        return stem.to_owned();
+    }
+    without_zeros(digits).to_owned()
+}
+
+/// The name in characters that ids may have.
+pub(super) fn id(stem: &str) -> String {
+    let allowed = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.' | '+' | ':' | '@');
+    stem.trim().chars().map(|c| if allowed(c) { c } else { '_' }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_every_layout() {
+        let parsed = |name: &str| match parse(name, "sqlite") {
+            Ok(Named { layout, role, version, id, for_dialect }) => {
+                format!("{layout:?} {role:?} {version} {id}{}", if for_dialect { " ours" } else { "" })
+            }
+            Err(reason) => reason.to_owned(),
+        };
+        for (name, expected) in [
+            ("V1__users.sql", "Flyway Up 1 V1__users"),
+            ("V2.1__more plans.sql", "Flyway Up 2.1 V2.1__more_plans"),
+            ("V2_01__x.sql", "Flyway Up 2.1 V2.01__x"),
+            ("U2.1__x.sql", "Flyway Down 2.1 V2.1__x"),
+            ("R__views.sql", "repeatable scripts are not supported yet"),
+            ("0001_users.sql", "Numbered Up 1 0001_users"),
+            ("1-users.up.sql", "Numbered Up 1 1-users"),
+            ("1-users.down.sql", "Numbered Down 1 1-users"),
+            ("001.users.SQL", "Numbered Up 1 001.users"),
+            ("V3_users.sql", "Numbered Up 3 V3_users"),
+            ("7.sql", "Numbered Up 7 7"),
+            ("20240101120000_users.up.sql", "Numbered Up 20240101120000 20240101120000_users"),
+            ("2_3d_models.sql", "Numbered Up 2_3d_models 2_3d_models"),
+            ("1_users.sqlite.sql", "Numbered Up 1 1_users ours"),
+            ("1_users.up.sqlite3.sql", "Numbered Up 1 1_users ours"),
+            ("1_users.postgres.sql", "it is for another dialect"),
+            ("init.sql", "its name starts with no number or version"),
+            ("README.md", "its ending is not `.sql`"),
+            ("Makefile", "it has no ending `.sql`"),
+        ] {
+            assert_eq!(parsed(name), expected, "{name}");
+        }
+        assert_eq!(number("2024-01-01_users"), "2024-01-01_users");
+    }
+}

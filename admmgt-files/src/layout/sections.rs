@@ -1,0 +1,122 @@
+//! The two ways in one file, and what its comments ask for.
+
+/// What is in a file. Each way keeps the lines of the file, so that errors name them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Sections {
+    pub(super) up: String,
+    pub(super) down: Option<String>,
+    /// Outside of a transaction.
+    pub(super) outside: bool,
+}
+
+enum Mark {
+    Up {
+        outside: bool,
+    },
+    Down,
+    Outside,
+    /// What our splitter sees by itself: where a statement begins and ends.
+    Nothing,
+    Unsupported(&'static str),
+}
+
+pub(super) fn split(text: &str) -> Result<Sections, (usize, &'static str)> {
+    let mut sections = Sections { up: String::new(), down: None, outside: first_line_says_so(text) };
+    let mut marked = false;
+    let mut lines_so_far = String::new();
+    for (line, number) in text.split_inclusive('\n').zip(1..) {
+        let end = &line[line.trim_end_matches(['\r', '\n']).len()..];
+        match mark(line) {
+            Some(Mark::Up { outside }) => {
+                if sections.down.is_some() {
+                    return Err((number, "a second way up behind the way down; keep one of each in a file"));
+                }
+                // What stands above it is for people.
+                if !marked {
+                    sections.up.clone_from(&lines_so_far);
+                }
+                marked = true;
+                sections.outside |= outside;
+                sections.up.push_str(end);
+            }
+            Some(Mark::Down) => {
+                if sections.down.is_some() {
+                    return Err((number, "a second way down; keep one of each in a file"));
+                }
+                sections.down = Some(format!("{lines_so_far}{end}"));
+            }
+            Some(Mark::Unsupported(problem)) => return Err((number, problem)),
+            other => {
+                if let Some(Mark::Outside) = other {
+                    sections.outside = true;
+                }
+                match &mut sections.down {
+                    Some(down) => down.push_str(line),
+                    None => sections.up.push_str(line),
+                }
+            }
+        }
+        lines_so_far.push_str(end);
+    }
+    Ok(sections)
+}
+
+fn mark(line: &str) -> Option<Mark> {
+    let comment = line.trim_start_matches('\u{feff}').trim().strip_prefix("--")?.trim();
+    let lower = comment.to_ascii_lowercase();
+    if let Some(rest) = lower.strip_prefix("+goose") {
+        let words: Vec<&str> = rest.split_whitespace().collect();
+        return Some(match &*words {
+            ["up"] => Mark::Up { outside: false },
+            ["down"] => Mark::Down,
+            ["no", "transaction"] => Mark::Outside,
+            ["envsub", "on"] => Mark::Unsupported("`+goose ENVSUB` is not supported; write the values themselves"),
+            _ => Mark::Nothing,
+        });
+    }
+    if let Some(rest) = lower.strip_prefix("migrate:up") {
+        return Some(Mark::Up { outside: rest.split_whitespace().any(|word| word == "transaction:false") });
+    }
+    lower.starts_with("migrate:down").then_some(Mark::Down)
+}
+
+/// sqlx looks at the first line only.
+fn first_line_says_so(text: &str) -> bool {
+    let first = text.trim_start_matches('\u{feff}').lines().next().unwrap_or_default();
+    first.trim_start().strip_prefix("--").is_some_and(|comment| comment.trim_start().starts_with("no-transaction"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_without_marks_is_one_way() {
+        let text = "create table a(x);\n-- up, down\n";
+        assert_eq!(split(text).unwrap(), Sections { up: text.to_owned(), down: None, outside: false });
+        assert!(split("-- no-transaction\nvacuum;").unwrap().outside);
+        assert!(!split("vacuum;\n-- no-transaction\n").unwrap().outside);
+    }
+
+    #[test]
+    fn both_ways_keep_their_lines() {
+        let goose = "-- for people;\r\n-- +goose Up\r\n-- +goose StatementBegin\r\nup;\r\n-- +goose StatementEnd\r\n-- +goose Down\r\ndown;";
+        let sections = split(goose).unwrap();
+        assert_eq!(sections.up.lines().nth(3), Some("up;"));
+        assert_eq!(sections.down.unwrap().lines().nth(6), Some("down;"));
+        assert!(!sections.up.contains("for people"));
+        let dbmate = split("-- migrate:up transaction:false\nup;\n\n-- migrate:down\ndown;\n").unwrap();
+        assert_eq!(
+            (dbmate.up.trim(), dbmate.down.as_deref().map(str::trim), dbmate.outside),
+            ("up;", Some("down;"), true)
+        );
+        assert!(split("-- +goose NO TRANSACTION\n-- +goose Up\nup;\n").unwrap().outside);
+    }
+
+    #[test]
+    fn what_cannot_be_meant_is_refused_by_line() {
+        assert_eq!(split("-- +goose Down\n-- +goose Up\n").unwrap_err().0, 2);
+        assert_eq!(split("-- migrate:up\n-- migrate:down\n-- migrate:down\n").unwrap_err().0, 3);
+        assert_eq!(split("-- +goose ENVSUB ON\n").unwrap_err().0, 1);
+    }
+}
