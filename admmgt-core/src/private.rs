@@ -62,6 +62,7 @@ pub struct MetaParts {
     pub checksum: &'static str,
     pub origin: Origin,
     pub transaction: TransactionMode,
+    pub on_interrupt: OnInterrupt,
     pub tags: &'static [Cow<'static, str>],
     pub file: &'static str,
     pub line: u32,
@@ -85,8 +86,20 @@ pub const fn sql(file: &'static str, text: &'static str) -> SqlSource {
 
 /// A migration as one constant expression.
 pub const fn item(parts: MetaParts, up: Body, down: Option<Body>) -> Item {
-    let MetaParts { namespace, id, description, depends_on, checksum, origin, transaction, tags, file, line, backend } =
-        parts;
+    let MetaParts {
+        namespace,
+        id,
+        description,
+        depends_on,
+        checksum,
+        origin,
+        transaction,
+        on_interrupt,
+        tags,
+        file,
+        line,
+        backend,
+    } = parts;
     let meta = Meta {
         id: MigrationId::from_static(namespace, id),
         description: Cow::Borrowed(description),
@@ -94,7 +107,7 @@ pub const fn item(parts: MetaParts, up: Body, down: Option<Body>) -> Item {
         checksum: Checksum::from_static(checksum),
         origin,
         transaction,
-        on_interrupt: OnInterrupt::Manual,
+        on_interrupt,
         reversible: down.is_some(),
         tags: Cow::Borrowed(tags),
         location: Location { file: Cow::Borrowed(file), line },

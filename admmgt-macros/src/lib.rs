@@ -81,6 +81,7 @@ use crate::parse::function::Function;
 /// | `depends_on` | what is applied before: paths of migrations, `"namespace/id"` for those of crates that are not imported, `"id"` for those of the same namespace | `[]` |
 /// | `down` | the function that takes it back: the same argument, `async` or plain like this one | none: not reversible |
 /// | `transaction` | `"auto"`, `"required"` or `"none"` | `"auto"` |
+/// | `on_interrupt` | `"manual"`, or `"retry"`: it goes on where it stopped | `"manual"` |
 /// | `tags` | words to choose migrations by | `[]` |
 /// | `checksum` | one's own, such as `"manual:1"` | computed, see below |
 /// | `description` | one sentence for people | the first paragraph of the doc comment |
@@ -139,7 +140,7 @@ pub fn migration(arguments: proc_macro::TokenStream, item: proc_macro::TokenStre
 /// | `backend` | the only kind of database it is for, such as `"sqlite"` | any |
 /// | `description` | one sentence for people | empty |
 ///
-/// `id`, `namespace`, `depends_on`, `transaction`, `tags`, `checksum` and `crate` are those of
+/// `id`, `namespace`, `depends_on`, `transaction`, `on_interrupt`, `tags`, `checksum` and `crate` are those of
 /// [`#[migration]`](macro@migration). The checksum is that of the file `up`, with its line ends as LF and
 /// without a byte-order mark. A file that is missing, not UTF-8 or holds a NUL byte does not compile.
 #[proc_macro]

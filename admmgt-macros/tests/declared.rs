@@ -22,6 +22,7 @@ const USERS_LINE: u32 = line!() - 5;
     checksum = "manual:2",
     tags = ["seed", "slow"],
     transaction = "none",
+    on_interrupt = "retry",
     down = billing::unplan,
     depends_on = [users, "0001_users_of_old", "accounts/0001_users"],
     namespace = "billing",
@@ -82,7 +83,7 @@ fn every_key_arrives() {
     let depends_on: Vec<String> = meta.depends_on.iter().map(ToString::to_string).collect();
     assert_eq!(depends_on, ["admmgt-macros/0001_users", "billing/0001_users_of_old", "accounts/0001_users"]);
     assert_eq!(meta.checksum.as_str(), "manual:2");
-    assert_eq!(meta.transaction, TransactionMode::None);
+    assert_eq!((meta.transaction, meta.on_interrupt), (TransactionMode::None, admmgt::OnInterrupt::Retry));
     assert_eq!(*meta.tags, ["seed", "slow"]);
     assert!(meta.reversible);
     assert_eq!(meta.backend, Some(Backend::new("memory")));

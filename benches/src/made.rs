@@ -47,6 +47,7 @@ pub fn items(count: usize, body: CodeBody, depends_on: impl Fn(usize) -> Vec<usi
             checksum: format!("v1:sha256:{at:064x}").leak(),
             origin: Origin::Code,
             transaction: TransactionMode::Auto,
+            on_interrupt: admmgt::OnInterrupt::Manual,
             tags: &[],
             file: "src/migrations.rs",
             line: 1,

@@ -8,7 +8,7 @@ use syn::{LitStr, Path, Visibility, parse_quote};
 
 use super::dependencies::{Dependency, Own, dependencies};
 use super::keys::{Argument, Arguments, OF_CODE, OF_SQL};
-use super::values::{self, Transaction};
+use super::values::{self, OnInterrupt, Transaction};
 use crate::errors::{Errors, both};
 use crate::package::Package;
 
@@ -18,6 +18,7 @@ pub(crate) struct Shared {
     pub(crate) namespace: String,
     pub(crate) depends_on: Vec<Dependency>,
     pub(crate) transaction: Transaction,
+    pub(crate) on_interrupt: OnInterrupt,
     pub(crate) tags: Vec<String>,
     pub(crate) checksum: Option<String>,
     pub(crate) description: Option<String>,
@@ -86,6 +87,9 @@ impl Shared {
         Self {
             depends_on: take("depends_on").and_then(|it| errors.keep(dependencies(&it, &own))).unwrap_or_default(),
             transaction: take("transaction").and_then(|it| errors.keep(values::transaction(&it))).unwrap_or_default(),
+            on_interrupt: take("on_interrupt")
+                .and_then(|it| errors.keep(values::on_interrupt(&it)))
+                .unwrap_or_default(),
             tags: take("tags").and_then(|it| errors.keep(values::tags(&it))).unwrap_or_default(),
             checksum: take("checksum").and_then(|it| errors.keep(values::checksum(&it))),
             description: take("description").and_then(|it| errors.keep(values::text(&it))).map(|text| text.value()),

@@ -17,6 +17,7 @@ const ID: Key = Key { name: "id", example: r#"id = "0001_create_users""# };
 const NAMESPACE: Key = Key { name: "namespace", example: r#"namespace = "billing""# };
 const DEPENDS_ON: Key = Key { name: "depends_on", example: r#"depends_on = [create_users, "billing/0001_plans"]"# };
 const TRANSACTION: Key = Key { name: "transaction", example: r#"transaction = "none""# };
+const ON_INTERRUPT: Key = Key { name: "on_interrupt", example: r#"on_interrupt = "retry""# };
 const TAGS: Key = Key { name: "tags", example: r#"tags = ["seed"]"# };
 const CHECKSUM: Key = Key { name: "checksum", example: r#"checksum = "manual:1""# };
 const DESCRIPTION: Key = Key { name: "description", example: r#"description = "Users sign in by e-mail.""# };
@@ -29,6 +30,7 @@ pub(crate) const OF_CODE: &[Key] = &[
     DEPENDS_ON,
     Key { name: "down", example: "down = drop_users" },
     TRANSACTION,
+    ON_INTERRUPT,
     TAGS,
     CHECKSUM,
     DESCRIPTION,
@@ -45,6 +47,7 @@ pub(crate) const OF_SQL: &[Key] = &[
     Key { name: "name", example: "name = pub create_users" },
     Key { name: "backend", example: r#"backend = "sqlite""# },
     TRANSACTION,
+    ON_INTERRUPT,
     TAGS,
     CHECKSUM,
     DESCRIPTION,

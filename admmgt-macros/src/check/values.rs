@@ -18,6 +18,14 @@ pub(crate) enum Transaction {
     None,
 }
 
+/// What a run does about a migration that was interrupted.
+#[derive(Default, Clone, Copy)]
+pub(crate) enum OnInterrupt {
+    #[default]
+    Manual,
+    Retry,
+}
+
 /// A string in quotes.
 pub(crate) fn text(argument: &Argument) -> syn::Result<LitStr> {
     syn::parse2(argument.value.clone()).map_err(|_| argument.wrong("this is not one string in quotes"))
@@ -62,6 +70,16 @@ pub(crate) fn transaction(argument: &Argument) -> syn::Result<Transaction> {
         "required" => Ok(Transaction::Required),
         "none" => Ok(Transaction::None),
         _ => Err(syn::Error::new(word.span(), "no such transaction; write `\"auto\"`, `\"required\"` or `\"none\"`")),
+    }
+}
+
+/// What is done if it was interrupted: one of the two words.
+pub(crate) fn on_interrupt(argument: &Argument) -> syn::Result<OnInterrupt> {
+    let word = text(argument)?;
+    match word.value().as_str() {
+        "manual" => Ok(OnInterrupt::Manual),
+        "retry" => Ok(OnInterrupt::Retry),
+        _ => Err(syn::Error::new(word.span(), "no such choice; write `\"manual\"` or `\"retry\"`")),
     }
 }
 

@@ -6,7 +6,7 @@ use syn::{Path, Visibility};
 
 use crate::check::arguments::Shared;
 use crate::check::dependencies::Dependency;
-use crate::check::values::Transaction;
+use crate::check::values::{OnInterrupt, Transaction};
 
 /// What differs between the kinds.
 pub(crate) struct Parts<'a> {
@@ -60,8 +60,8 @@ pub(crate) fn item(parts: &Parts<'_>) -> TokenStream {
 
 fn meta(parts: &Parts<'_>) -> TokenStream {
     let Parts { description, checksum, origin, file, line, backend, .. } = parts;
-    let Shared { namespace, id, transaction: mode, .. } = parts.shared;
-    let transaction = transaction(*mode);
+    let Shared { namespace, id, transaction: mode, on_interrupt: choice, .. } = parts.shared;
+    let (transaction, on_interrupt) = (transaction(*mode), on_interrupt(*choice));
     quote_spanned! {here()=>
         __admmgt::__private::MetaParts {
             namespace: #namespace,
@@ -71,6 +71,7 @@ fn meta(parts: &Parts<'_>) -> TokenStream {
             checksum: #checksum,
             origin: __admmgt::Origin::#origin,
             transaction: __admmgt::TransactionMode::#transaction,
+            on_interrupt: __admmgt::OnInterrupt::#on_interrupt,
             tags: __TAGS,
             file: #file,
             line: #line,
@@ -120,6 +121,14 @@ fn transaction(mode: Transaction) -> impl ToTokens {
         Transaction::Auto => "Auto",
         Transaction::Required => "Required",
         Transaction::None => "None",
+    };
+    Ident::new(name, here())
+}
+
+fn on_interrupt(choice: OnInterrupt) -> impl ToTokens {
+    let name = match choice {
+        OnInterrupt::Manual => "Manual",
+        OnInterrupt::Retry => "Retry",
     };
     Ident::new(name, here())
 }
