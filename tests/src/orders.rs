@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use admmgt::{ErrorKind, Policy, Report, Resolution};
+use admmgt::{ErrorKind, OnInterrupt, Policy, Report, Resolution};
 use serde::{Deserialize, Serialize};
 
 use crate::Sets;
@@ -27,6 +27,8 @@ pub struct Orders {
     pub verb: Verb,
     /// All in one transaction.
     pub group: bool,
+    /// Interrupted migrations go on where they stopped.
+    pub resume: bool,
     /// The journal stays as it is, instead of becoming a write-ahead log.
     pub keep_journal: bool,
     /// The point to die at; 0 to live.
@@ -88,6 +90,7 @@ impl Orders {
             namespace: "app".to_owned(),
             verb: Verb::Up,
             group: false,
+            resume: false,
             keep_journal: false,
             die_at: 0,
             gate: None,
@@ -119,6 +122,12 @@ impl Orders {
     /// All in one transaction.
     pub fn group(mut self) -> Self {
         self.group = true;
+        self
+    }
+
+    /// Interrupted migrations go on where they stopped.
+    pub fn resume(mut self) -> Self {
+        self.resume = true;
         self
     }
 
@@ -169,6 +178,7 @@ impl Orders {
     pub fn policy(&self) -> Policy {
         let mut policy = Policy::default();
         policy.group = self.group;
+        policy.on_interrupt = self.resume.then_some(OnInterrupt::Retry);
         policy.lease_wait = Duration::from_millis(self.lease_wait_ms);
         policy
     }
