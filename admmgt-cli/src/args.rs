@@ -122,6 +122,12 @@ pub(crate) enum Command {
         #[command(subcommand)]
         what: Repaired,
     },
+    /// Count in what sqlx, refinery or diesel applied; their tables are left as they are
+    Import {
+        /// Whose, where the database has several
+        #[arg(long, value_name = "TOOL")]
+        from: Option<String>,
+    },
     /// Count migrations as applied without running them
     Baseline {
         /// Up to this one; everything without it

@@ -87,6 +87,7 @@ impl Said<'_> {
                 self.migrator.repair(repair, reason).await?;
                 output::done(self.shared, "repaired");
             }
+            Command::Import { from } => return self.import(from.as_deref()).await,
             Command::Baseline { to, reason } => {
                 let last = to.map(|to| self.id(&to)).transpose()?.map(|id| id.to_string());
                 self.migrator.baseline(last.as_deref(), reason).await?;
@@ -94,6 +95,25 @@ impl Said<'_> {
             }
         }
         Ok(ExitCode::SUCCESS)
+    }
+
+    async fn import(&self, from: Option<&str>) -> Result<ExitCode> {
+        let mut found = self.migrator.foreign().await?;
+        let tools: Vec<String> = found.iter().map(|history| history.tool.clone()).collect();
+        found.retain(|history| from.is_none_or(|from| from == history.tool));
+        let problem = match &*found {
+            [_] => {
+                let history = found.remove(0);
+                let tool = history.tool.clone();
+                let count = self.migrator.adopt(history).await?;
+                output::done(self.shared, &format!("counted in {count} of what {tool} applied"));
+                return Ok(ExitCode::SUCCESS);
+            }
+            [] if tools.is_empty() => "no history of sqlx, refinery or diesel is in this database".to_owned(),
+            [] => format!("the histories in this database are of {}", tools.join(", ")),
+            _ => format!("this database has the histories of {}; choose one with `--from`", tools.join(", ")),
+        };
+        Ok(output::problem(self.shared, &problem, exit::USAGE))
     }
 
     fn with(&self, forwards: &Forwards) -> Migrator {

@@ -320,6 +320,46 @@ fn a_database_that_was_there_before() {
 }
 
 #[test]
+fn the_history_of_another_tool() {
+    let desk = Desk::new(&[USERS, PLANS]);
+    desk.check(
+        &["import"],
+        expect![[r#"
+        $ admmgt import
+        error: no history of sqlx, refinery or diesel is in this database
+        [exit 2]
+    "#]],
+    );
+    let database = admmgt::rusqlite::Connection::open(desk.path().join("app.db")).unwrap();
+    let refinery =
+        "create table refinery_schema_history(version int4 primary key, name text, applied_on text, checksum text);
+        insert into refinery_schema_history values (1, 'users', '', '')";
+    database.execute_batch(refinery).unwrap();
+    desk.check(
+        &["import --from sqlx", "import", "import", "status", "up", "history"],
+        expect![[r#"
+        $ admmgt import --from sqlx
+        error: the histories in this database are of refinery
+        [exit 2]
+        $ admmgt import
+        counted in 1 of what refinery applied
+        $ admmgt import
+        counted in 0 of what refinery applied
+        $ admmgt status
+        1 of 2 migrations applied
+          applied     app/0001_users  <time>
+          pending     app/0002_plans
+        $ admmgt up
+        ran 1 migration in <n> ms, 1 was applied before
+          up   app/0002_plans  <n> ms
+        $ admmgt history
+            1  <time>  baseline   up    app/0001_users  by ada on desk  (applied by refinery)
+            2  <time>  applied    up    app/0002_plans  by ada on desk
+    "#]],
+    );
+}
+
+#[test]
 fn the_lockfile_in_git() {
     let desk = Desk::new(&[USERS]);
     desk.check(&["lock", "lock --update", "lock"], expect![[r#"

@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::adopt::{self, ForeignHistory};
 use crate::history::{Known, Standing, State};
 use crate::record::{Author, Record, RecordKind};
 use crate::registry::MigrationSet;
@@ -42,6 +43,7 @@ pub(crate) enum Amendment {
     /// Everything up to this migration; all that is registered without one.
     Baseline(Option<MigrationId>),
     Repair(Repair),
+    Adopt(ForeignHistory),
 }
 
 impl Amendment {
@@ -57,6 +59,7 @@ impl Amendment {
             Self::Resolve(id, resolution) => vec![resolve(state, id, *resolution, author)?],
             Self::Baseline(last) => baseline(set, state, last.as_ref(), author)?,
             Self::Repair(Repair::Checksum(id)) => vec![accept(set, state, id, author)?],
+            Self::Adopt(history) => adopt::records(history, set, state, author)?,
             Self::Repair(Repair::Rename { from, to }) => rename(set, state, from, to, author)?,
         };
         for (record, seq) in records.iter_mut().zip(state.seq() + 1..) {

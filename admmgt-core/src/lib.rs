@@ -47,6 +47,7 @@ mod report;
 mod status;
 mod verified;
 
+mod adopt;
 mod amend;
 mod executor;
 mod migrator;
@@ -62,6 +63,7 @@ use __private as private;
 pub use admmgt_files::layout::{Ignored, Layout};
 pub use async_trait::async_trait;
 
+pub use adopt::{ForeignEntry, ForeignHistory};
 pub use amend::{Repair, Resolution};
 pub use context::{AnyBackend, Context, FromBlocking, FromContext};
 pub use digest::{Digest, NamespaceHead};

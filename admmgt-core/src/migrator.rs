@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use tracing::Instrument;
 
+use crate::adopt::ForeignHistory;
 use crate::amend::{Amendment, Repair, Resolution};
 use crate::driver::{Access, Driver};
 use crate::event::{Observer, Observers};
@@ -252,7 +253,7 @@ impl Migrator {
     /// [`Error::Usage`] where that migration is not interrupted.
     pub async fn resolve(&self, migration: &str, resolution: Resolution, reason: impl Into<String>) -> Result<()> {
         let amendment = Amendment::Resolve(named(migration)?, resolution);
-        self.host(self.start().amend(Access::Write, amendment, reason.into())).await
+        self.host(self.start().amend(Access::Write, amendment, reason.into())).await.map(drop)
     }
 
     /// Counts migrations as applied without running them, because the database has their changes
@@ -276,7 +277,26 @@ impl Migrator {
     /// interrupted.
     pub async fn baseline(&self, last: Option<&str>, reason: impl Into<String>) -> Result<()> {
         let amendment = Amendment::Baseline(last.map(named).transpose()?);
-        self.host(self.start().amend(Access::Create, amendment, reason.into())).await
+        self.host(self.start().amend(Access::Create, amendment, reason.into())).await.map(drop)
+    }
+
+    /// What other tools recorded in the same database: sqlx, refinery, diesel. Reads only.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn foreign(&self) -> Result<Vec<ForeignHistory>> {
+        self.host(self.start().foreign()).await
+    }
+
+    /// Counts in what another tool applied, found by [`Migrator::foreign`] or made by hand: its versions
+    /// are compared with the numbers that our ids start with. Returns how many were counted in. The other
+    /// tool's table is left as it is.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] with every version that has no migration here, did not end well, or was edited
+    /// since.
+    pub async fn adopt(&self, history: ForeignHistory) -> Result<usize> {
+        self.host(self.start().amend(Access::Create, Amendment::Adopt(history), String::new())).await
     }
 
     /// Accepts that an applied migration was edited or renamed; recorded with `reason`.
@@ -284,7 +304,7 @@ impl Migrator {
     /// # Errors
     /// [`Error::Usage`] where there is nothing to accept.
     pub async fn repair(&self, repair: Repair, reason: impl Into<String>) -> Result<()> {
-        self.host(self.start().amend(Access::Write, Amendment::Repair(repair), reason.into())).await
+        self.host(self.start().amend(Access::Write, Amendment::Repair(repair), reason.into())).await.map(drop)
     }
 
     /// The migrations of this migrator in the order they run.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::adopt::ForeignHistory;
 use crate::amend::Amendment;
 use crate::driver::{Access, Driver, Session, SessionOptions};
 use crate::event::{EVENT_FORMAT, Event, Observers};
@@ -259,9 +260,21 @@ impl Run {
     }
 
     /// Records what a person orders.
-    pub(crate) async fn amend(self, access: Access, amendment: Amendment, reason: String) -> Result<()> {
+    pub(crate) async fn amend(self, access: Access, amendment: Amendment, reason: String) -> Result<usize> {
         self.sound()?;
         self.leased(access, async |leased| leased.amend(&amendment, &reason).await).await
+    }
+
+    /// What other tools recorded in the same database.
+    pub(crate) async fn foreign(self) -> Result<Vec<ForeignHistory>> {
+        let mut session = match self.driver.open(&self.options(Access::Read)).await {
+            Ok(session) => session,
+            Err(Error::NotFound { .. }) => return Ok(Vec::new()),
+            Err(error) => return Err(error),
+        };
+        let found = self.driver.store().foreign(&mut *session).await;
+        session.close().await;
+        found
     }
 
     /// All that was ever recorded.
@@ -342,14 +355,17 @@ impl Leased<'_> {
         self.executor(state, report, async |executor| executor.run(&prepared).await).await
     }
 
-    async fn amend(&mut self, amendment: &Amendment, reason: &str) -> Result<()> {
+    /// Returns how many records that took.
+    async fn amend(&mut self, amendment: &Amendment, reason: &str) -> Result<usize> {
         let (_, state) = self.run.history(self.cx.session()).await?;
         let records = amendment.records(&self.run.set, &state, &self.run.author, reason)?;
-        if records.is_empty() {
-            return Ok(());
+        let count = records.len();
+        if count == 0 {
+            return Ok(0);
         }
         let mut report = Report::new(self.run.author.run.clone());
-        self.executor(state, &mut report, async |executor| executor.record(records).await).await
+        self.executor(state, &mut report, async |executor| executor.record(records).await).await?;
+        Ok(count)
     }
 
     async fn executor(

@@ -4,6 +4,7 @@ use std::fmt::Debug;
 
 use async_trait::async_trait;
 
+use crate::adopt::ForeignHistory;
 use crate::driver::Session;
 use crate::history::{Head, History};
 use crate::lease::{Acquired, LeaseRequest};
@@ -45,6 +46,15 @@ pub trait StateStore: Debug + Send + Sync + 'static {
     /// [`crate::Error::HistoryMoved`] where a record with that number is there already,
     /// [`crate::Error::LeaseLost`] where the fence of the batch is older than the newest lease.
     async fn append(&self, session: &mut dyn Session, batch: &Batch) -> Result<()>;
+
+    /// Histories that other tools keep in the same database: read, never written. Default: none is known.
+    ///
+    /// # Errors
+    /// What the database says.
+    async fn foreign(&self, session: &mut dyn Session) -> Result<Vec<ForeignHistory>> {
+        let _ = session;
+        Ok(Vec::new())
+    }
 
     /// Asks for the lease. Never waits: the engine polls.
     ///

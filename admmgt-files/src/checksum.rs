@@ -29,6 +29,11 @@ pub fn of_sql(text: &str) -> String {
     hash.finish()
 }
 
+/// The SHA-384 of a text, which sqlx keeps of its migrations.
+pub fn sha384(text: &str) -> Vec<u8> {
+    sha2::Sha384::digest(text.as_bytes()).to_vec()
+}
+
 /// A 32-byte digest of a list of fields, each with its length before it, so that no two lists
 /// share one.
 pub fn digest<'a>(fields: impl IntoIterator<Item = &'a [u8]>) -> [u8; 32] {

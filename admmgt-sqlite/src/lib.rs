@@ -12,6 +12,7 @@ mod driver;
 mod host;
 mod place;
 
+mod foreign;
 mod foreign_keys;
 mod guard;
 mod session;

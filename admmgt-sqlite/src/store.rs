@@ -5,12 +5,13 @@ mod rows;
 use std::time::Duration;
 
 use admmgt_core::{
-    Acquired, ArchivedBody, Batch, Direction, Error, FORMAT, Head, History, LeaseRequest, Namespace, Origin, Result,
-    Session, StateStore, async_trait,
+    Acquired, ArchivedBody, Batch, Direction, Error, FORMAT, ForeignHistory, Head, History, LeaseRequest, Namespace,
+    Origin, Result, Session, StateStore, async_trait,
 };
 use rusqlite::{Connection, params};
 
 use crate::error::{self, Asked};
+use crate::foreign;
 use crate::journal::{self, Journal};
 use crate::lease;
 use crate::place::Place;
@@ -152,6 +153,11 @@ impl StateStore for SqliteStore {
             session.saw(record.seq);
         }
         Ok(())
+    }
+
+    async fn foreign(&self, session: &mut dyn Session) -> Result<Vec<ForeignHistory>> {
+        let session = own(session)?;
+        foreign::histories(session.db()?).map_err(|error| session.failed("reading the history of another tool", error))
     }
 
     async fn acquire(&self, session: &mut dyn Session, request: &LeaseRequest) -> Result<Acquired> {

@@ -221,3 +221,59 @@ async fn errors_in_a_section_name_the_line_of_the_file() {
     let error = migrator.down(Target::Back(1)).await.unwrap_err();
     assert!(error.to_string().contains("1_a.sql:6:1: `COMMIT`"), "{error}");
 }
+
+/// The tables as the tools make them; the rows as they write them.
+#[tokio::test]
+async fn histories_of_other_tools_are_counted_in_and_left_alone() {
+    let users = "create table a(x);";
+    let sqlx = "create table _sqlx_migrations(version bigint primary key, description text not null,
+        installed_on timestamp not null default current_timestamp, success boolean not null,
+        checksum blob not null, execution_time bigint not null)";
+    let row = |version: i64, success: bool, text: &str| {
+        let hash: String = admmgt_files::checksum::sha384(text).iter().map(|byte| format!("{byte:02x}")).collect();
+        format!("insert into _sqlx_migrations values ({version}, 'a', current_timestamp, {success}, x'{hash}', 1)")
+    };
+    let list = || sql(&[("0001_a", users), ("0002_b", "create table b(x)")]);
+    let found = |scratch: &Scratch| scratch.texts("select version || success from _sqlx_migrations");
+
+    let scratch = Scratch::new();
+    scratch.run(&format!("{users} {sqlx}; {}", row(1, true, users)));
+    let migrator = scratch.migrator(list());
+    let mut histories = migrator.foreign().await.unwrap();
+    assert_eq!((histories.len(), histories[0].tool.as_str()), (1, "sqlx"));
+    let before = found(&scratch);
+    assert_eq!(migrator.adopt(histories.remove(0)).await.unwrap(), 1);
+    assert_eq!(migrator.up().await.unwrap().ran.len(), 1);
+    assert_eq!((scratch.tables(), found(&scratch)), (vec!["_sqlx_migrations".into(), "a".into(), "b".into()], before));
+
+    for (rows, problem) in [
+        (row(1, true, "create table a(y);"), "was edited since sqlx applied it"),
+        (row(1, false, users), "version 1 did not end well"),
+        (row(7, true, users), "version 7 is not among the migrations"),
+    ] {
+        let scratch = Scratch::new();
+        scratch.run(&format!("{sqlx}; {rows}"));
+        let migrator = scratch.migrator(list());
+        let error = migrator.adopt(migrator.foreign().await.unwrap().remove(0)).await.unwrap_err();
+        assert!(error.to_string().contains(problem), "{error}");
+        assert!(migrator.history().await.unwrap().is_empty());
+    }
+
+    let scratch = Scratch::new();
+    scratch.run(
+        "create table refinery_schema_history(version int4 primary key, name varchar(255), applied_on varchar(255),
+            checksum varchar(255));
+        insert into refinery_schema_history values (1, 'a', '2024-01-01T00:00:00Z', '123');
+        create table __diesel_schema_migrations(version varchar(50) primary key not null,
+            run_on timestamp not null default current_timestamp);
+        insert into __diesel_schema_migrations(version) values ('20240101000000'), ('20240102000000')",
+    );
+    let dates = sql(&[("2024-01-01-000000_a", "create table a(x)"), ("2024-01-02-000000_b", "create table b(x)")]);
+    let migrator = scratch.migrator(dates);
+    let histories = migrator.foreign().await.unwrap();
+    let tools: Vec<&str> = histories.iter().map(|history| history.tool.as_str()).collect();
+    assert_eq!(tools, ["refinery", "diesel"]);
+    assert_eq!(migrator.adopt(histories[1].clone()).await.unwrap(), 2);
+    assert_eq!(migrator.adopt(histories[1].clone()).await.unwrap(), 0);
+    migrator.ensure_current().await.unwrap();
+}
