@@ -3,6 +3,7 @@
 pub(crate) mod argument;
 pub(crate) mod arguments;
 pub(crate) mod dependencies;
+pub(crate) mod folder;
 pub(crate) mod keys;
 pub(crate) mod output;
 pub(crate) mod signature;

@@ -5,5 +5,6 @@
 //! the locals have the hygiene of the macro.
 
 pub(crate) mod code;
+pub(crate) mod folder;
 pub(crate) mod item;
 pub(crate) mod sql;

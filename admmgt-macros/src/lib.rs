@@ -23,6 +23,7 @@ use proc_macro2::TokenStream;
 use quote::quote;
 
 use crate::check::arguments::{CodeArguments, SqlArguments};
+use crate::check::folder::FolderArguments;
 use crate::check::signature;
 use crate::errors::both;
 use crate::package::Package;
@@ -147,6 +148,43 @@ pub fn migration(arguments: proc_macro::TokenStream, item: proc_macro::TokenStre
 pub fn sql_migration(arguments: proc_macro::TokenStream) -> proc_macro::TokenStream {
     let expansion = sql(arguments.into(), &Package::current());
     expansion.unwrap_or_else(syn::Error::into_compile_error).into()
+}
+
+/// Registers every SQL file of a folder as a migration, in any layout that
+/// [`MigrationsDir`](https://docs.rs/admmgt-core/latest/admmgt_core/struct.MigrationsDir.html) reads at run time.
+/// The files are part of the program: it needs none at run time.
+///
+/// ```standalone_crate
+/// use admmgt::MemoryDriver;
+/// use admmgt::prelude::*;
+/// # use admmgt_macros::migrations_dir;
+///
+/// migrations_dir!("tests/folder", namespace = "app");     // 0001_users.up.sql, 0001_users.down.sql, 0002_plans.sql
+///
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let database = MemoryDriver::new();
+/// assert_eq!(Migrator::new(database.clone()).up().await?.ran.len(), 2);
+/// # Ok(()) }
+/// ```
+///
+/// `backend = "sqlite"` keeps the migrations for one kind of database, and chooses the files that are for one
+/// dialect only; `namespace` and `crate` are those of [`#[migration]`](macro@migration).
+///
+/// An edited or deleted file compiles the crate again. Of a *new* file rustc never hears, whatever a macro does:
+/// keep a lockfile (`admmgt::check!()`), whose new line it does hear of, or write
+/// `fn main() { println!("cargo::rerun-if-changed=migrations") }` in `build.rs`.
+#[proc_macro]
+pub fn migrations_dir(arguments: proc_macro::TokenStream) -> proc_macro::TokenStream {
+    let expansion = folder(arguments.into(), &Package::current());
+    expansion.unwrap_or_else(syn::Error::into_compile_error).into()
+}
+
+/// What `migrations_dir!` becomes.
+fn folder(arguments: TokenStream, package: &Package) -> syn::Result<TokenStream> {
+    let arguments = FolderArguments::check(arguments, package)?;
+    let (listed, files) = source::listed(&arguments, &package.folder)?;
+    let watched: Vec<&std::path::Path> = files.iter().map(std::path::PathBuf::as_path).collect();
+    Ok(expand::folder::folder(&arguments, &listed, &watched))
 }
 
 /// What `#[migration]` adds to the function.

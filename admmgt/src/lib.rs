@@ -36,7 +36,7 @@
 //! is edited, is written in the README. How the parts fit together: [`core`](admmgt_core).
 
 pub use admmgt_core::*;
-pub use admmgt_macros::{migration, sql_migration};
+pub use admmgt_macros::{migration, migrations_dir, sql_migration};
 
 #[doc(hidden)]
 pub use admmgt_core::__private;
@@ -48,7 +48,7 @@ pub use admmgt_sqlite::{self as sqlite, Journal, Sqlite, rusqlite};
 pub mod prelude {
     pub use admmgt_core::{BoxError, Context, Error, Migration, Migrations, Migrator, Policy, Report, SqlMigration};
 
-    pub use crate::{migration, migrations, sql_migration};
+    pub use crate::{migration, migrations, migrations_dir, sql_migration};
 
     #[cfg(feature = "sqlite")]
     pub use admmgt_sqlite::{Sqlite, rusqlite};

@@ -112,7 +112,7 @@ fn example_id(function: Option<&Ident>) -> String {
 }
 
 /// The namespace that was given, or the name of the crate.
-fn namespace(argument: Option<Argument>, package: &Package) -> syn::Result<String> {
+pub(super) fn namespace(argument: Option<Argument>, package: &Package) -> syn::Result<String> {
     match (argument, &package.name) {
         (Some(argument), _) => values::name(&argument),
         (None, Some(name)) if check_name(name).is_ok() => Ok(name.clone()),

@@ -54,6 +54,9 @@ pub(crate) const OF_SQL: &[Key] = &[
     CRATE,
 ];
 
+/// What `migrations_dir!("folder", …)` takes besides the folder.
+pub(crate) const OF_DIR: &[Key] = &[NAMESPACE, Key { name: "backend", example: r#"backend = "sqlite""# }, CRATE];
+
 /// One entry whose key is known and not a repetition.
 pub(crate) struct Argument {
     pub(crate) key: Ident,
@@ -101,7 +104,8 @@ impl Arguments {
 }
 
 fn unknown(name: &str, known: &[Key]) -> String {
-    if known.iter().all(|key| key.name != "up") && OF_SQL.iter().any(|key| key.name == name) {
+    let is_of_code = known.iter().any(|key| key.name == "down") && known.iter().all(|key| key.name != "up");
+    if is_of_code && OF_SQL.iter().any(|key| key.name == name) {
         return format!(
             "`{name}` is a key of `sql_migration!(…)`; here the function itself is what runs, remove `{name}`"
         );

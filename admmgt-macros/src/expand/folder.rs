@@ -1,0 +1,80 @@
+//! `migrations_dir!`: every file of a folder as a migration.
+
+use std::path::Path;
+
+use admmgt_files::checksum;
+use proc_macro2::{Ident, TokenStream};
+use quote::quote_spanned;
+
+use super::item::{Parts, here, item};
+use crate::check::arguments::Shared;
+use crate::check::folder::FolderArguments;
+use crate::check::values::{OnInterrupt, Transaction};
+
+/// One text of a migration, read while the crate is compiled.
+pub(crate) struct Embedded {
+    /// As it is written, from the folder of Cargo.toml.
+    pub(crate) file: String,
+    pub(crate) text: String,
+}
+
+/// A migration whose texts are fine.
+pub(crate) struct Listed {
+    pub(crate) id: String,
+    pub(crate) up: Embedded,
+    pub(crate) down: Option<Embedded>,
+    pub(crate) outside: bool,
+}
+
+/// What stands in place of the macro call. `watched` are the files whose edit compiles the crate again.
+pub(crate) fn folder(arguments: &FolderArguments, listed: &[Listed], watched: &[&Path]) -> TokenStream {
+    let items = listed.iter().map(|one| migration(arguments, one));
+    let watched = watched.iter().map(|path| path.display().to_string());
+    quote_spanned! {here()=>
+        #(#items)*
+        const _: &[&[::core::primitive::u8]] = &[#(::core::include_bytes!(#watched)),*];
+    }
+}
+
+fn migration(arguments: &FolderArguments, listed: &Listed) -> TokenStream {
+    let Listed { id, up, down, outside } = listed;
+    let shared = Shared {
+        id: id.clone(),
+        namespace: arguments.namespace.clone(),
+        depends_on: Vec::new(),
+        transaction: if *outside { Transaction::None } else { Transaction::Auto },
+        on_interrupt: OnInterrupt::default(),
+        tags: Vec::new(),
+        checksum: None,
+        description: None,
+        library: arguments.library.clone(),
+    };
+    let file = &up.file;
+    let down_static = down.as_ref().map(|down| text("__DOWN", down));
+    let up_static = text("__UP", up);
+    item(&Parts {
+        shared: &shared,
+        description: "",
+        checksum: &checksum::of_sql(&up.text),
+        origin: quote_spanned!(here()=> Sql),
+        file: quote_spanned!(here()=> #file),
+        line: quote_spanned!(here()=> 1),
+        backend: match &arguments.backend {
+            Some(name) => quote_spanned!(here()=> ::core::option::Option::Some(__admmgt::Backend::new(#name))),
+            None => quote_spanned!(here()=> ::core::option::Option::None),
+        },
+        up: quote_spanned!(here()=> __admmgt::Body::Sql(&__UP)),
+        down: match down {
+            Some(_) => quote_spanned!(here()=> ::core::option::Option::Some(__admmgt::Body::Sql(&__DOWN))),
+            None => quote_spanned!(here()=> ::core::option::Option::None),
+        },
+        bodies: quote_spanned!(here()=> #up_static #down_static),
+        name: None,
+    })
+}
+
+fn text(name: &str, embedded: &Embedded) -> TokenStream {
+    let name = Ident::new(name, here());
+    let Embedded { file, text } = embedded;
+    quote_spanned!(here()=> static #name: __admmgt::SqlSource = __admmgt::__private::sql(#file, #text);)
+}

@@ -1,0 +1,4 @@
+-- migrate:up
+create plans
+-- migrate:down
+drop plans
