@@ -21,6 +21,9 @@ pub(super) struct Named {
     pub(super) for_dialect: bool,
 }
 
+/// The longest number of a migration, in characters.
+const LONGEST_NUMBER: usize = 46;
+
 /// Words for a dialect, and the backend they mean.
 const DIALECTS: [(&str, &str); 8] = [
     ("sqlite", "sqlite"),
@@ -96,17 +99,23 @@ fn flyway_id(stem: &str) -> String {
     id(&format!("V{}__{name}", head[1..].replace('_', ".")))
 }
 
+/// `0001_users`, and words with a number in them: `V3_users`, `m0001_users`, `a1b2c3_users`.
 fn is_numbered(stem: &str) -> bool {
-    stem.trim_start_matches(['V', 'v']).starts_with(|first: char| first.is_ascii_digit())
+    let head = stem.split(['_', '-', '.', ' ']).next().unwrap_or_default();
+    let is_word = head.len() <= LONGEST_NUMBER && head.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    is_word && head.bytes().any(|byte| byte.is_ascii_digit())
 }
 
-/// What no two migrations share: the number a name starts with. Where more digits follow at once, as in a
-/// date, several migrations may begin alike, and only the whole name is their own.
+/// What no two migrations share: the number a name starts with. Where it goes on, as in a date or a time,
+/// several migrations may begin alike, and only the whole name is their own.
 pub(super) fn number(stem: &str) -> String {
     let bare = stem.trim_start_matches(['V', 'v']);
     let digits = &bare[..bare.bytes().position(|byte| !byte.is_ascii_digit()).unwrap_or(bare.len())];
-    let rest = bare[digits.len()..].trim_start_matches(['-', '_', '.']);
-    if digits.is_empty() || rest.starts_with(|first: char| first.is_ascii_digit()) {
+    let rest = &bare[digits.len()..];
+    let name = rest.trim_start_matches(['-', '_', '.', ' ']);
+    let goes_on =
+        (name.len() == rest.len() && !rest.is_empty()) || name.starts_with(|first: char| first.is_ascii_digit());
+    if digits.is_empty() || goes_on {
         return stem.to_owned();
     }
     without_zeros(digits).to_owned()
@@ -142,6 +151,8 @@ mod tests {
             ("001.users.SQL", "Numbered Up 1 001.users"),
             ("V3_users.sql", "Numbered Up 3 V3_users"),
             ("7.sql", "Numbered Up 7 7"),
+            ("m0001_users.sql", "Numbered Up m0001_users m0001_users"),
+            ("20240101T120000Z-users.sql", "Numbered Up 20240101T120000Z-users 20240101T120000Z-users"),
             ("20240101120000_users.up.sql", "Numbered Up 20240101120000 20240101120000_users"),
             ("2_3d_models.sql", "Numbered Up 2_3d_models 2_3d_models"),
             ("1_users.sqlite.sql", "Numbered Up 1 1_users ours"),
