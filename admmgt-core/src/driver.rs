@@ -233,6 +233,13 @@ pub trait Session: Debug + Send {
         error.to_string()
     }
 
+    /// Whether an error of a body may be gone the next time, if everything is rolled back: a deadlock, a
+    /// serialization failure, a lock that was not had in time.
+    fn is_transient(&self, error: &BoxError) -> bool {
+        let _ = error;
+        false
+    }
+
     /// After a step: makes good what it may have changed in the connection: search path, role, timeouts.
     ///
     /// # Errors

@@ -110,6 +110,16 @@ pub enum Event {
         /// What it stopped with.
         error: String,
     },
+    /// A migration met an error that may be gone the next time, was rolled back, and is tried again.
+    #[non_exhaustive]
+    MigrationRetried {
+        /// Which.
+        migration: MigrationId,
+        /// How often it was tried again before, counted from 0.
+        retry: u32,
+        /// The error, as text.
+        error: String,
+    },
     /// Something worth a look that stops nothing.
     #[non_exhaustive]
     Notice {
@@ -192,6 +202,7 @@ fn log(event: &Event) {
         }
         Event::MigrationFailed { migration, error } => tracing::error!(%migration, error, "failed, rolled back"),
         Event::MigrationInterrupted { migration, error } => tracing::error!(%migration, error, "interrupted"),
+        Event::MigrationRetried { migration, retry, error } => tracing::warn!(%migration, retry, error, "tried again"),
         Event::Notice { text } => tracing::warn!("{text}"),
         Event::RunFinished { ran, duration_us } => tracing::debug!(ran, duration_us, "run finished"),
     }

@@ -4,7 +4,7 @@ use std::any::Any;
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::task::Poll;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tracing::Instrument;
 
@@ -64,6 +64,9 @@ impl<'p> Job<'p> {
     }
 }
 
+/// The longest pause between two tries.
+pub(crate) const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+
 /// What a body failed with, and in which of its statements.
 struct BodyError {
     statement: Option<FailedStatement>,
@@ -75,7 +78,7 @@ impl Executor<'_> {
     pub(crate) async fn run(&mut self, prepared: &Prepared) -> Result<()> {
         let jobs = Job::all(prepared, self.set)?;
         if prepared.plan.group {
-            return self.group(&jobs).await;
+            return self.in_transaction(&jobs).await;
         }
         for job in jobs {
             self.step(job).instrument(job.span()).await?;
@@ -93,7 +96,7 @@ impl Executor<'_> {
         self.announce(job);
         let clock = Instant::now();
         if job.step.transaction {
-            self.in_transaction(job, clock).await?;
+            self.in_transaction(&[job]).await?;
         } else {
             self.outside(job, clock).await?;
         }
@@ -101,18 +104,49 @@ impl Executor<'_> {
         self.cx.session().reset().await
     }
 
+    /// Tries again what met an error that may be gone the next time, and was rolled back as a whole.
+    async fn in_transaction(&mut self, jobs: &[Job<'_>]) -> Result<()> {
+        let mut pause = self.policy.retry_pause.clamp(Duration::from_millis(1), LONGEST_PAUSE);
+        for retry in 0.. {
+            let tried = match jobs {
+                [job] if !self.policy.group => self.one(*job).await,
+                jobs => self.all(jobs).await,
+            };
+            let missed = match tried {
+                Ok(()) => return Ok(()),
+                Err(missed) => missed,
+            };
+            if retry >= self.policy.retries || !missed.is_transient() {
+                return Err(match missed {
+                    Missed::Error(error) => error,
+                    Missed::Transient { job, failed } => self.failed(jobs[job], failed).await,
+                });
+            }
+            let (at, error) = match &missed {
+                Missed::Error(error) => (0, error.to_string()),
+                Missed::Transient { job, failed } => (*job, self.cx.session().describe(&failed.error)),
+            };
+            self.observers.tell(&Event::MigrationRetried { migration: jobs[at].id(), retry, error });
+            tokio::time::sleep(pause.mul_f64(0.5 + fastrand::f64() / 2.0)).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+            self.lease.verify(self.cx.session()).await?;
+        }
+        Ok(())
+    }
+
     /// The change and its record are committed together.
-    async fn in_transaction(&mut self, job: Job<'_>, clock: Instant) -> Result<()> {
+    async fn one(&mut self, job: Job<'_>) -> Result<(), Missed> {
+        let clock = Instant::now();
         self.cx.session().begin(job.migration.meta().origin).await?;
         if let Err(failed) = self.guarded(job).await {
             return Err(self.roll_back(&[job], job, failed).await);
         }
         let record = self.ended(job, micros(clock.elapsed()));
-        self.commit(&[job], job, vec![record]).await
+        Ok(self.commit(&[job], job, vec![record]).await?)
     }
 
     /// All steps in one transaction: their records are written at its end.
-    async fn group(&mut self, jobs: &[Job<'_>]) -> Result<()> {
+    async fn all(&mut self, jobs: &[Job<'_>]) -> Result<(), Missed> {
         let Some(last) = jobs.last() else { return Ok(()) };
         self.lease.verify(self.cx.session()).await?;
         let code = jobs.iter().any(|job| job.migration.meta().origin == Origin::Code);
@@ -131,7 +165,7 @@ impl Executor<'_> {
         self.lease.verify(self.cx.session()).await?;
         self.commit(jobs, *last, records).await?;
         jobs.iter().zip(ended).for_each(|(job, duration)| self.done(*job, duration));
-        self.cx.session().reset().await
+        Ok(self.cx.session().reset().await?)
     }
 
     /// `started` is committed first and every statement is checkpointed, so that whatever happens
@@ -242,11 +276,13 @@ impl Executor<'_> {
     }
 
     /// Says "failed" only where the rollback took everything back.
-    async fn roll_back(&mut self, begun: &[Job<'_>], job: Job<'_>, failed: BodyError) -> Error {
+    async fn roll_back(&mut self, begun: &[Job<'_>], job: Job<'_>, failed: BodyError) -> Missed {
+        let is_transient = self.cx.session().is_transient(&failed.error);
         match self.cx.session().rollback().await {
-            Ok(Atomicity::Kept) => self.failed(job, failed).await,
-            Ok(Atomicity::Broken) => self.interrupted(begun, job, failed).await,
-            Err(error) => error,
+            Ok(Atomicity::Kept) if is_transient => Missed::Transient { job: begun.len().saturating_sub(1), failed },
+            Ok(Atomicity::Kept) => Missed::Error(self.failed(job, failed).await),
+            Ok(Atomicity::Broken) => Missed::Error(self.interrupted(begun, job, failed).await),
+            Err(error) => Missed::Error(error),
         }
     }
 
@@ -379,6 +415,28 @@ fn count(value: usize) -> u32 {
 impl From<Error> for BodyError {
     fn from(error: Error) -> Self {
         Self { statement: None, error: Box::new(error) }
+    }
+}
+
+/// Why a transaction did not come to its end.
+enum Missed {
+    Error(Error),
+    /// Everything was rolled back, and the next time may be better. `job` is the one that failed.
+    Transient {
+        job: usize,
+        failed: BodyError,
+    },
+}
+
+impl Missed {
+    fn is_transient(&self) -> bool {
+        matches!(self, Self::Error(Error::Busy { .. }) | Self::Transient { .. })
+    }
+}
+
+impl From<Error> for Missed {
+    fn from(error: Error) -> Self {
+        Self::Error(error)
     }
 }
 

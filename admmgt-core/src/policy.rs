@@ -40,6 +40,12 @@ pub struct Policy {
     pub lock_timeout: Duration,
     /// How long one statement may run; the body of a plain `fn` counts as one. Default: as long as it takes.
     pub statement_timeout: Option<Duration>,
+    /// How often a migration in a transaction is tried again after an error that may be gone the next time:
+    /// a lock that was not had in time, a deadlock, a serialization failure. It was rolled back as a whole.
+    /// Default: 3 times.
+    pub retries: u32,
+    /// The first pause before it is tried again; it doubles, with jitter, up to 2 s. Default: 50 ms.
+    pub retry_pause: Duration,
     /// One transaction around all pending migrations: all of them or none. Default: one each.
     pub group: bool,
     /// A pending migration that sorts before one applied already in its namespace. Default: refused.
@@ -68,6 +74,8 @@ impl Default for Policy {
             lease_poll_max: Duration::from_secs(2),
             lock_timeout: Duration::from_secs(5),
             statement_timeout: None,
+            retries: 3,
+            retry_pause: Duration::from_millis(50),
             group: false,
             out_of_order: Verdict::Refuse,
             edited_code: Verdict::Allow,

@@ -7,7 +7,7 @@ use crate::adopt::ForeignHistory;
 use crate::amend::Amendment;
 use crate::driver::{Access, Driver, Session, SessionOptions};
 use crate::event::{EVENT_FORMAT, Event, Observers};
-use crate::executor::Executor;
+use crate::executor::{Executor, LONGEST_PAUSE};
 use crate::history::{Head, History, State};
 use crate::lease::{Acquired, Lease, LeaseRequest};
 use crate::plan::{self, Facts, Plan, Prepared};
@@ -104,7 +104,7 @@ impl Run {
         self.observers.tell(&Event::LeaseAcquired);
         let cx = Context::new(session, self.driver.dialect());
         let mut leased = Leased { run: self, cx, lease };
-        let result = match self.driver.store().prepare(leased.cx.session()).await {
+        let result = match self.prepare(leased.cx.session()).await {
             Ok(()) => work(&mut leased).await,
             Err(error) => Err(error),
         };
@@ -127,6 +127,24 @@ impl Run {
         let value = result?;
         released?;
         Ok(value)
+    }
+
+    /// Prepares the store, as often as the policy tries again what was locked.
+    async fn prepare(&self, session: &mut dyn Session) -> Result<()> {
+        let store = self.driver.store();
+        let mut pause = self.policy.retry_pause.clamp(Duration::from_millis(1), LONGEST_PAUSE);
+        for _ in 0..self.policy.retries {
+            match store.prepare(session).await {
+                Err(error @ Error::Busy { .. }) => {
+                    self.observers
+                        .tell(&Event::Notice { text: format!("the history cannot be prepared yet: {error}") });
+                }
+                decided => return decided,
+            }
+            tokio::time::sleep(pause.mul_f64(0.5 + fastrand::f64() / 2.0)).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+        store.prepare(session).await
     }
 
     /// Asks for the lease until it is ours or the policy's patience is over.

@@ -8,7 +8,7 @@ use admmgt_core::{
     Access, Atomicity, Backend, Batch, BlockingJob, BoxError, Capabilities, Error, FromBlocking, Origin, Outcome,
     Result, Session, SessionOptions, Statement, async_trait,
 };
-use rusqlite::Connection;
+use rusqlite::{Connection, ErrorCode};
 
 use crate::Sqlite;
 use crate::driver::BACKEND;
@@ -409,6 +409,12 @@ impl Session for SqliteSession {
 
     fn in_transaction(&self) -> bool {
         self.connection.as_ref().is_some_and(|connection| !connection.is_autocommit())
+    }
+
+    fn is_transient(&self, error: &BoxError) -> bool {
+        let client = error.downcast_ref::<rusqlite::Error>().and_then(rusqlite::Error::sqlite_error_code);
+        matches!(client, Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked))
+            || matches!(error.downcast_ref::<Error>(), Some(Error::Busy { .. }))
     }
 
     fn describe(&self, error: &BoxError) -> String {

@@ -312,6 +312,42 @@ async fn sql_on_a_history_written_behind_our_back_is_taken_back() {
     }
 }
 
+/// Somebody keeps the database locked for longer than one statement waits: it is tried again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lock_that_was_not_had_in_time_is_asked_for_again() {
+    for (retries, group) in [(0, false), (1000, false), (1000, true)] {
+        let scratch = Scratch::new();
+        scratch.migrator(sql(&[("1", "create table a(id integer)")])).up().await.unwrap();
+        let mut policy = Policy::default();
+        (policy.retries, policy.group) = (retries, group);
+        (policy.lock_timeout, policy.retry_pause) = (Duration::from_millis(5), Duration::from_millis(1));
+        let path = scratch.path();
+        let writer = std::sync::Mutex::new(None);
+        let retried = Arc::new(AtomicBool::new(false));
+        let heard = Arc::clone(&retried);
+        let list = sql(&[("1", "create table a(id integer)"), ("2", "create table b(id integer)")]);
+        let migrator = scratch.migrator(list).policy(policy).observe(move |event: &Event| match event {
+            Event::Planned { .. } => {
+                let connection = Connection::open(&path).unwrap();
+                connection.execute_batch("begin immediate").unwrap();
+                *writer.lock().unwrap() = Some(connection);
+            }
+            Event::MigrationRetried { .. } => {
+                heard.store(true, Ordering::SeqCst);
+                // The other one is done.
+                drop(writer.lock().unwrap().take());
+            }
+            _ => {}
+        });
+        let result = migrator.up().await;
+        assert_eq!(result.is_ok(), retries > 0, "{result:?}");
+        assert_eq!(retried.load(Ordering::SeqCst), retries > 0);
+        if let Err(error) = result {
+            assert!(matches!(error, Error::Busy { .. }), "{error}");
+        }
+    }
+}
+
 /// The application goes on writing: it waits for a migration, and breaks none.
 #[tokio::test(flavor = "multi_thread")]
 async fn writers_wait_for_a_migration_and_never_break_it() {

@@ -64,6 +64,10 @@ impl Session for CrashSession {
         self.0.in_transaction()
     }
 
+    fn is_transient(&self, error: &BoxError) -> bool {
+        self.0.is_transient(error)
+    }
+
     fn describe(&self, error: &BoxError) -> String {
         self.0.describe(error)
     }
