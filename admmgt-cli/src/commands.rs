@@ -56,7 +56,7 @@ impl Said<'_> {
             Command::Check => {
                 let status = self.migrator.status().await?;
                 output::value(self.shared, &status);
-                return Ok(ExitCode::from(if status.is_current() { 0 } else { exit::PENDING }));
+                return Ok(ExitCode::from(exit::of_status(&status)));
             }
             Command::Verify => output::value(self.shared, &self.migrator.verify().await?),
             Command::Lock { update, file } => {
@@ -81,7 +81,7 @@ impl Said<'_> {
                 let (repair, reason) = match what {
                     Repaired::Checksum { migration, reason } => (Repair::Checksum(self.id(&migration)?), reason),
                     Repaired::Rename { from, to, reason } => {
-                        (Repair::Rename { from: self.id(&from)?, to: self.id(&to)? }, reason)
+                        (Repair::Rename { from: self.exactly(&from)?, to: self.id(&to)? }, reason)
                     }
                 };
                 self.migrator.repair(repair, reason).await?;
@@ -119,6 +119,8 @@ impl Said<'_> {
     fn with(&self, forwards: &Forwards) -> Migrator {
         let mut policy = Policy::default();
         policy.group = forwards.group;
+        // The plain clients run them too.
+        policy.empty = Verdict::Allow;
         if forwards.out_of_order {
             policy.out_of_order = Verdict::Allow;
         }
@@ -148,17 +150,21 @@ impl Said<'_> {
         })
     }
 
-    /// A name as people write it: with its namespace, without it, or only the number it starts with.
-    fn id(&self, text: &str) -> Result<MigrationId> {
+    /// A name with its namespace, or without it.
+    fn exactly(&self, text: &str) -> Result<MigrationId> {
         let full = match (text.contains('/'), self.namespace) {
             (false, Some(namespace)) => format!("{namespace}/{text}"),
             _ => text.to_owned(),
         };
-        let named = full.parse::<MigrationId>();
+        let problem = |problem| Error::Usage { problem: format!("{problem}; a migration is named `namespace/id`") };
+        full.parse().map_err(|error: admmgt::InvalidName| problem(error.to_string()))
+    }
+
+    /// As [`Said::exactly`], or only the number it starts with.
+    fn id(&self, text: &str) -> Result<MigrationId> {
+        let id = self.exactly(text)?;
         let listed = self.migrator.listed();
-        if let Ok(id) = &named
-            && !listed.metas().any(|meta| meta.id == *id)
-        {
+        if !listed.metas().any(|meta| meta.id == id) {
             let begins = |known: &&MigrationId| {
                 known.namespace() == id.namespace()
                     && known
@@ -171,6 +177,6 @@ impl Said<'_> {
                 return Ok((*one).clone());
             }
         }
-        named.map_err(|problem| Error::Usage { problem: format!("{problem}; a migration is named `namespace/id`") })
+        Ok(id)
     }
 }

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use admmgt::{Error, ErrorKind, Refusal};
+use admmgt::{Error, ErrorKind, Refusal, Standing, Status, StatusRow};
 
 /// A migration failed.
 pub(crate) const FAILED: u8 = 1;
@@ -47,6 +47,20 @@ pub(crate) fn of_error(error: &Error) -> u8 {
             ErrorKind::Usage => USAGE,
             _ => FAILED,
         },
+    }
+}
+
+/// The first of what is not as it should be.
+pub(crate) fn of_status(status: &Status) -> u8 {
+    let any = |is_so: fn(&StatusRow) -> bool| status.migrations.iter().any(is_so);
+    if any(|row| matches!(row.standing, Standing::Interrupted { .. })) {
+        INTERRUPTED
+    } else if any(|row| row.edited) {
+        DRIFT
+    } else if any(|row| row.standing != Standing::Applied) {
+        PENDING
+    } else {
+        0
     }
 }
 

@@ -302,20 +302,23 @@ fn an_interruption_is_resumed_or_resolved() {
 #[test]
 fn a_database_that_was_there_before() {
     let desk = Desk::new(&[USERS, PLANS]);
+    // A name that was misspelt makes no database.
+    assert!(desk.run("baseline --reason x").contains("[exit 9]"));
+    admmgt::rusqlite::Connection::open(desk.path().join("app.db")).unwrap().execute_batch(USERS.1).unwrap();
     desk.check(
         &["baseline --to 0001 --reason \"made by hand\"", "up", "history"],
         expect![[r#"
-        $ admmgt baseline --to 0001 --reason "made by hand"
-        1 of 2 migrations applied
-          applied     app/0001_users  <time>
-          pending     app/0002_plans
-        $ admmgt up
-        ran 1 migration in <n> ms, 1 was applied before
-          up   app/0002_plans  <n> ms
-        $ admmgt history
-            1  <time>  baseline   up    app/0001_users  by ada on desk  (made by hand)
-            2  <time>  applied    up    app/0002_plans  by ada on desk
-    "#]],
+            $ admmgt baseline --to 0001 --reason "made by hand"
+            1 of 2 migrations applied
+              applied     app/0001_users  <time>
+              pending     app/0002_plans
+            $ admmgt up
+            ran 1 migration in <n> ms, 1 was applied before
+              up   app/0002_plans  <n> ms
+            $ admmgt history
+                1  <time>  baseline   up    app/0001_users  by ada on desk  (made by hand)
+                2  <time>  applied    up    app/0002_plans  by ada on desk
+        "#]],
     );
 }
 

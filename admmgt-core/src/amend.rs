@@ -90,8 +90,13 @@ fn baseline(set: &MigrationSet, state: &State, last: Option<&MigrationId>, autho
     if let Some((id, _)) = state.interrupted().first() {
         return Err(usage(format!("`{id}` is interrupted; resolve it first, with `Migrator::resolve`")));
     }
-    let end = last.and_then(|last| set.place(last)).map_or(set.len(), |place| place + 1);
-    let open = set.metas().take(end).filter(|meta| !state.is_applied(&meta.id));
+    let counted = |meta: &&Meta| match last {
+        None => true,
+        Some(last) => meta.id.namespace() == last.namespace() && set.place(&meta.id) <= set.place(last),
+    };
+    let ids = set.metas().filter(counted).map(|meta| &meta.id).collect();
+    let all = set.with_dependencies(ids);
+    let open = set.metas().filter(|meta| all.contains(&meta.id) && !state.is_applied(&meta.id));
     Ok(open.map(|meta| of_meta(meta, RecordKind::Baseline, author)).collect())
 }
 

@@ -74,6 +74,8 @@ pub struct Known {
     pub at: Timestamp,
     /// The record that brought it there.
     pub seq: u64,
+    /// It ran here, rather than being counted in.
+    pub ran: bool,
     /// The run that brought it there.
     pub run: RunId,
     /// Who ran it.
@@ -140,10 +142,12 @@ impl State {
         self.that(|known| known.standing == Standing::Applied).into_iter().map(|(id, _)| id).collect()
     }
 
-    /// What stands as applied, the one that was applied last first.
+    /// What stands as applied, the one that was applied last first. What was only counted in (a baseline, a
+    /// rename) was there before the history, as far as it can tell; among those, the last by id comes first.
     pub fn applied_last_first(&self) -> Vec<(&MigrationId, &Known)> {
         let mut applied = self.that(|known| known.standing == Standing::Applied);
-        applied.sort_by_key(|(_, known)| std::cmp::Reverse(known.seq));
+        applied.reverse();
+        applied.sort_by_key(|(_, known)| std::cmp::Reverse(if known.ran { known.seq } else { 0 }));
         applied
     }
 
@@ -254,6 +258,7 @@ fn stands(before: Option<&Known>, record: &Record) -> Known {
         origin: record.origin,
         at: record.at,
         seq: record.seq,
+        ran: record.kind != RecordKind::Baseline,
         run: record.run.clone(),
         by: record.by.clone(),
         host: record.host.clone(),

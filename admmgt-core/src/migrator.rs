@@ -277,7 +277,7 @@ impl Migrator {
     /// interrupted.
     pub async fn baseline(&self, last: Option<&str>, reason: impl Into<String>) -> Result<()> {
         let amendment = Amendment::Baseline(last.map(named).transpose()?);
-        self.host(self.start().amend(Access::Create, amendment, reason.into())).await.map(drop)
+        self.host(self.start().amend(Access::Write, amendment, reason.into())).await.map(drop)
     }
 
     /// What other tools recorded in the same database: sqlx, refinery, diesel. Reads only.
@@ -296,7 +296,7 @@ impl Migrator {
     /// [`Error::Usage`] with every version that has no migration here, did not end well, or was edited
     /// since.
     pub async fn adopt(&self, history: ForeignHistory) -> Result<usize> {
-        self.host(self.start().amend(Access::Create, Amendment::Adopt(history), String::new())).await
+        self.host(self.start().amend(Access::Write, Amendment::Adopt(history), String::new())).await
     }
 
     /// Accepts that an applied migration was edited or renamed; recorded with `reason`.

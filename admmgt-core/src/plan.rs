@@ -8,7 +8,7 @@ mod tests;
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 
-use admmgt_files::checksum::of_sql;
+use admmgt_files::checksum::{SCHEME, of_sql};
 use serde::{Deserialize, Serialize};
 
 use self::forwards::Wanted;
@@ -213,7 +213,8 @@ pub(crate) fn prepare(
     }
     let mut resumed: BTreeMap<&MigrationId, WithScript> = BTreeMap::new();
     for (id, known) in state.interrupted().into_iter().filter(|(id, _)| set.has_namespace(id.namespace())) {
-        match resume(set, id, known, target, policy, facts) {
+        let wanted = wanted.contains(id);
+        match resume(set, id, known, target, policy, facts).filter(|_| wanted) {
             Some(Ok(step)) => drop(resumed.insert(id, step)),
             Some(Err(refusal)) => refusals.push(refusal),
             None => refusals.extend(interrupted(set, id, known)),
@@ -221,6 +222,11 @@ pub(crate) fn prepare(
     }
 
     // What cannot be read was refused when the set was made, and says nothing that could be judged.
+    let (path, forbidden) = match target.direction() {
+        Direction::Up => Default::default(),
+        Direction::Down => back::path(set, state, target),
+    };
+    let leaving: HashSet<&MigrationId> = path.iter().copied().collect();
     for migration in set.iter().filter(|migration| migration.problems().is_empty()) {
         let meta = migration.meta();
         match state.get(&meta.id) {
@@ -228,6 +234,8 @@ pub(crate) fn prepare(
                 plan.already += 1;
                 refusals.extend(dependencies(set, meta, state));
                 match edited(migration, known) {
+                    // It is going, and may be on its way to a better form.
+                    Some(_) if leaving.contains(&meta.id) => {}
                     Some(_) if is_code(meta, known) && policy.edited_code == Verdict::Allow => {
                         plan.edited_code.push(meta.id.clone());
                     }
@@ -251,7 +259,6 @@ pub(crate) fn prepare(
         }
     }
     if target.direction() == Direction::Down {
-        let (path, forbidden) = back::path(set, state, target);
         refusals.extend(forbidden);
         let back: Vec<&dyn Migration> = path.into_iter().filter_map(|id| set.get(id)).collect();
         for migration in back.iter().filter(|migration| migration.meta().reversible) {
@@ -325,6 +332,11 @@ fn resume(
     // What cannot run at all is refused where it is pending; here, as interrupted.
     let (mut step, script) = step(migration, direction, policy, facts).ok()?;
     if let Some(script) = &script {
+        let ended = script.statements.iter().take(known.step_hashes.len());
+        if ended.clone().any(|statement| facts.dialect.is_of_session(statement)) {
+            // What it set or made is gone with its connection.
+            return None;
+        }
         let hashes = script.statements.iter().map(|statement| of_sql(&statement.text));
         let same = hashes.zip(&known.step_hashes).take_while(|(now, then)| now == *then).count();
         if same < known.step_hashes.len() {
@@ -343,8 +355,13 @@ fn resume(
 
 /// A pending migration with the checksum of one that only the history knows.
 fn renamed(meta: &Meta, state: &State, ahead: &[MigrationId]) -> Option<Refusal> {
+    // Checksums that were written by hand, and those of code, say nothing about what was done.
+    if meta.origin != Origin::Sql || !meta.checksum.as_str().starts_with(SCHEME) {
+        return None;
+    }
     let same = |from: &&MigrationId| {
-        from.namespace() == meta.id.namespace() && state.get(from).is_some_and(|known| known.checksum == meta.checksum)
+        from.namespace() == meta.id.namespace()
+            && state.get(from).is_some_and(|known| known.checksum == meta.checksum && known.origin == Origin::Sql)
     };
     let from = ahead.iter().find(same)?;
     Some(Refusal::Renamed { id: meta.id.clone(), location: meta.location.clone(), from: from.clone() })
@@ -443,7 +460,7 @@ fn step(
     if let Some(source) = migration.sql(direction) {
         match facts.dialect.parse(source.text(), meta.transaction) {
             Ok(mut script) => {
-                if script.statements.is_empty() && policy.empty == Verdict::Refuse {
+                if script.statements.is_empty() && direction == Direction::Up && policy.empty == Verdict::Refuse {
                     refusals.push(Refusal::Empty { id: meta.id.clone(), file: source.file().to_owned() });
                 }
                 step.statements = Some(script.statements.len());

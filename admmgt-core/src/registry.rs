@@ -2,7 +2,7 @@
 //! inventory.
 
 use std::collections::BTreeMap;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 
@@ -197,6 +197,17 @@ impl MigrationSet {
     /// Whether there are none; a set never is.
     pub fn is_empty(&self) -> bool {
         self.ordered.is_empty()
+    }
+
+    /// These, and everything they depend on.
+    pub(crate) fn with_dependencies<'a>(&'a self, mut open: Vec<&'a MigrationId>) -> HashSet<&'a MigrationId> {
+        let mut all = HashSet::new();
+        while let Some(id) = open.pop() {
+            if all.insert(id) {
+                open.extend(self.get(id).into_iter().flat_map(|migration| migration.meta().depends_on.iter()));
+            }
+        }
+        all
     }
 
     /// The namespaces of its members.

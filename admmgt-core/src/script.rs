@@ -105,4 +105,11 @@ pub trait Dialect: fmt::Debug + Send + Sync {
     /// and that cannot have a transaction, statements that would silently do nothing. A text
     /// without statements is not an error here; [`crate::Policy`] judges it.
     fn parse(&self, sql: &str, mode: TransactionMode) -> Result<Script, Vec<ScriptProblem>>;
+
+    /// Whether what a statement does is gone with its connection: a setting, a temporary table. A migration
+    /// that did so and was interrupted cannot go on in another connection.
+    fn is_of_session(&self, statement: &Statement) -> bool {
+        let _ = statement;
+        false
+    }
 }

@@ -22,7 +22,7 @@ pub enum Target {
     /// Everything that is pending.
     #[default]
     Latest,
-    /// This migration, and everything pending that runs before it.
+    /// This migration, everything pending that runs before it in its namespace, and what these depend on.
     To(MigrationId),
     /// So many of the pending ones.
     Next(usize),
@@ -30,7 +30,8 @@ pub enum Target {
     Tagged(Text),
     /// Takes back so many, the one that was applied last first.
     Back(usize),
-    /// Takes back everything that runs after this migration, which stays.
+    /// Takes back everything that runs after this migration in its namespace, and what depends on that; the
+    /// migration itself stays.
     BackTo(MigrationId),
     /// Takes back everything.
     Nothing,

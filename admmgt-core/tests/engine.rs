@@ -446,3 +446,65 @@ async fn interrupted_code_that_may_runs_again() {
     migrator(&database, Migrations::new([mended])).up().await.unwrap();
     assert_eq!(database.journal(), ["done"]);
 }
+
+#[tokio::test]
+async fn what_was_only_counted_in_is_not_what_was_applied_last() {
+    let database = MemoryDriver::new();
+    migrator(&database, both_ways(&["1", "2", "3"])).up().await.unwrap();
+    let two = |name: &str| {
+        let renamed = SqlMigration::new("app", name, "do 1").unwrap().down("undo 1");
+        both_ways(&["2", "3"]).and(renamed)
+    };
+    let renamed = migrator(&database, two("1_accounts"));
+    renamed.repair(Repair::Rename { from: id("1"), to: id("1_accounts") }, "").await.unwrap();
+    let report = renamed.down(Target::Back(1)).await.unwrap();
+    assert_eq!(report.ran[0].migration, id("3"));
+    let report = renamed.down(Target::Nothing).await.unwrap();
+    assert_eq!(report.ran.iter().map(|ran| ran.migration.id()).collect::<Vec<_>>(), ["2", "1_accounts"]);
+}
+
+#[tokio::test]
+async fn a_target_is_of_its_namespace() {
+    let database = MemoryDriver::new();
+    let of = |namespace: &str, name: &str| {
+        SqlMigration::new(namespace, name, format!("do {namespace}/{name}")).unwrap().down("undo")
+    };
+    let needs = of("billing", "2").with(|meta| meta.depends_on([id("2")]));
+    let all = Migrations::new([of("app", "1"), of("app", "2"), of("billing", "1"), needs]);
+    let migrator = migrator(&database, all);
+    // `billing` comes after `app`, and is nobody's affair here.
+    let report = migrator.clone().target(Target::To("billing/1".parse().unwrap())).up().await.unwrap();
+    assert_eq!(report.ran.len(), 1);
+    migrator.up().await.unwrap();
+    let report = migrator.down(Target::BackTo(id("1"))).await.unwrap();
+    let ran: Vec<String> = report.ran.iter().map(|ran| ran.migration.to_string()).collect();
+    assert_eq!(ran, ["billing/2", "app/2"], "and what depends on it");
+
+    let database = MemoryDriver::new();
+    let migrator = Migrator::new(database.clone()).migrations(Migrations::new([of("app", "1"), of("billing", "1")]));
+    migrator.baseline(Some("billing/1"), "").await.unwrap();
+    assert_eq!(migrator.pending().await.unwrap(), [id("1")]);
+}
+
+#[tokio::test]
+async fn what_is_being_written_can_be_redone() {
+    let database = MemoryDriver::new();
+    migrator(&database, both_ways(&["1", "2"])).up().await.unwrap();
+    let better = SqlMigration::new("app", "2", "do 2, better").unwrap().down("undo 2");
+    let edited = migrator(&database, both_ways(&["1"]).and(better));
+    assert!(matches!(edited.up().await.unwrap_err().refusals(), [Refusal::Edited { .. }]));
+    edited.redo().await.unwrap();
+    assert_eq!(database.journal(), ["do 1", "do 2", "undo 2", "do 2, better"]);
+    edited.ensure_current().await.unwrap();
+}
+
+#[tokio::test]
+async fn only_what_the_target_asks_for_goes_on() {
+    let database = MemoryDriver::without_transactions();
+    let all = || sql(&[("1", "a"), ("2", "b\nfail"), ("3", "c")]);
+    migrator(&database, all()).up().await.unwrap_err();
+    let mut policy = Policy::default();
+    policy.on_interrupt = Some(OnInterrupt::Retry);
+    let error = migrator(&database, all()).policy(policy).target(Target::To(id("1"))).up().await.unwrap_err();
+    assert!(matches!(error.refusals(), [Refusal::Interrupted { .. }]), "{error}");
+}

@@ -116,6 +116,11 @@ pub enum LayoutProblem {
         /// The file.
         file: PathBuf,
     },
+    /// A folder in the folder with SQL files of its own.
+    Nested {
+        /// Which.
+        folder: PathBuf,
+    },
     /// A file asks for something that is not supported.
     Unsupported {
         /// The file.
@@ -144,8 +149,18 @@ impl fmt::Display for LayoutProblem {
                 b.display()
             ),
             Self::OnlyDown { file } => {
-                write!(f, "{} takes back what no other file does; is its counterpart missing?", file.display())
+                write!(
+                    f,
+                    "{} takes back what no other file does; is its counterpart missing? (A migration of refinery that \
+                     runs forwards and starts with `U` is written with `V` here.)",
+                    file.display()
+                )
             }
+            Self::Nested { folder } => write!(
+                f,
+                "{} holds SQL files; folders in the folder are not read. Move them up, or keep them elsewhere",
+                folder.display()
+            ),
             Self::Unsupported { file, line, problem } => write!(f, "{}:{line}: {problem}", file.display()),
         }
     }
@@ -165,8 +180,14 @@ impl std::error::Error for LayoutProblem {
 /// # Errors
 /// Everything that makes the folder no list of migrations.
 pub fn read(folder: &Path, dialect: &str) -> Result<Folder, Vec<LayoutProblem>> {
-    let mut reading =
-        Reading { dialect, found: BTreeMap::new(), folder: Folder::default(), first: None, problems: Vec::new() };
+    let mut reading = Reading {
+        dialect,
+        found: BTreeMap::new(),
+        words: Vec::new(),
+        folder: Folder::default(),
+        first: None,
+        problems: Vec::new(),
+    };
     match entries(folder) {
         Ok(entries) => entries.into_iter().for_each(|path| reading.entry(path)),
         Err(problem) => reading.problems.push(problem),
@@ -199,6 +220,8 @@ struct Reading<'a> {
     dialect: &'a str,
     /// By version.
     found: BTreeMap<String, Version>,
+    /// Names that are migrations only where no plainer ones are.
+    words: Vec<(PathBuf, Named)>,
     folder: Folder,
     first: Option<(Layout, PathBuf)>,
     problems: Vec<LayoutProblem>,
@@ -215,7 +238,9 @@ impl Reading<'_> {
             self.subfolder(path, &name);
         } else {
             match name::parse(&name, self.dialect) {
+                Ok(named) if named.is_word => self.words.push((path, named)),
                 Ok(named) => self.file(path, named),
+                Err(name::OTHER_DIALECT) => {}
                 Err(reason) => self.ignore(path, reason),
             }
         }
@@ -225,11 +250,18 @@ impl Reading<'_> {
     fn subfolder(&mut self, path: PathBuf, name: &str) {
         let up = path.join("up.sql");
         if !up.is_file() {
+            let is_sql = |inner: &PathBuf| inner.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("sql"));
+            if entries(&path).is_ok_and(|inner| inner.iter().any(is_sql)) {
+                return self.problems.push(LayoutProblem::Nested { folder: path });
+            }
             return self.ignore(path, "a folder without `up.sql`");
         }
         self.layout(Layout::Diesel, &path);
         let version = self.found.entry(name::number(name)).or_default();
-        version.id = name::id(name);
+        // diesel compares versions without their dashes.
+        let (head, rest) = name.split_once('_').unwrap_or((name, ""));
+        let separator = if rest.is_empty() { "" } else { "_" };
+        version.id = name::id(&format!("{}{separator}{rest}", head.replace('-', "")));
         if let Some((other, _)) = &version.up {
             let files = [other.clone(), up];
             return self.problems.push(LayoutProblem::Twice { version: name.to_owned(), files });
@@ -280,6 +312,14 @@ impl Reading<'_> {
     }
 
     fn finish(mut self) -> Result<Folder, Vec<LayoutProblem>> {
+        let is_plain = !self.found.is_empty();
+        for (path, named) in std::mem::take(&mut self.words) {
+            if is_plain {
+                self.ignore(path, "its name starts with no number or version");
+            } else {
+                self.file(path, named);
+            }
+        }
         for version in std::mem::take(&mut self.found).into_values() {
             match self.migration(version) {
                 Ok(migration) => self.folder.migrations.push(migration),

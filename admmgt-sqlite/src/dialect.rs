@@ -89,6 +89,10 @@ impl Dialect for SqliteDialect {
         script.notes = notes;
         Ok(script)
     }
+
+    fn is_of_session(&self, statement: &Statement) -> bool {
+        Words::of(&statement.text).concern_session()
+    }
 }
 
 /// `BEGIN`, anything that ends no transaction, `COMMIT`. Lines that are refused anyway do not hide

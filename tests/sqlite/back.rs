@@ -88,6 +88,22 @@ async fn a_file_without_a_transaction_goes_on_where_it_stopped() {
     scratch.migrator(mended).ensure_current().await.unwrap();
 }
 
+/// What a connection was told is gone with it, so nobody goes on without it.
+#[tokio::test]
+async fn a_file_that_set_up_its_connection_does_not_go_on_in_another() {
+    for first in ["pragma foreign_keys = off", "attach ':memory:' as other", "create temp table t(x)"] {
+        let scratch = Scratch::new();
+        let text = |second: &str| format!("{first}; {second}");
+        let file = |second: &str| Migrations::new([both_ways("1", &text(second), "select 1").with(outside)]);
+        scratch.migrator(file("insert into nowhere values (1)")).up().await.unwrap_err();
+        let mut policy = Policy::default();
+        policy.on_interrupt = Some(OnInterrupt::Retry);
+        let error = scratch.migrator(file("create table a(x)")).policy(policy).up().await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Interrupted, "{first}: {error}");
+        assert!(!scratch.tables().contains(&"a".to_owned()));
+    }
+}
+
 #[tokio::test]
 async fn a_baseline_makes_a_database_that_has_everything_current() {
     let scratch = Scratch::new();

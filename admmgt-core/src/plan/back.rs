@@ -7,8 +7,8 @@ use crate::refusal::Refusal;
 use crate::registry::MigrationSet;
 use crate::{MigrationId, Target};
 
-/// What is taken back, in order: what was applied last comes first, so that nothing loses what it depends
-/// on. Everything that forbids a part of that path is said, so that nobody is left half-way.
+/// What is taken back, in order: the reverse of the order in which they run, so that nothing loses what it
+/// depends on. Everything that forbids a part of that path is said, so that nobody is left half-way.
 pub(super) fn path<'a>(set: &MigrationSet, state: &'a State, target: &Target) -> (Vec<&'a MigrationId>, Vec<Refusal>) {
     let mut applied = state.applied_last_first();
     applied.retain(|(id, _)| set.has_namespace(id.namespace()));
@@ -18,7 +18,10 @@ pub(super) fn path<'a>(set: &MigrationSet, state: &'a State, target: &Target) ->
         Target::BackTo(last) => match (set.get(last), state.is_applied(last)) {
             (None, _) => return (Vec::new(), vec![Refusal::unknown_target(last, set)]),
             (_, false) => return (Vec::new(), vec![Refusal::TargetPending { id: last.clone() }]),
-            _ => applied.retain(|(id, _)| comes_after(set, id, last)),
+            _ => {
+                let leaving = after(set, &applied, last);
+                applied.retain(|(id, _)| leaving.contains(*id));
+            }
         },
         _ => {}
     }
@@ -35,14 +38,29 @@ pub(super) fn path<'a>(set: &MigrationSet, state: &'a State, target: &Target) ->
             location: meta.location.clone(),
         }));
     }
-    (applied.into_iter().map(|(id, _)| id).collect(), refusals)
+    let mut path: Vec<&MigrationId> = applied.into_iter().map(|(id, _)| id).collect();
+    path.sort_by_key(|id| std::cmp::Reverse(set.place(id)));
+    (path, refusals)
+}
+
+/// What comes after a migration in its namespace, and what depends on that, in any.
+fn after(set: &MigrationSet, applied: &[(&MigrationId, &Known)], last: &MigrationId) -> HashSet<MigrationId> {
+    let own = applied.iter().map(|(id, _)| *id).filter(|id| id.namespace() == last.namespace());
+    let mut leaving: HashSet<MigrationId> = own.filter(|id| comes_after(set, id, last)).cloned().collect();
+    // In their order, so that one pass finds what depends on what depends.
+    for meta in set.metas() {
+        if meta.depends_on.iter().any(|id| leaving.contains(id)) {
+            leaving.insert(meta.id.clone());
+        }
+    }
+    leaving
 }
 
 /// By the order in which they run; of what only the history knows, by its id.
 fn comes_after(set: &MigrationSet, id: &MigrationId, last: &MigrationId) -> bool {
     match (set.place(id), set.place(last)) {
         (Some(place), Some(last)) => place > last,
-        _ => id.namespace() == last.namespace() && id > last,
+        _ => id > last,
     }
 }
 

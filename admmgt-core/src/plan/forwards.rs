@@ -28,9 +28,8 @@ pub(super) fn wanted<'a>(set: &'a MigrationSet, state: &State, target: &Target) 
     match target {
         Target::To(last) if set.get(last).is_none() => Err(Box::new(Refusal::unknown_target(last, set))),
         Target::To(last) => {
-            let mut these: HashSet<&MigrationId> = ids().take_while(|id| *id != last).collect();
-            these.extend(ids().filter(|id| *id == last));
-            Ok(Wanted::These(these))
+            let own = ids().filter(|id| id.namespace() == last.namespace() && set.place(id) <= set.place(last));
+            Ok(Wanted::These(set.with_dependencies(own.collect())))
         }
         Target::Next(count) => Ok(Wanted::These(pending().take(*count).collect())),
         Target::Tagged(tag) => {
@@ -39,18 +38,8 @@ pub(super) fn wanted<'a>(set: &'a MigrationSet, state: &State, target: &Target) 
             if tagged.is_empty() {
                 return Err(Box::new(Refusal::UnknownTag { tag: tag.to_string() }));
             }
-            Ok(Wanted::These(with_dependencies(set, tagged)))
+            Ok(Wanted::These(set.with_dependencies(tagged)))
         }
         _ => Ok(Wanted::Everything),
     }
-}
-
-fn with_dependencies<'a>(set: &'a MigrationSet, mut open: Vec<&'a MigrationId>) -> HashSet<&'a MigrationId> {
-    let mut all = HashSet::new();
-    while let Some(id) = open.pop() {
-        if all.insert(id) {
-            open.extend(set.get(id).into_iter().flat_map(|migration| migration.meta().depends_on.iter()));
-        }
-    }
-    all
 }

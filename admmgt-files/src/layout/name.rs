@@ -19,13 +19,18 @@ pub(super) struct Named {
     pub(super) id: String,
     /// It is for one dialect only: ours.
     pub(super) for_dialect: bool,
+    /// It starts with a word that holds a number (`m0001_users`): a migration where all of them do.
+    pub(super) is_word: bool,
 }
 
 /// The longest number of a migration, in characters.
 const LONGEST_NUMBER: usize = 46;
 
+/// Why a file is none of ours; of no interest to anybody.
+pub(super) const OTHER_DIALECT: &str = "it is for another dialect";
+
 /// Words for a dialect, and the backend they mean.
-const DIALECTS: [(&str, &str); 8] = [
+const DIALECTS: [(&str, &str); 17] = [
     ("sqlite", "sqlite"),
     ("sqlite3", "sqlite"),
     ("postgres", "postgres"),
@@ -34,6 +39,15 @@ const DIALECTS: [(&str, &str); 8] = [
     ("pgsql", "postgres"),
     ("mysql", "mysql"),
     ("mariadb", "mysql"),
+    ("cockroach", "cockroach"),
+    ("cockroachdb", "cockroach"),
+    ("mssql", "mssql"),
+    ("sqlserver", "mssql"),
+    ("oracle", "oracle"),
+    ("h2", "h2"),
+    ("clickhouse", "clickhouse"),
+    ("duckdb", "duckdb"),
+    ("spanner", "spanner"),
 ];
 
 pub(super) fn parse(name: &str, dialect: &str) -> Result<Named, &'static str> {
@@ -49,7 +63,7 @@ pub(super) fn parse(name: &str, dialect: &str) -> Result<Named, &'static str> {
             ("up", _) if role.is_none() => role = Some(Role::Up),
             ("down", _) if role.is_none() => role = Some(Role::Down),
             (_, Some((_, backend))) if *backend == dialect => for_dialect = true,
-            (_, Some(_)) => return Err("it is for another dialect"),
+            (_, Some(_)) => return Err(OTHER_DIALECT),
             _ => break,
         }
         stem = rest;
@@ -59,8 +73,15 @@ pub(super) fn parse(name: &str, dialect: &str) -> Result<Named, &'static str> {
         _ if is_numbered(stem) => (Layout::Numbered, role.unwrap_or(Role::Up), number(stem)),
         _ => return Err("its name starts with no number or version"),
     };
-    let id = if layout == Layout::Flyway { flyway_id(stem) } else { id(stem) };
-    Ok(Named { layout, role, version, id, for_dialect })
+    if ["_down", "-down", ".rollback", "_rollback", ".undo", "_undo", ".revert", "_revert"]
+        .iter()
+        .any(|end| stem.ends_with(end))
+    {
+        return Err("its name says that it takes something back; call it `….down.sql`");
+    }
+    let is_word = layout == Layout::Numbered && !numbered(stem).starts_with(|first: char| first.is_ascii_digit());
+    let id = if layout == Layout::Flyway { flyway_id(stem) } else { id(numbered(stem)) };
+    Ok(Named { layout, role, version, id, for_dialect, is_word })
 }
 
 /// `V2.1__name`, `U2_1__name`, `R__name`.
@@ -99,6 +120,12 @@ fn flyway_id(stem: &str) -> String {
     id(&format!("V{}__{name}", head[1..].replace('_', ".")))
 }
 
+/// Without a `V` before its number, so that `V1_a` and `2_b` sort as they are meant.
+fn numbered(stem: &str) -> &str {
+    let bare = stem.trim_start_matches(['V', 'v']);
+    if bare.starts_with(|first: char| first.is_ascii_digit()) { bare } else { stem }
+}
+
 /// `0001_users`, and words with a number in them: `V3_users`, `m0001_users`, `a1b2c3_users`.
 fn is_numbered(stem: &str) -> bool {
     let head = stem.split(['_', '-', '.', ' ']).next().unwrap_or_default();
@@ -134,7 +161,7 @@ mod tests {
     #[test]
     fn names_of_every_layout() {
         let parsed = |name: &str| match parse(name, "sqlite") {
-            Ok(Named { layout, role, version, id, for_dialect }) => {
+            Ok(Named { layout, role, version, id, for_dialect, .. }) => {
                 format!("{layout:?} {role:?} {version} {id}{}", if for_dialect { " ours" } else { "" })
             }
             Err(reason) => reason.to_owned(),
@@ -149,7 +176,8 @@ mod tests {
             ("1-users.up.sql", "Numbered Up 1 1-users"),
             ("1-users.down.sql", "Numbered Down 1 1-users"),
             ("001.users.SQL", "Numbered Up 1 001.users"),
-            ("V3_users.sql", "Numbered Up 3 V3_users"),
+            ("V3_users.sql", "Numbered Up 3 3_users"),
+            ("3_users_down.sql", "its name says that it takes something back; call it `….down.sql`"),
             ("7.sql", "Numbered Up 7 7"),
             ("m0001_users.sql", "Numbered Up m0001_users m0001_users"),
             ("20240101T120000Z-users.sql", "Numbered Up 20240101T120000Z-users 20240101T120000Z-users"),

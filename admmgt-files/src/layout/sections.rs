@@ -61,6 +61,9 @@ pub(super) fn split(text: &str) -> Result<Sections, (usize, &'static str)> {
     Ok(sections)
 }
 
+/// Marks for the two ways, of tools that are not read.
+const OTHERS: [&str; 6] = ["up migration", "down migration", "!ups", "!downs", "@up", "@down"];
+
 fn mark(line: &str) -> Option<Mark> {
     let comment = line.trim_start_matches('\u{feff}').trim().strip_prefix("--")?.trim();
     let lower = comment.to_ascii_lowercase();
@@ -71,8 +74,26 @@ fn mark(line: &str) -> Option<Mark> {
             ["down"] => Mark::Down,
             ["no", "transaction"] => Mark::Outside,
             ["envsub", "on"] => Mark::Unsupported("`+goose ENVSUB` is not supported; write the values themselves"),
+            ["statementbegin" | "statementend"] | ["envsub", "off"] => Mark::Nothing,
+            _ => Mark::Unsupported(
+                "this is no mark of goose; `+goose Up`, `Down`, `StatementBegin`, `StatementEnd` and `NO TRANSACTION` are",
+            ),
+        });
+    }
+    if let Some(rest) = lower.strip_prefix("+migrate") {
+        let words: Vec<&str> = rest.split_whitespace().collect();
+        let outside = words.contains(&"notransaction");
+        return Some(match words.first() {
+            Some(&"up") => Mark::Up { outside },
+            Some(&"down") => Mark::Down,
             _ => Mark::Nothing,
         });
+    }
+    // To run both ways one after the other would undo the first.
+    if OTHERS.contains(&&*lower) || (lower.contains("create above") && lower.contains("drop below")) {
+        return Some(Mark::Unsupported(
+            "a mark of another tool for the two ways; write `-- migrate:up` and `-- migrate:down` instead",
+        ));
     }
     if let Some(rest) = lower.strip_prefix("migrate:up") {
         return Some(Mark::Up { outside: rest.split_whitespace().any(|word| word == "transaction:false") });
@@ -118,5 +139,9 @@ mod tests {
         assert_eq!(split("-- +goose Down\n-- +goose Up\n").unwrap_err().0, 2);
         assert_eq!(split("-- migrate:up\n-- migrate:down\n-- migrate:down\n").unwrap_err().0, 3);
         assert_eq!(split("-- +goose ENVSUB ON\n").unwrap_err().0, 1);
+        assert_eq!(split("-- +goose Up\n-- +goose Dwon\n").unwrap_err().0, 2);
+        assert_eq!(split("create table a(x);\n---- create above / drop below ----\n").unwrap_err().0, 2);
+        assert_eq!(split("-- Up Migration\n").unwrap_err().0, 1);
+        assert!(split("-- +migrate Up notransaction\nup;\n-- +migrate Down\ndown;\n").unwrap().down.is_some());
     }
 }

@@ -43,6 +43,13 @@ impl<'a> Words<'a> {
         Self { text, at: 0 }
     }
 
+    /// `PRAGMA`, `ATTACH`, `CREATE TEMP …`.
+    pub(super) fn concern_session(mut self) -> bool {
+        let (first, second) = (self.next(), self.next());
+        ["PRAGMA", "ATTACH", "DETACH"].iter().any(|word| self.is(first, word))
+            || (self.is(first, "CREATE") && ["TEMP", "TEMPORARY"].iter().any(|word| self.is(second, word)))
+    }
+
     pub(super) fn verb(mut self) -> (Cow<'static, str>, Verb<'a>) {
         let first = self.next();
         let (name, verb) = match KEYWORDS.iter().find(|keyword| self.is(first, keyword)) {
