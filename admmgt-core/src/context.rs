@@ -77,6 +77,9 @@ impl Context {
     /// [`Error::Script`] before anything of it ran, or what the database answered.
     pub async fn execute_script(&mut self, sql: &str) -> Result<(), Error> {
         let script = self.dialect.parse(sql, self.transaction).map_err(|problems| Error::Script { problems })?;
+        if !script.idle.is_empty() {
+            return Err(Error::Script { problems: script.idle });
+        }
         for statement in &script.statements {
             self.session.execute(statement).await?;
         }

@@ -458,8 +458,15 @@ fn step(
         refusals.push(Refusal::NoTransactions { id: meta.id.clone(), location: meta.location.clone(), server });
     }
     if let Some(source) = migration.sql(direction) {
+        let unfit = |problem| Refusal::Script { id: meta.id.clone(), file: source.file().to_owned(), problem };
         match facts.dialect.parse(source.text(), meta.transaction) {
             Ok(mut script) => {
+                let idle = std::mem::take(&mut script.idle);
+                if policy.idle == Verdict::Refuse {
+                    refusals.extend(idle.into_iter().map(&unfit));
+                } else {
+                    script.notes.extend(idle.iter().map(|problem| format!("left out, {problem}")));
+                }
                 if script.statements.is_empty() && direction == Direction::Up && policy.empty == Verdict::Refuse {
                     refusals.push(Refusal::Empty { id: meta.id.clone(), file: source.file().to_owned() });
                 }
@@ -468,11 +475,7 @@ fn step(
                 step.notes = std::mem::take(&mut script.notes);
                 parsed = Some(script);
             }
-            Err(problems) => refusals.extend(problems.into_iter().map(|problem| Refusal::Script {
-                id: meta.id.clone(),
-                file: source.file().to_owned(),
-                problem,
-            })),
+            Err(problems) => refusals.extend(problems.into_iter().map(&unfit)),
         }
     }
     if refusals.is_empty() && policy.group && !step.transaction {

@@ -60,6 +60,9 @@ pub struct Policy {
     pub ahead: Verdict,
     /// What is done about interrupted migrations. Default: what each of them says of itself.
     pub on_interrupt: Option<OnInterrupt>,
+    /// Statements of SQL migrations that would silently do nothing, such as a PRAGMA that a transaction
+    /// ignores. Default: refused; `Allow` leaves them out, with a note in the plan.
+    pub idle: Verdict,
     /// A SQL migration without a single statement. Default: refused.
     pub empty: Verdict,
     /// Whether SQL bodies are kept in the history, up to 1 MiB each. Default: yes.
@@ -81,6 +84,7 @@ impl Default for Policy {
             edited_code: Verdict::Allow,
             ahead: Verdict::Allow,
             on_interrupt: None,
+            idle: Verdict::Refuse,
             empty: Verdict::Refuse,
             archive_bodies: true,
         }

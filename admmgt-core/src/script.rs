@@ -58,12 +58,15 @@ pub struct Script {
     /// What the dialect decided by itself, in words for the plan:
     /// "its own BEGIN and COMMIT are dropped".
     pub notes: Vec<String>,
+    /// Statements that would silently do nothing where this script runs, and why. They are not among
+    /// [`Script::statements`]; [`crate::Policy::idle`] says whether that is fine.
+    pub idle: Vec<ScriptProblem>,
 }
 
 impl Script {
     /// Statements that run inside a transaction or not, without notes.
     pub fn new(statements: Vec<Statement>, in_transaction: bool) -> Self {
-        Self { statements, in_transaction, notes: Vec::new() }
+        Self { statements, in_transaction, notes: Vec::new(), idle: Vec::new() }
     }
 }
 
@@ -102,7 +105,7 @@ pub trait Dialect: fmt::Debug + Send + Sync {
     ///
     /// # Errors
     /// Every problem of the text: unterminated quotes and comments, a mix of statements that need
-    /// and that cannot have a transaction, statements that would silently do nothing. A text
+    /// and that cannot have a transaction; with these, statements that would silently do nothing. A text
     /// without statements is not an error here; [`crate::Policy`] judges it.
     fn parse(&self, sql: &str, mode: TransactionMode) -> Result<Script, Vec<ScriptProblem>>;
 

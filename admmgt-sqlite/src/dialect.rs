@@ -80,13 +80,19 @@ impl Dialect for SqliteDialect {
             true
         };
 
-        problems.append(&mut Judge::new(mode, in_transaction).judge(&steps));
-        problems.sort_by_key(|problem| (problem.line, problem.column));
+        let (mut wrong, mut idle) = Judge::new(mode, in_transaction).judge(&steps);
+        problems.append(&mut wrong);
         if !problems.is_empty() {
+            problems.append(&mut idle);
+            problems.sort_by_key(|problem| (problem.line, problem.column));
             return Err(problems);
+        }
+        if !idle.is_empty() {
+            steps.retain(|step| !matches!(step.verb, Verb::Idle(_)));
         }
         let mut script = Script::new(steps.iter().map(Step::statement).collect(), in_transaction);
         script.notes = notes;
+        script.idle = idle;
         Ok(script)
     }
 

@@ -88,6 +88,27 @@ async fn a_file_without_a_transaction_goes_on_where_it_stopped() {
     scratch.migrator(mended).ensure_current().await.unwrap();
 }
 
+/// As other tools write it for SQLite: what the runner does anyway is left out where the policy says so.
+#[tokio::test]
+async fn a_rebuild_with_its_pragmas_runs_where_they_may_be_left_out() {
+    let scratch = Scratch::new();
+    scratch.run(
+        "create table p(id integer primary key); create table c(p references p(id) on delete cascade);
+        insert into p values (1); insert into c values (1)",
+    );
+    let rebuild = "PRAGMA foreign_keys=OFF;\ncreate table n(id integer primary key, x);\ninsert into n(id) select id from p;\n\
+        drop table p;\nalter table n rename to p;\nPRAGMA foreign_keys=ON;\n";
+    let migrator = scratch.migrator(sql(&[("1", rebuild)]));
+    let error = migrator.up().await.unwrap_err();
+    assert_eq!(error.refusals().len(), 2, "{error}");
+    let mut policy = Policy::default();
+    policy.idle = admmgt::Verdict::Allow;
+    let migrator = migrator.policy(policy);
+    assert!(migrator.plan().await.unwrap().to_string().contains("note: left out, 1:1: `PRAGMA foreign_keys`"));
+    migrator.up().await.unwrap();
+    assert_eq!(scratch.number("select count(*) from c"), 1);
+}
+
 /// What a connection was told is gone with it, so nobody goes on without it.
 #[tokio::test]
 async fn a_file_that_set_up_its_connection_does_not_go_on_in_another() {

@@ -13,14 +13,17 @@ pub(super) struct Judge<'s> {
     begin: Option<&'s Step<'s>>,
     savepoints: Vec<(&'s Step<'s>, &'s str)>,
     problems: Vec<ScriptProblem>,
+    /// What would do nothing, and nothing more is wrong with it.
+    idle: Vec<ScriptProblem>,
 }
 
 impl<'s> Judge<'s> {
     pub(super) fn new(mode: TransactionMode, in_transaction: bool) -> Self {
-        Self { mode, in_transaction, begin: None, savepoints: Vec::new(), problems: Vec::new() }
+        Self { mode, in_transaction, begin: None, savepoints: Vec::new(), problems: Vec::new(), idle: Vec::new() }
     }
 
-    pub(super) fn judge(mut self, steps: &'s [Step<'s>]) -> Vec<ScriptProblem> {
+    /// What is wrong, and what would do nothing.
+    pub(super) fn judge(mut self, steps: &'s [Step<'s>]) -> (Vec<ScriptProblem>, Vec<ScriptProblem>) {
         for step in steps {
             self.step(step);
         }
@@ -28,7 +31,7 @@ impl<'s> Judge<'s> {
         if let Some(begin) = self.begin {
             self.refuse(begin, "`BEGIN` has no `COMMIT` after it; write one, or delete the `BEGIN`");
         }
-        self.problems
+        (self.problems, self.idle)
     }
 
     fn step(&mut self, step: &'s Step<'s>) {
@@ -122,7 +125,8 @@ impl<'s> Judge<'s> {
     fn idle(&mut self, step: &'s Step<'s>, advice: &str) {
         let name = &step.name;
         if self.mode != TransactionMode::None {
-            self.refuse(step, format!("`{name}` would silently do nothing: {advice}"));
+            let message = format!("`{name}` would silently do nothing: {advice}");
+            self.idle.push(ScriptProblem::new(step.split.line, step.split.column, message));
         } else if let Some(line) = self.opened() {
             self.refuse(
                 step,

@@ -7,6 +7,9 @@ use super::*;
 /// What becomes of a text, in one line: `in` or `out`, its statements and notes, or its problems.
 fn judged(sql: &str, mode: TransactionMode) -> String {
     match SqliteDialect.parse(sql, mode) {
+        Ok(script) if !script.idle.is_empty() => {
+            script.idle.iter().map(ToString::to_string).collect::<Vec<_>>().join(" | ")
+        }
         Ok(script) => {
             let place = if script.in_transaction { "in" } else { "out" };
             let texts = script.statements.iter().map(|s| format!("{} {}", s.line, s.text));
@@ -25,7 +28,7 @@ fn check(mode: TransactionMode, cases: &[(&str, &str)]) {
 
 /// Whether a text is refused, in one word per problem: its line and the start of its message.
 fn refused(sql: &str, mode: TransactionMode) -> Vec<String> {
-    let problems = SqliteDialect.parse(sql, mode).err().unwrap_or_default();
+    let problems = SqliteDialect.parse(sql, mode).map_or_else(|problems| problems, |script| script.idle);
     problems.iter().map(|p| format!("{} {}", p.line, p.message.split('`').nth(1).unwrap_or(&p.message))).collect()
 }
 
