@@ -120,7 +120,7 @@ impl Said<'_> {
         let mut policy = Policy::default();
         policy.group = forwards.group;
         // The plain clients run them too.
-        (policy.empty, policy.idle) = (Verdict::Allow, Verdict::Allow);
+        (policy.empty, policy.idle, policy.mixed) = (Verdict::Allow, Verdict::Allow, Verdict::Allow);
         if forwards.out_of_order {
             policy.out_of_order = Verdict::Allow;
         }

@@ -17,7 +17,7 @@ use crate::history::{Known, Standing, State};
 use crate::policy::{Policy, Verdict};
 use crate::refusal::{LineDifference, Refusal};
 use crate::registry::MigrationSet;
-use crate::script::{Dialect, Script};
+use crate::script::{Dialect, Script, ScriptProblem};
 use crate::{
     Backend, Capabilities, Checksum, Direction, Location, Meta, Migration, MigrationId, Namespace, OnInterrupt, Origin,
     Target, TransactionMode,
@@ -432,6 +432,21 @@ fn out_of_order(set: &MigrationSet, meta: &Meta, applied: &[&MigrationId]) -> Op
     Some(Refusal::OutOfOrder { id: meta.id.clone(), location: meta.location.clone(), applied: (*later).clone() })
 }
 
+/// The statements of a text, in a transaction or, where that cannot be and may be otherwise, without one.
+fn script(
+    text: &str,
+    mode: TransactionMode,
+    policy: &Policy,
+    dialect: &dyn Dialect,
+) -> Result<Script, Vec<ScriptProblem>> {
+    let parsed = dialect.parse(text, mode);
+    let (Err(problems), TransactionMode::Auto, Verdict::Allow) = (&parsed, mode, policy.mixed) else { return parsed };
+    let Ok(mut script) = dialect.parse(text, TransactionMode::None) else { return parsed };
+    let why = problems.first().map(ToString::to_string).unwrap_or_default();
+    script.notes.push(format!("it runs without a transaction, statement by statement: {why}"));
+    Ok(script)
+}
+
 fn step(
     migration: &dyn Migration,
     direction: Direction,
@@ -459,7 +474,7 @@ fn step(
     }
     if let Some(source) = migration.sql(direction) {
         let unfit = |problem| Refusal::Script { id: meta.id.clone(), file: source.file().to_owned(), problem };
-        match facts.dialect.parse(source.text(), meta.transaction) {
+        match script(source.text(), meta.transaction, policy, facts.dialect) {
             Ok(mut script) => {
                 let idle = std::mem::take(&mut script.idle);
                 if policy.idle == Verdict::Refuse {

@@ -63,6 +63,10 @@ pub struct Policy {
     /// Statements of SQL migrations that would silently do nothing, such as a PRAGMA that a transaction
     /// ignores. Default: refused; `Allow` leaves them out, with a note in the plan.
     pub idle: Verdict,
+    /// SQL migrations that cannot be in one transaction as they are written: `VACUUM` among other statements,
+    /// several blocks of `BEGIN … COMMIT`. Default: refused; `Allow` runs them without one, statement by
+    /// statement, as a plain client does.
+    pub mixed: Verdict,
     /// A SQL migration without a single statement. Default: refused.
     pub empty: Verdict,
     /// Whether SQL bodies are kept in the history, up to 1 MiB each. Default: yes.
@@ -85,6 +89,7 @@ impl Default for Policy {
             ahead: Verdict::Allow,
             on_interrupt: None,
             idle: Verdict::Refuse,
+            mixed: Verdict::Refuse,
             empty: Verdict::Refuse,
             archive_bodies: true,
         }

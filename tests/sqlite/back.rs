@@ -109,6 +109,24 @@ async fn a_rebuild_with_its_pragmas_runs_where_they_may_be_left_out() {
     assert_eq!(scratch.number("select count(*) from c"), 1);
 }
 
+#[tokio::test]
+async fn a_mix_runs_statement_by_statement_where_it_may() {
+    for mix in [
+        "pragma journal_mode = wal; create table a(x)",
+        "create table a(x); vacuum",
+        "begin; create table b(x); commit; begin; alter table b rename to a; commit;",
+        "pragma foreign_keys = off; begin; create table a(x); commit; pragma foreign_keys = on",
+    ] {
+        let scratch = Scratch::new();
+        let migrator = scratch.migrator(sql(&[("1", mix)]));
+        assert_eq!(migrator.up().await.unwrap_err().kind(), ErrorKind::Refused, "{mix}");
+        let mut policy = Policy::default();
+        (policy.idle, policy.mixed) = (admmgt::Verdict::Allow, admmgt::Verdict::Allow);
+        migrator.policy(policy).up().await.unwrap_or_else(|error| panic!("{mix}: {error}"));
+        assert_eq!(scratch.tables(), ["a"], "{mix}");
+    }
+}
+
 /// What a connection was told is gone with it, so nobody goes on without it.
 #[tokio::test]
 async fn a_file_that_set_up_its_connection_does_not_go_on_in_another() {
