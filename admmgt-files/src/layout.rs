@@ -2,7 +2,7 @@
 //!
 //! | layout | files | order | way back |
 //! |---|---|---|---|
-//! | Flyway, refinery | `V1__users.sql`, `V2.1__plans.sql`, `V2_1__plans.sql` | by version | `U1__users.sql` |
+//! | Flyway, refinery | `V1__users.sql`, `V2.1__plans.sql`, `V2_1__plans.sql`, also in folders | by version | `U1__users.sql` |
 //! | numbered: sqlx, golang-migrate, dbmate, goose | `0001_users.sql`, `1-users.up.sql`, `V2.plans.sql` | by number | `….down.sql`, or a section of the file |
 //! | diesel | `2024-01-01-000000_users/up.sql` | by name | `down.sql` in the same folder |
 //!
@@ -158,7 +158,8 @@ impl fmt::Display for LayoutProblem {
             }
             Self::Nested { folder } => write!(
                 f,
-                "{} holds SQL files; folders in the folder are not read. Move them up, or keep them elsewhere",
+                "{} holds numbered SQL files; folders in the folder are read in the layout of Flyway only. Move them up, or keep \
+                 them elsewhere",
                 folder.display()
             ),
             Self::Unsupported { file, line, problem } => write!(f, "{}:{line}: {problem}", file.display()),
@@ -250,11 +251,7 @@ impl Reading<'_> {
     fn subfolder(&mut self, path: PathBuf, name: &str) {
         let up = path.join("up.sql");
         if !up.is_file() {
-            let is_sql = |inner: &PathBuf| inner.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("sql"));
-            if entries(&path).is_ok_and(|inner| inner.iter().any(is_sql)) {
-                return self.problems.push(LayoutProblem::Nested { folder: path });
-            }
-            return self.ignore(path, "a folder without `up.sql`");
+            return self.nested(path);
         }
         self.layout(Layout::Diesel, &path);
         let version = self.found.entry(name::number(name)).or_default();
@@ -273,6 +270,28 @@ impl Reading<'_> {
             let line: String = line.split('#').next().unwrap_or_default().split_whitespace().collect();
             line == "run_in_transaction=false"
         });
+    }
+
+    /// Flyway and refinery read folders in the folder; the others do not, and their files are not to be lost.
+    fn nested(&mut self, folder: PathBuf) {
+        let inside = match entries(&folder) {
+            Ok(inside) => inside,
+            Err(problem) => return self.problems.push(problem),
+        };
+        let mut is_empty = true;
+        for path in inside {
+            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            match name::parse(name, self.dialect) {
+                _ if path.is_dir() && !name.starts_with('.') => self.nested(path),
+                Ok(named) if named.layout == Layout::Flyway => self.file(path, named),
+                Ok(_) => return self.problems.push(LayoutProblem::Nested { folder }),
+                Err(_) => continue,
+            }
+            is_empty = false;
+        }
+        if is_empty {
+            self.ignore(folder, "a folder without `up.sql`");
+        }
     }
 
     fn file(&mut self, path: PathBuf, named: Named) {

@@ -159,7 +159,7 @@ const LAYOUTS: [(&str, &[(&str, &str)]); 8] = [
     (
         "flyway",
         &[
-            ("V1__a.sql", "create table a(x);"),
+            ("2023/V1__a.sql", "create table a(x);"),
             ("V1_1__b.sql", "create table b(x);"),
             ("V10__c.sql", "alter table b rename to c;"),
             ("U1__a.sql", "drop table a;"),
