@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use admmgt_files::layout::{self, Found, Ignored, Layout, LayoutProblem, Source};
 
-use crate::{InvalidName, Migrations, SqlMigration, TransactionMode};
+use crate::{InvalidName, Migrations, SqlMigration, SqlSource, TransactionMode};
 
 /// A folder of SQL files, read.
 #[derive(Debug, Clone)]
@@ -73,7 +73,7 @@ impl MigrationsDir {
 }
 
 fn migration(namespace: &str, found: Found) -> Result<SqlMigration, InvalidName> {
-    let Found { id, up, down, outside } = found;
+    let Found { id, up, down } = found;
     let file = up.file.display().to_string();
     let migration = match up.text {
         Ok(text) => SqlMigration::of_file(namespace, id, file, text)?,
@@ -81,12 +81,16 @@ fn migration(namespace: &str, found: Found) -> Result<SqlMigration, InvalidName>
             SqlMigration::of_file(namespace, id, file, String::new())?.unreadable(problem.line(), problem.to_string())
         }
     };
-    let migration = match down {
-        Some(Source { file, text: Ok(text) }) => migration.down_of_file(file.display().to_string(), text),
+    let mode = |outside: bool| if outside { TransactionMode::None } else { TransactionMode::Auto };
+    let migration = migration.with(|meta| meta.transaction(mode(up.outside)));
+    Ok(match down {
+        Some(Source { file, text: Ok(text), outside }) => {
+            let source = SqlSource::new(file.display().to_string(), text);
+            migration.down_of(source.transaction(mode(outside)))
+        }
         Some(Source { text: Err(problem), .. }) => {
             migration.unreadable(problem.line(), format!("its way back: {problem}"))
         }
         None => migration,
-    };
-    Ok(if outside { migration.with(|meta| meta.transaction(TransactionMode::None)) } else { migration })
+    })
 }

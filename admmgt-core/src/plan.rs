@@ -455,26 +455,28 @@ fn step(
 ) -> Result<WithScript, Vec<Refusal>> {
     let meta = migration.meta();
     let can = facts.capabilities.is_none_or(|capabilities| capabilities.transactions);
+    let source = migration.sql(direction);
+    let mode = source.and_then(|source| source.transaction).unwrap_or(meta.transaction);
     let mut refusals = Vec::new();
     let mut parsed = None;
     let mut step = Step {
         migration: meta.id.clone(),
         direction,
         checksum: meta.checksum.clone(),
-        transaction: can && meta.transaction != TransactionMode::None,
+        transaction: can && mode != TransactionMode::None,
         statements: None,
         resume: None,
         description: meta.description.to_string(),
         location: meta.location.clone(),
         notes: Vec::new(),
     };
-    if let (TransactionMode::Required, Some(capabilities), false) = (meta.transaction, facts.capabilities, can) {
+    if let (TransactionMode::Required, Some(capabilities), false) = (mode, facts.capabilities, can) {
         let server = capabilities.server.clone();
         refusals.push(Refusal::NoTransactions { id: meta.id.clone(), location: meta.location.clone(), server });
     }
-    if let Some(source) = migration.sql(direction) {
+    if let Some(source) = source {
         let unfit = |problem| Refusal::Script { id: meta.id.clone(), file: source.file().to_owned(), problem };
-        match script(source.text(), meta.transaction, policy, facts.dialect) {
+        match script(source.text(), mode, policy, facts.dialect) {
             Ok(mut script) => {
                 let idle = std::mem::take(&mut script.idle);
                 if policy.idle == Verdict::Refuse {

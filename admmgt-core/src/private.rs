@@ -81,7 +81,12 @@ pub const fn tag(tag: &'static str) -> Cow<'static, str> {
 
 /// SQL embedded in the program.
 pub const fn sql(file: &'static str, text: &'static str) -> SqlSource {
-    SqlSource { file: Cow::Borrowed(file), text: Cow::Borrowed(text) }
+    SqlSource { file: Cow::Borrowed(file), text: Cow::Borrowed(text), transaction: None }
+}
+
+/// SQL embedded in the program, for a way that asks for something else than its migration does.
+pub const fn sql_in(mode: TransactionMode, file: &'static str, text: &'static str) -> SqlSource {
+    SqlSource { file: Cow::Borrowed(file), text: Cow::Borrowed(text), transaction: Some(mode) }
 }
 
 /// A migration as one constant expression.

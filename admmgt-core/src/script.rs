@@ -12,12 +12,20 @@ use crate::TransactionMode;
 pub struct SqlSource {
     pub(crate) file: Cow<'static, str>,
     pub(crate) text: Cow<'static, str>,
+    /// Where this way asks for something else than the migration does.
+    pub(crate) transaction: Option<TransactionMode>,
 }
 
 impl SqlSource {
     /// SQL text and the name of the file it stands in, which errors repeat.
     pub fn new(file: impl Into<Cow<'static, str>>, text: impl Into<Cow<'static, str>>) -> Self {
-        Self { file: file.into(), text: text.into() }
+        Self { file: file.into(), text: text.into(), transaction: None }
+    }
+
+    /// This way runs so, whatever the migration says: one of the two may hold a `VACUUM`.
+    pub fn transaction(mut self, mode: TransactionMode) -> Self {
+        self.transaction = Some(mode);
+        self
     }
 
     /// The file, for messages: `sql/views.up.sql`.

@@ -113,8 +113,8 @@ impl SqlMigration {
         Ok(migration)
     }
 
-    pub(crate) fn down_of_file(mut self, file: String, text: String) -> Self {
-        self.down = Some(SqlSource::new(file, text));
+    pub(crate) fn down_of(mut self, source: SqlSource) -> Self {
+        self.down = Some(source);
         self.meta.reversible = true;
         self
     }

@@ -23,7 +23,6 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use self::name::{Named, Role};
-use self::sections::Sections;
 use crate::text::{TextProblem, decode};
 
 /// Which kind of folder it is.
@@ -67,8 +66,6 @@ pub struct Found {
     pub up: Source,
     /// What takes it back.
     pub down: Option<Source>,
-    /// It says of itself that it runs outside of a transaction.
-    pub outside: bool,
 }
 
 /// The text of one way, and where it stands. Lines are those of the file.
@@ -78,6 +75,8 @@ pub struct Source {
     pub file: PathBuf,
     /// Its text, or why it has none.
     pub text: Result<String, TextProblem>,
+    /// It says of itself that it runs outside of a transaction.
+    pub outside: bool,
 }
 
 /// Something that is no migration.
@@ -356,24 +355,27 @@ impl Reading<'_> {
             (None, Some((file, _))) => return Err(LayoutProblem::OnlyDown { file }),
             (None, None) => unreachable!("a version is made with a file"),
         };
-        let source = text(up)?;
-        let Ok(whole) = &source.text else {
-            return Ok(Found { id, up: source, down: down.map(text).transpose()?, outside });
-        };
-        let Sections { up, down: section, outside: says_so } = sections::split(whole)
-            .map_err(|(line, problem)| LayoutProblem::Unsupported { file: source.file.clone(), line, problem })?;
-        let section = section.map(|text| Source { file: source.file.clone(), text: Ok(text) });
-        let down = match down {
-            Some(file) => Some(text(file)?),
-            None => section,
-        };
-        Ok(Found { id, up: Source { file: source.file, text: Ok(up) }, down, outside: outside || says_so })
+        let down = down.map(|file| source(file, outside)).transpose()?;
+        let whole = source(up, outside)?;
+        let Ok(both) = &whole.text else { return Ok(Found { id, up: whole, down }) };
+        let sections = sections::split(both).map_err(|(line, problem)| LayoutProblem::Unsupported {
+            file: whole.file.clone(),
+            line,
+            problem,
+        })?;
+        let of_file = |text, outside| Source { file: whole.file.clone(), text: Ok(text), outside };
+        let section = sections.down.map(|text| of_file(text, outside || sections.down_outside));
+        Ok(Found { id, up: of_file(sections.up, outside || sections.outside), down: down.or(section) })
     }
 }
 
-fn text(file: PathBuf) -> Result<Source, LayoutProblem> {
+fn source(file: PathBuf, outside: bool) -> Result<Source, LayoutProblem> {
     match std::fs::read(&file) {
-        Ok(bytes) => Ok(Source { text: decode(&bytes).map(str::to_owned), file }),
+        Ok(bytes) => {
+            let text = decode(&bytes).map(str::to_owned);
+            let says_so = text.as_ref().is_ok_and(|text| sections::first_line_says_so(text));
+            Ok(Source { text, file, outside: outside || says_so })
+        }
         Err(error) => Err(LayoutProblem::Unreadable { path: file, error }),
     }
 }

@@ -54,20 +54,20 @@ pub(crate) fn listed(arguments: &FolderArguments, root: &Path) -> syn::Result<(V
     })?;
     let mut files = Vec::new();
     let mut listed = Vec::new();
-    for Found { id, up, down, outside } in read.migrations {
+    for Found { id, up, down } in read.migrations {
         let mut embedded = |source: Source| {
             let file = relative(&source.file.display().to_string(), root);
             match source.text {
                 Ok(text) => {
                     files.push(source.file);
-                    Ok(Embedded { file, text })
+                    Ok(Embedded { file, text, outside: source.outside })
                 }
                 Err(problem) => Err(refuse(format!("{file}:{}: {problem}", problem.line()))),
             }
         };
         let up = embedded(up)?;
         let down = down.map(&mut embedded).transpose()?;
-        listed.push(Listed { id, up, down, outside });
+        listed.push(Listed { id, up, down });
     }
     if listed.is_empty() {
         return Err(refuse(format!("the folder `{written}` holds no migration; see the layouts that are known")));

@@ -204,7 +204,7 @@ const LAYOUTS: [(&str, &[(&str, &str)]); 8] = [
             ("20240101_a.sql", "-- migrate:up\ncreate table a(x);\n\n-- migrate:down\ndrop table a;\n"),
             (
                 "20240102_c.sql",
-                "-- migrate:up transaction:false\nvacuum; create table c(x);\n\n-- migrate:down\ndrop table c;\n",
+                "-- migrate:up\ncreate table c(x);\n\n-- migrate:down transaction:false\nvacuum; drop table c;\n",
             ),
         ],
     ),

@@ -5,15 +5,20 @@
 pub(super) struct Sections {
     pub(super) up: String,
     pub(super) down: Option<String>,
-    /// Outside of a transaction.
+    /// The way up is outside of a transaction.
     pub(super) outside: bool,
+    /// So is the way down.
+    pub(super) down_outside: bool,
 }
 
 enum Mark {
     Up {
         outside: bool,
     },
-    Down,
+    Down {
+        outside: bool,
+    },
+    /// Both ways.
     Outside,
     /// What our splitter sees by itself: where a statement begins and ends.
     Nothing,
@@ -21,7 +26,8 @@ enum Mark {
 }
 
 pub(super) fn split(text: &str) -> Result<Sections, (usize, &'static str)> {
-    let mut sections = Sections { up: String::new(), down: None, outside: first_line_says_so(text) };
+    let first = first_line_says_so(text);
+    let mut sections = Sections { up: String::new(), down: None, outside: first, down_outside: first };
     let mut marked = false;
     let mut lines_so_far = String::new();
     for (line, number) in text.split_inclusive('\n').zip(1..) {
@@ -39,7 +45,8 @@ pub(super) fn split(text: &str) -> Result<Sections, (usize, &'static str)> {
                 sections.outside |= outside;
                 sections.up.push_str(end);
             }
-            Some(Mark::Down) => {
+            Some(Mark::Down { outside }) => {
+                sections.down_outside |= outside;
                 if sections.down.is_some() {
                     return Err((number, "a second way down; keep one of each in a file"));
                 }
@@ -48,7 +55,7 @@ pub(super) fn split(text: &str) -> Result<Sections, (usize, &'static str)> {
             Some(Mark::Unsupported(problem)) => return Err((number, problem)),
             other => {
                 if let Some(Mark::Outside) = other {
-                    sections.outside = true;
+                    (sections.outside, sections.down_outside) = (true, true);
                 }
                 match &mut sections.down {
                     Some(down) => down.push_str(line),
@@ -71,7 +78,7 @@ fn mark(line: &str) -> Option<Mark> {
         let words: Vec<&str> = rest.split_whitespace().collect();
         return Some(match &*words {
             ["up"] => Mark::Up { outside: false },
-            ["down"] => Mark::Down,
+            ["down"] => Mark::Down { outside: false },
             ["no", "transaction"] => Mark::Outside,
             ["envsub", "on"] => Mark::Unsupported("`+goose ENVSUB` is not supported; write the values themselves"),
             ["statementbegin" | "statementend"] | ["envsub", "off"] => Mark::Nothing,
@@ -85,7 +92,7 @@ fn mark(line: &str) -> Option<Mark> {
         let outside = words.contains(&"notransaction");
         return Some(match words.first() {
             Some(&"up") => Mark::Up { outside },
-            Some(&"down") => Mark::Down,
+            Some(&"down") => Mark::Down { outside },
             _ => Mark::Nothing,
         });
     }
@@ -95,14 +102,16 @@ fn mark(line: &str) -> Option<Mark> {
             "a mark of another tool for the two ways; write `-- migrate:up` and `-- migrate:down` instead",
         ));
     }
-    if let Some(rest) = lower.strip_prefix("migrate:up") {
-        return Some(Mark::Up { outside: rest.split_whitespace().any(|word| word == "transaction:false") });
+    let outside = lower.split_whitespace().any(|word| word == "transaction:false");
+    match lower.split_whitespace().next() {
+        Some("migrate:up") => Some(Mark::Up { outside }),
+        Some("migrate:down") => Some(Mark::Down { outside }),
+        _ => None,
     }
-    lower.starts_with("migrate:down").then_some(Mark::Down)
 }
 
 /// sqlx looks at the first line only.
-fn first_line_says_so(text: &str) -> bool {
+pub(super) fn first_line_says_so(text: &str) -> bool {
     let first = text.trim_start_matches('\u{feff}').lines().next().unwrap_or_default();
     first.trim_start().strip_prefix("--").is_some_and(|comment| comment.trim_start().starts_with("no-transaction"))
 }
@@ -114,7 +123,10 @@ mod tests {
     #[test]
     fn a_file_without_marks_is_one_way() {
         let text = "create table a(x);\n-- up, down\n";
-        assert_eq!(split(text).unwrap(), Sections { up: text.to_owned(), down: None, outside: false });
+        assert_eq!(
+            split(text).unwrap(),
+            Sections { up: text.to_owned(), down: None, outside: false, down_outside: false }
+        );
         assert!(split("-- no-transaction\nvacuum;").unwrap().outside);
         assert!(!split("vacuum;\n-- no-transaction\n").unwrap().outside);
     }
@@ -131,6 +143,9 @@ mod tests {
             (dbmate.up.trim(), dbmate.down.as_deref().map(str::trim), dbmate.outside),
             ("up;", Some("down;"), true)
         );
+        assert!(!dbmate.down_outside);
+        let down = split("-- migrate:up\nup;\n-- migrate:down transaction:false\ndown;\n").unwrap();
+        assert_eq!((down.outside, down.down_outside), (false, true));
         assert!(split("-- +goose NO TRANSACTION\n-- +goose Up\nup;\n").unwrap().outside);
     }
 

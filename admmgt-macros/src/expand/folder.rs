@@ -16,6 +16,8 @@ pub(crate) struct Embedded {
     /// As it is written, from the folder of Cargo.toml.
     pub(crate) file: String,
     pub(crate) text: String,
+    /// It runs outside of a transaction.
+    pub(crate) outside: bool,
 }
 
 /// A migration whose texts are fine.
@@ -23,7 +25,6 @@ pub(crate) struct Listed {
     pub(crate) id: String,
     pub(crate) up: Embedded,
     pub(crate) down: Option<Embedded>,
-    pub(crate) outside: bool,
 }
 
 /// What stands in place of the macro call. `watched` are the files whose edit compiles the crate again.
@@ -37,12 +38,12 @@ pub(crate) fn folder(arguments: &FolderArguments, listed: &[Listed], watched: &[
 }
 
 fn migration(arguments: &FolderArguments, listed: &Listed) -> TokenStream {
-    let Listed { id, up, down, outside } = listed;
+    let Listed { id, up, down } = listed;
     let shared = Shared {
         id: id.clone(),
         namespace: arguments.namespace.clone(),
         depends_on: Vec::new(),
-        transaction: if *outside { Transaction::None } else { Transaction::Auto },
+        transaction: if up.outside { Transaction::None } else { Transaction::Auto },
         on_interrupt: OnInterrupt::default(),
         tags: Vec::new(),
         checksum: None,
@@ -75,6 +76,10 @@ fn migration(arguments: &FolderArguments, listed: &Listed) -> TokenStream {
 
 fn text(name: &str, embedded: &Embedded) -> TokenStream {
     let name = Ident::new(name, here());
-    let Embedded { file, text } = embedded;
-    quote_spanned!(here()=> static #name: __admmgt::SqlSource = __admmgt::__private::sql(#file, #text);)
+    let Embedded { file, text, outside } = embedded;
+    let mode = Ident::new(if *outside { "None" } else { "Auto" }, here());
+    quote_spanned! {here()=>
+        static #name: __admmgt::SqlSource =
+            __admmgt::__private::sql_in(__admmgt::TransactionMode::#mode, #file, #text);
+    }
 }
