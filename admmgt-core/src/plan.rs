@@ -2,26 +2,27 @@
 
 mod back;
 mod forwards;
+mod judge;
+mod steps;
 #[cfg(test)]
 mod tests;
 
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 
-use admmgt_files::checksum::{SCHEME, of_sql};
 use serde::{Deserialize, Serialize};
 
 use self::forwards::Wanted;
+pub(crate) use self::judge::edited;
+use self::judge::{ahead, backend, dependencies, interrupted, is_code, out_of_order, renamed};
+use self::steps::{Steps, WithScript, resume, step};
 use crate::digest::NamespaceHead;
-use crate::history::{Known, Standing, State};
+use crate::history::{Standing, State};
 use crate::policy::{Policy, Verdict};
-use crate::refusal::{LineDifference, Refusal};
+use crate::refusal::Refusal;
 use crate::registry::MigrationSet;
-use crate::script::{Dialect, Script, ScriptProblem};
-use crate::{
-    Backend, Capabilities, Checksum, Direction, Location, Meta, Migration, MigrationId, Namespace, OnInterrupt, Origin,
-    Target, TransactionMode,
-};
+use crate::script::{Dialect, Script};
+use crate::{Backend, Capabilities, Checksum, Direction, Location, Migration, MigrationId, Namespace, Target};
 
 /// The version of the serialised form of [`Plan`].
 pub const PLAN_FORMAT: u32 = 1;
@@ -271,232 +272,4 @@ pub(crate) fn prepare(
     refusals.append(&mut steps.refusals);
     plan.steps = steps.steps;
     if refusals.is_empty() { Ok(Prepared { plan, scripts: steps.scripts }) } else { Err(refusals) }
-}
-
-/// Steps with their scripts, and what forbids them.
-#[derive(Default)]
-struct Steps {
-    steps: Vec<Step>,
-    scripts: Vec<Option<Script>>,
-    refusals: Vec<Refusal>,
-}
-
-impl Steps {
-    fn add(&mut self, step: Result<WithScript, Vec<Refusal>>) {
-        match step {
-            Ok((step, script)) => {
-                self.steps.push(step);
-                self.scripts.push(script);
-            }
-            Err(found) => self.refusals.extend(found),
-        }
-    }
-}
-
-fn backend(meta: &Meta, connected: &Backend) -> Option<Refusal> {
-    let wants = meta.backend.as_ref().filter(|wants| *wants != connected)?;
-    Some(Refusal::WrongBackend {
-        id: meta.id.clone(),
-        location: meta.location.clone(),
-        wants: *wants,
-        connected: *connected,
-    })
-}
-
-/// Applied migrations of our namespaces that are not registered: whoever applied them is newer.
-fn ahead(set: &MigrationSet, applied: &[&MigrationId]) -> Vec<MigrationId> {
-    let ours = applied.iter().filter(|id| set.has_namespace(id.namespace()));
-    ours.filter(|id| set.get(id).is_none()).map(|id| (*id).clone()).collect()
-}
-
-/// A step, and its statements where it is SQL.
-type WithScript = (Step, Option<Script>);
-
-/// How an interrupted migration goes on; `None` where that is for a person to say.
-fn resume(
-    set: &MigrationSet,
-    id: &MigrationId,
-    known: &Known,
-    target: &Target,
-    policy: &Policy,
-    facts: &Facts<'_>,
-) -> Option<Result<WithScript, Refusal>> {
-    let Standing::Interrupted { direction, done, .. } = known.standing else { return None };
-    let migration = set.get(id).filter(|migration| migration.problems().is_empty())?;
-    let meta = migration.meta();
-    let retry = policy.on_interrupt.unwrap_or(meta.on_interrupt) == OnInterrupt::Retry;
-    // A way back that was interrupted is not gone on with by somebody who wants to go forwards.
-    if !retry || direction != Direction::Up || target.direction() != Direction::Up {
-        return None;
-    }
-    // What cannot run at all is refused where it is pending; here, as interrupted.
-    let (mut step, script) = step(migration, direction, policy, facts).ok()?;
-    if let Some(script) = &script {
-        let ended = script.statements.iter().take(known.step_hashes.len());
-        if ended.clone().any(|statement| facts.dialect.is_of_session(statement)) {
-            // What it set or made is gone with its connection.
-            return None;
-        }
-        let hashes = script.statements.iter().map(|statement| of_sql(&statement.text));
-        let same = hashes.zip(&known.step_hashes).take_while(|(now, then)| now == *then).count();
-        if same < known.step_hashes.len() {
-            return Some(Err(Refusal::ResumeDiffers {
-                id: id.clone(),
-                location: meta.location.clone(),
-                statement: u32::try_from(same + 1).unwrap_or(u32::MAX),
-            }));
-        }
-    } else if meta.checksum != known.checksum && policy.edited_code == Verdict::Refuse {
-        return edited(migration, known).map(Err);
-    }
-    step.resume = Some(if script.is_some() { done } else { 0 });
-    Some(Ok((step, script)))
-}
-
-/// A pending migration with the checksum of one that only the history knows.
-fn renamed(meta: &Meta, state: &State, ahead: &[MigrationId]) -> Option<Refusal> {
-    // Checksums that were written by hand, and those of code, say nothing about what was done.
-    if meta.origin != Origin::Sql || !meta.checksum.as_str().starts_with(SCHEME) {
-        return None;
-    }
-    let same = |from: &&MigrationId| {
-        from.namespace() == meta.id.namespace()
-            && state.get(from).is_some_and(|known| known.checksum == meta.checksum && known.origin == Origin::Sql)
-    };
-    let from = ahead.iter().find(same)?;
-    Some(Refusal::Renamed { id: meta.id.clone(), location: meta.location.clone(), from: from.clone() })
-}
-
-fn interrupted(set: &MigrationSet, id: &MigrationId, known: &Known) -> Option<Refusal> {
-    let Standing::Interrupted { direction, done, steps } = known.standing else { return None };
-    Some(Refusal::Interrupted {
-        id: id.clone(),
-        location: set.get(id).map(|migration| migration.meta().location.clone()),
-        direction,
-        done,
-        steps,
-        at: known.at,
-        by: format!("{} on {}", known.by, known.host),
-        error: known.last_error.clone(),
-    })
-}
-
-pub(crate) fn edited(migration: &dyn Migration, known: &Known) -> Option<Refusal> {
-    let meta = migration.meta();
-    if meta.checksum == known.checksum {
-        return None;
-    }
-    let applied = known.body.as_ref().and_then(|body| body.unpack());
-    let first_difference = match (&applied, migration.sql(Direction::Up)) {
-        (Some(applied), Some(registered)) => LineDifference::between(applied, registered.text()),
-        _ => None,
-    };
-    Some(Refusal::Edited {
-        id: meta.id.clone(),
-        location: meta.location.clone(),
-        applied: known.checksum.clone(),
-        registered: meta.checksum.clone(),
-        at: known.at,
-        first_difference,
-    })
-}
-
-fn is_code(meta: &Meta, known: &Known) -> bool {
-    meta.origin == Origin::Code && known.origin == Origin::Code
-}
-
-fn dependencies(set: &MigrationSet, meta: &Meta, state: &State) -> Vec<Refusal> {
-    let open = |id: &&MigrationId| !state.is_applied(id) && !is_interrupted(state, id) && set.get(id).is_some();
-    let pending = meta.depends_on.iter().filter(open).map(|dependency| Refusal::DependencyPending {
-        id: meta.id.clone(),
-        location: meta.location.clone(),
-        dependency: dependency.clone(),
-    });
-    pending.collect()
-}
-
-/// Interrupted ones are refused by name already, and so are unknown ones.
-fn is_interrupted(state: &State, id: &MigrationId) -> bool {
-    state.get(id).is_some_and(|known| matches!(known.standing, Standing::Interrupted { .. }))
-}
-
-/// An applied migration of the same namespace that comes later by its id *and* by its place: by the place
-/// alone, a dependency on another namespace can move a migration behind ones that were written after it.
-/// Where only the history knows the applied one, its id decides.
-fn out_of_order(set: &MigrationSet, meta: &Meta, applied: &[&MigrationId]) -> Option<Refusal> {
-    let place = set.place(&meta.id)?;
-    let of_namespace = applied.iter().rev().filter(|id| id.namespace() == meta.id.namespace());
-    // State is sorted by id: from the end, until the ids are smaller.
-    let mut larger = of_namespace.take_while(|id| ***id > meta.id);
-    let later = larger.find(|id| set.place(id).is_none_or(|other| other > place))?;
-    Some(Refusal::OutOfOrder { id: meta.id.clone(), location: meta.location.clone(), applied: (*later).clone() })
-}
-
-/// The statements of a text, in a transaction or, where that cannot be and may be otherwise, without one.
-fn script(
-    text: &str,
-    mode: TransactionMode,
-    policy: &Policy,
-    dialect: &dyn Dialect,
-) -> Result<Script, Vec<ScriptProblem>> {
-    let parsed = dialect.parse(text, mode);
-    let (Err(problems), TransactionMode::Auto, Verdict::Allow) = (&parsed, mode, policy.mixed) else { return parsed };
-    let Ok(mut script) = dialect.parse(text, TransactionMode::None) else { return parsed };
-    let why = problems.first().map(ToString::to_string).unwrap_or_default();
-    script.notes.push(format!("it runs without a transaction, statement by statement: {why}"));
-    Ok(script)
-}
-
-fn step(
-    migration: &dyn Migration,
-    direction: Direction,
-    policy: &Policy,
-    facts: &Facts<'_>,
-) -> Result<WithScript, Vec<Refusal>> {
-    let meta = migration.meta();
-    let can = facts.capabilities.is_none_or(|capabilities| capabilities.transactions);
-    let source = migration.sql(direction);
-    let mode = source.and_then(|source| source.transaction).unwrap_or(meta.transaction);
-    let mut refusals = Vec::new();
-    let mut parsed = None;
-    let mut step = Step {
-        migration: meta.id.clone(),
-        direction,
-        checksum: meta.checksum.clone(),
-        transaction: can && mode != TransactionMode::None,
-        statements: None,
-        resume: None,
-        description: meta.description.to_string(),
-        location: meta.location.clone(),
-        notes: Vec::new(),
-    };
-    if let (TransactionMode::Required, Some(capabilities), false) = (mode, facts.capabilities, can) {
-        let server = capabilities.server.clone();
-        refusals.push(Refusal::NoTransactions { id: meta.id.clone(), location: meta.location.clone(), server });
-    }
-    if let Some(source) = source {
-        let unfit = |problem| Refusal::Script { id: meta.id.clone(), file: source.file().to_owned(), problem };
-        match script(source.text(), mode, policy, facts.dialect) {
-            Ok(mut script) => {
-                let idle = std::mem::take(&mut script.idle);
-                if policy.idle == Verdict::Refuse {
-                    refusals.extend(idle.into_iter().map(&unfit));
-                } else {
-                    script.notes.extend(idle.iter().map(|problem| format!("left out, {problem}")));
-                }
-                if script.statements.is_empty() && direction == Direction::Up && policy.empty == Verdict::Refuse {
-                    refusals.push(Refusal::Empty { id: meta.id.clone(), file: source.file().to_owned() });
-                }
-                step.statements = Some(script.statements.len());
-                step.transaction = can && script.in_transaction;
-                step.notes = std::mem::take(&mut script.notes);
-                parsed = Some(script);
-            }
-            Err(problems) => refusals.extend(problems.into_iter().map(&unfit)),
-        }
-    }
-    if refusals.is_empty() && policy.group && !step.transaction {
-        refusals.push(Refusal::Ungroupable { id: meta.id.clone(), location: meta.location.clone() });
-    }
-    if refusals.is_empty() { Ok((step, parsed)) } else { Err(refusals) }
 }

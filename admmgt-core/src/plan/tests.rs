@@ -5,7 +5,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::record::{Author, Record, RecordKind, RunId};
-use crate::{Checksum, Driver, MemoryDriver, Migrations, SqlMigration, Timestamp};
+use crate::{Checksum, Driver, MemoryDriver, Migrations, Origin, SqlMigration, Timestamp, TransactionMode};
 
 /// Migrations of the namespace `app`: id, dependencies, SQL.
 type List<'a> = &'a [(&'a str, &'a [&'a str], &'a str)];

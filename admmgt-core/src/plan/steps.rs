@@ -1,0 +1,144 @@
+//! The steps of a plan: what runs of one migration, and how.
+
+use admmgt_files::checksum::of_sql;
+
+use super::{Facts, Step, edited};
+use crate::history::{Known, Standing};
+use crate::policy::{Policy, Verdict};
+use crate::refusal::Refusal;
+use crate::registry::MigrationSet;
+use crate::script::{Dialect, Script, ScriptProblem};
+use crate::{Direction, Migration, MigrationId, OnInterrupt, Target, TransactionMode};
+
+/// Steps with their scripts, and what forbids them.
+#[derive(Default)]
+pub(super) struct Steps {
+    pub(super) steps: Vec<Step>,
+    pub(super) scripts: Vec<Option<Script>>,
+    pub(super) refusals: Vec<Refusal>,
+}
+
+impl Steps {
+    pub(super) fn add(&mut self, step: Result<WithScript, Vec<Refusal>>) {
+        match step {
+            Ok((step, script)) => {
+                self.steps.push(step);
+                self.scripts.push(script);
+            }
+            Err(found) => self.refusals.extend(found),
+        }
+    }
+}
+
+/// A step, and its statements where it is SQL.
+pub(super) type WithScript = (Step, Option<Script>);
+
+/// How an interrupted migration goes on; `None` where that is for a person to say.
+pub(super) fn resume(
+    set: &MigrationSet,
+    id: &MigrationId,
+    known: &Known,
+    target: &Target,
+    policy: &Policy,
+    facts: &Facts<'_>,
+) -> Option<Result<WithScript, Refusal>> {
+    let Standing::Interrupted { direction, done, .. } = known.standing else { return None };
+    let migration = set.get(id).filter(|migration| migration.problems().is_empty())?;
+    let meta = migration.meta();
+    let retry = policy.on_interrupt.unwrap_or(meta.on_interrupt) == OnInterrupt::Retry;
+    // A way back that was interrupted is not gone on with by somebody who wants to go forwards.
+    if !retry || direction != Direction::Up || target.direction() != Direction::Up {
+        return None;
+    }
+    // What cannot run at all is refused where it is pending; here, as interrupted.
+    let (mut step, script) = step(migration, direction, policy, facts).ok()?;
+    if let Some(script) = &script {
+        let ended = script.statements.iter().take(known.step_hashes.len());
+        if ended.clone().any(|statement| facts.dialect.is_of_session(statement)) {
+            // What it set or made is gone with its connection.
+            return None;
+        }
+        let hashes = script.statements.iter().map(|statement| of_sql(&statement.text));
+        let same = hashes.zip(&known.step_hashes).take_while(|(now, then)| now == *then).count();
+        if same < known.step_hashes.len() {
+            return Some(Err(Refusal::ResumeDiffers {
+                id: id.clone(),
+                location: meta.location.clone(),
+                statement: u32::try_from(same + 1).unwrap_or(u32::MAX),
+            }));
+        }
+    } else if meta.checksum != known.checksum && policy.edited_code == Verdict::Refuse {
+        return edited(migration, known).map(Err);
+    }
+    step.resume = Some(if script.is_some() { done } else { 0 });
+    Some(Ok((step, script)))
+}
+
+/// The statements of a text, in a transaction or, where that cannot be and may be otherwise, without one.
+fn script(
+    text: &str,
+    mode: TransactionMode,
+    policy: &Policy,
+    dialect: &dyn Dialect,
+) -> Result<Script, Vec<ScriptProblem>> {
+    let parsed = dialect.parse(text, mode);
+    let (Err(problems), TransactionMode::Auto, Verdict::Allow) = (&parsed, mode, policy.mixed) else { return parsed };
+    let Ok(mut script) = dialect.parse(text, TransactionMode::None) else { return parsed };
+    let why = problems.first().map(ToString::to_string).unwrap_or_default();
+    script.notes.push(format!("it runs without a transaction, statement by statement: {why}"));
+    Ok(script)
+}
+
+pub(super) fn step(
+    migration: &dyn Migration,
+    direction: Direction,
+    policy: &Policy,
+    facts: &Facts<'_>,
+) -> Result<WithScript, Vec<Refusal>> {
+    let meta = migration.meta();
+    let can = facts.capabilities.is_none_or(|capabilities| capabilities.transactions);
+    let source = migration.sql(direction);
+    let mode = source.and_then(|source| source.transaction).unwrap_or(meta.transaction);
+    let mut refusals = Vec::new();
+    let mut parsed = None;
+    let mut step = Step {
+        migration: meta.id.clone(),
+        direction,
+        checksum: meta.checksum.clone(),
+        transaction: can && mode != TransactionMode::None,
+        statements: None,
+        resume: None,
+        description: meta.description.to_string(),
+        location: meta.location.clone(),
+        notes: Vec::new(),
+    };
+    if let (TransactionMode::Required, Some(capabilities), false) = (mode, facts.capabilities, can) {
+        let server = capabilities.server.clone();
+        refusals.push(Refusal::NoTransactions { id: meta.id.clone(), location: meta.location.clone(), server });
+    }
+    if let Some(source) = source {
+        let unfit = |problem| Refusal::Script { id: meta.id.clone(), file: source.file().to_owned(), problem };
+        match script(source.text(), mode, policy, facts.dialect) {
+            Ok(mut script) => {
+                let idle = std::mem::take(&mut script.idle);
+                if policy.idle == Verdict::Refuse {
+                    refusals.extend(idle.into_iter().map(&unfit));
+                } else {
+                    script.notes.extend(idle.iter().map(|problem| format!("left out, {problem}")));
+                }
+                if script.statements.is_empty() && direction == Direction::Up && policy.empty == Verdict::Refuse {
+                    refusals.push(Refusal::Empty { id: meta.id.clone(), file: source.file().to_owned() });
+                }
+                step.statements = Some(script.statements.len());
+                step.transaction = can && script.in_transaction;
+                step.notes = std::mem::take(&mut script.notes);
+                parsed = Some(script);
+            }
+            Err(problems) => refusals.extend(problems.into_iter().map(&unfit)),
+        }
+    }
+    if refusals.is_empty() && policy.group && !step.transaction {
+        refusals.push(Refusal::Ungroupable { id: meta.id.clone(), location: meta.location.clone() });
+    }
+    if refusals.is_empty() { Ok((step, parsed)) } else { Err(refusals) }
+}
