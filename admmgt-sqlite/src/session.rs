@@ -274,7 +274,9 @@ impl Session for SqliteSession {
         // connection has written since, whatever the busy timeout says.
         self.batch("beginning a transaction", "BEGIN IMMEDIATE")?;
         // SQL notices when its record cannot be written.
-        if let (Origin::Code, Err(error)) = (origin, self.check_history()) {
+        if origin == Origin::Code
+            && let Err(error) = self.check_history()
+        {
             self.undo()?;
             return Err(error);
         }
