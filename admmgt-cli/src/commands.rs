@@ -117,10 +117,9 @@ impl Said<'_> {
     }
 
     fn with(&self, forwards: &Forwards) -> Migrator {
-        let mut policy = Policy::default();
-        policy.group = forwards.group;
-        // The plain clients run them too.
-        (policy.empty, policy.idle, policy.mixed) = (Verdict::Allow, Verdict::Allow, Verdict::Allow);
+        // A program of one's own has chosen already; what is said here is added to that.
+        let mut policy: Policy = self.migrator.limits().clone();
+        policy.group |= forwards.group;
         if forwards.out_of_order {
             policy.out_of_order = Verdict::Allow;
         }

@@ -73,6 +73,11 @@ impl Migrator {
         self
     }
 
+    /// The limits and choices it has, to change some of them.
+    pub fn limits(&self) -> &Policy {
+        &self.policy
+    }
+
     /// Somebody who hears every event; can be called more than once.
     pub fn observe(mut self, observer: impl Observer) -> Self {
         self.observers.add(observer);

@@ -222,12 +222,12 @@ pub(crate) fn prepare(
         }
     }
 
-    // What cannot be read was refused when the set was made, and says nothing that could be judged.
     let (path, forbidden) = match target.direction() {
         Direction::Up => Default::default(),
         Direction::Down => back::path(set, state, target),
     };
     let leaving: HashSet<&MigrationId> = path.iter().copied().collect();
+    // What cannot be read was refused when the set was made, and says nothing that could be judged.
     for migration in set.iter().filter(|migration| migration.problems().is_empty()) {
         let meta = migration.meta();
         match state.get(&meta.id) {
