@@ -436,3 +436,15 @@ fn folders_that_are_no_list() {
     "#]],
     );
 }
+
+/// A program that embeds the command line has chosen its policy; no word of a user loosens it.
+#[test]
+fn a_program_of_ones_own_keeps_its_policy() {
+    let empty = || admmgt::Migrations::new([admmgt::SqlMigration::new("app", "1", "").unwrap()]);
+    let exit = |migrator: admmgt::Migrator| format!("{:?}", admmgt_cli::embedded(migrator, ["program", "up"]));
+    let strict = admmgt::Migrator::new(admmgt::MemoryDriver::new()).migrations(empty());
+    assert_eq!(exit(strict.clone()), format!("{:?}", std::process::ExitCode::from(2)));
+    let mut policy = admmgt::Policy::default();
+    policy.empty = admmgt::Verdict::Allow;
+    assert_eq!(exit(strict.policy(policy)), format!("{:?}", std::process::ExitCode::SUCCESS));
+}
