@@ -168,7 +168,7 @@ fn functions(body: fn(&mut Context) -> BoxFuture<'_, BodyResult>) -> Vec<&'stati
 fn plain(cx: &mut Context) -> BoxFuture<'_, BodyResult> {
     Box::pin(async move {
         let statement = made::create_table(number(cx)?);
-        cx.blocking::<Connection, Sqlite, _>(move |db| Ok(db.execute_batch(&statement)?)).await
+        cx.blocking(move |db: &mut Connection| Ok(db.execute_batch(&statement)?)).await
     })
 }
 

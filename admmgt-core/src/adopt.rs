@@ -111,7 +111,7 @@ pub(crate) fn records(
         let list: String = problems.iter().map(|problem| format!("\n  - {problem}")).collect();
         return Err(usage(format!("the history of {} cannot be counted in:{list}", history.tool)));
     }
-    chosen.retain(|meta| !state.is_applied(&meta.id));
+    chosen.retain(|meta| crate::plan::is_open(meta, state));
     chosen.sort_by_key(|meta| set.place(&meta.id));
     let record = |meta: &Meta| {
         let (id, checksum) = (meta.id.clone(), meta.checksum.clone());

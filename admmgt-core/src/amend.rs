@@ -4,7 +4,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::adopt::{self, ForeignHistory};
-use crate::history::{Known, Standing, State};
+use crate::history::{Earlier, Known, Standing, State};
+use crate::plan::is_open;
 use crate::record::{Author, Record, RecordKind};
 use crate::registry::MigrationSet;
 use crate::{Direction, Error, Meta, MigrationId, Origin, Result};
@@ -56,7 +57,7 @@ impl Amendment {
         reason: &str,
     ) -> Result<Vec<Record>> {
         let mut records = match self {
-            Self::Resolve(id, resolution) => vec![resolve(state, id, *resolution, author)?],
+            Self::Resolve(id, resolution) => resolve(state, id, *resolution, author)?,
             Self::Baseline(last) => baseline(set, state, last.as_ref(), author)?,
             Self::Repair(Repair::Checksum(id)) => vec![accept(set, state, id, author)?],
             Self::Adopt(history) => adopt::records(history, set, state, author)?,
@@ -70,7 +71,7 @@ impl Amendment {
     }
 }
 
-fn resolve(state: &State, id: &MigrationId, resolution: Resolution, author: &Author) -> Result<Record> {
+fn resolve(state: &State, id: &MigrationId, resolution: Resolution, author: &Author) -> Result<Vec<Record>> {
     let known = state.get(id).filter(|known| matches!(known.standing, Standing::Interrupted { .. }));
     let known = known.ok_or_else(|| {
         usage(format!("`{id}` is not interrupted, so there is nothing to resolve; see `Migrator::status`"))
@@ -80,7 +81,21 @@ fn resolve(state: &State, id: &MigrationId, resolution: Resolution, author: &Aut
         Resolution::Pending => Direction::Down,
     };
     // Of what was started, not of what is registered now: an edit since then must not pass unseen.
-    Ok(of_known(id, known, RecordKind::Resolved, direction, author))
+    let mut records = vec![of_known(id, known, RecordKind::Resolved, direction, author)];
+    if let (Resolution::Pending, Some(earlier)) = (resolution, known.earlier.last()) {
+        // Of a repeatable one that was to run again, what it was before is still there.
+        records.push(as_before(id, earlier, RecordKind::Baseline, author));
+    }
+    Ok(records)
+}
+
+/// An earlier form of a repeatable migration is the one that stands.
+pub(crate) fn as_before(id: &MigrationId, earlier: &Earlier, kind: RecordKind, author: &Author) -> Record {
+    let checksum = earlier.checksum.clone();
+    let mut record = Record::new(0, id.clone(), kind, Direction::Up, checksum, earlier.origin, author);
+    record.detail = Some(format!("as it was applied by record {}", earlier.seq));
+    record.body.clone_from(&earlier.body);
+    record
 }
 
 fn baseline(set: &MigrationSet, state: &State, last: Option<&MigrationId>, author: &Author) -> Result<Vec<Record>> {
@@ -96,7 +111,7 @@ fn baseline(set: &MigrationSet, state: &State, last: Option<&MigrationId>, autho
     };
     let ids = set.metas().filter(counted).map(|meta| &meta.id).collect();
     let all = set.with_dependencies(ids);
-    let open = set.metas().filter(|meta| all.contains(&meta.id) && !state.is_applied(&meta.id));
+    let open = set.metas().filter(|meta| all.contains(&meta.id) && is_open(meta, state));
     Ok(open.map(|meta| of_meta(meta, RecordKind::Baseline, author)).collect())
 }
 

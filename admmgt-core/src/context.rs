@@ -91,10 +91,11 @@ impl Context {
     /// # Errors
     /// What the function failed with, or [`Error::WrongBackend`] where the session has no such
     /// connection.
-    pub async fn blocking<T, B, F>(&mut self, body: F) -> Result<(), BoxError>
+    pub async fn blocking<T, B, A, F>(&mut self, body: F) -> Result<A, BoxError>
     where
         T: FromBlocking<B>,
-        F: FnOnce(&mut T) -> Result<(), BoxError> + Send,
+        A: Send,
+        F: FnOnce(&mut T) -> Result<A, BoxError> + Send,
     {
         let mut body = Some(body);
         let mut answer = None;

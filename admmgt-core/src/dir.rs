@@ -73,7 +73,7 @@ impl MigrationsDir {
 }
 
 fn migration(namespace: &str, found: Found) -> Result<SqlMigration, InvalidName> {
-    let Found { id, up, down } = found;
+    let Found { id, up, down, repeatable } = found;
     let file = up.file.display().to_string();
     let migration = match up.text {
         Ok(text) => SqlMigration::of_file(namespace, id, file, text)?,
@@ -82,7 +82,10 @@ fn migration(namespace: &str, found: Found) -> Result<SqlMigration, InvalidName>
         }
     };
     let mode = |outside: bool| if outside { TransactionMode::None } else { TransactionMode::Auto };
-    let migration = migration.with(|meta| meta.transaction(mode(up.outside)));
+    let migration = migration.with(|mut meta| {
+        meta.repeatable = repeatable;
+        meta.transaction(mode(up.outside))
+    });
     Ok(match down {
         Some(Source { file, text: Ok(text), outside }) => {
             let source = SqlSource::new(file.display().to_string(), text);

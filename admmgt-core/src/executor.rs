@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use tracing::Instrument;
 
+use crate::amend::as_before;
 use crate::driver::Atomicity;
 use crate::error::{FailedStatement, Failure};
 use crate::event::{Event, Observers};
@@ -95,7 +96,9 @@ impl Executor<'_> {
         self.lease.verify(self.cx.session()).await?;
         self.announce(job);
         let clock = Instant::now();
-        if job.step.transaction {
+        if !job.step.counts_in.is_empty() {
+            self.append(numbered(self.counted_in(job))).await?;
+        } else if job.step.transaction {
             self.in_transaction(&[job]).await?;
         } else {
             self.outside(job, clock).await?;
@@ -141,8 +144,8 @@ impl Executor<'_> {
         if let Err(failed) = self.guarded(job).await {
             return Err(self.roll_back(&[job], job, failed).await);
         }
-        let record = self.ended(job, micros(clock.elapsed()));
-        Ok(self.commit(&[job], job, vec![record]).await?)
+        let records = numbered(self.ended(job, micros(clock.elapsed())));
+        Ok(self.commit(&[job], job, records).await?)
     }
 
     /// All steps in one transaction: their records are written at its end.
@@ -160,7 +163,7 @@ impl Executor<'_> {
             }
             ended.push(micros(clock.elapsed()));
         }
-        let records = jobs.iter().zip(&ended).map(|(job, duration)| self.ended(*job, *duration));
+        let records = jobs.iter().zip(&ended).flat_map(|(job, duration)| self.ended(*job, *duration));
         let records = numbered(records.collect());
         self.lease.verify(self.cx.session()).await?;
         self.commit(jobs, *last, records).await?;
@@ -183,8 +186,8 @@ impl Executor<'_> {
         let cleaned = cleaned.map_err(|error| BodyError { statement: None, error: unwrapped(error) });
         match ended.and(cleaned) {
             Ok(()) => {
-                let record = self.ended(job, micros(clock.elapsed()));
-                if let Err(error) = self.append(vec![record]).await {
+                let records = numbered(self.ended(job, micros(clock.elapsed())));
+                if let Err(error) = self.append(records).await {
                     // The change is there and its record is not: that waits for a person, not for a retry.
                     let words = format!("its body ended well, and that could not be recorded: {error}");
                     return Err(self.interrupted(&[], job, BodyError { statement: None, error: words.into() }).await);
@@ -207,6 +210,7 @@ impl Executor<'_> {
         self.cx.enter(job.migration.meta());
         let result = match job.script {
             Some(script) => self.statements(job, &script.statements).await,
+            None if !job.step.counts_in.is_empty() => Ok(()),
             None => caught(code(job, self.cx)).await.map_err(BodyError::from),
         };
         self.cx.leave();
@@ -217,7 +221,10 @@ impl Executor<'_> {
     }
 
     async fn statements(&mut self, job: Job<'_>, statements: &[Statement]) -> Result<(), BodyError> {
-        let file = job.migration.sql(job.step.direction).map_or("", |source| source.file());
+        let file = match &job.step.puts_back {
+            Some(_) => "the history",
+            None => job.migration.sql(job.step.direction).map_or("", |source| source.file()),
+        };
         // Ended, and inside a transaction of the file's own: if that is rolled back, they have not.
         let mut ended = Vec::new();
         let done = job.step.resume.map_or(0, |done| usize::try_from(done).unwrap_or(usize::MAX));
@@ -341,8 +348,11 @@ impl Executor<'_> {
         Failure { migration, direction, statement, report: self.report.clone(), message, error }
     }
 
-    /// The record of a body that ended well, with its SQL where that is wanted.
-    fn ended(&self, job: Job<'_>, duration_us: u64) -> Record {
+    /// The records of a body that ended well, with its SQL where that is wanted.
+    fn ended(&self, job: Job<'_>, duration_us: u64) -> Vec<Record> {
+        if !job.step.counts_in.is_empty() {
+            return self.counted_in(job);
+        }
         let kind = match job.step.direction {
             Direction::Up => RecordKind::Applied,
             Direction::Down => RecordKind::Reverted,
@@ -350,10 +360,39 @@ impl Executor<'_> {
         let mut record = self.event(job, kind);
         record.steps = job.step.statements.map(count);
         record.duration_us = Some(duration_us);
+        if job.step.puts_back.is_some() {
+            let known = self.state.get(&job.step.migration);
+            let earlier = known.into_iter().flat_map(|known| &known.earlier);
+            let earlier = earlier.rev().find(|earlier| Some(&earlier.checksum) == job.step.puts_back.as_ref());
+            let there =
+                earlier.map(|earlier| as_before(&job.step.migration, earlier, RecordKind::Applied, self.author));
+            return [record].into_iter().chain(there.map(|there| self.next(there))).collect();
+        }
         if self.policy.archive_bodies {
             let source = job.migration.sql(job.step.direction);
             record.body = source.and_then(|source| ArchivedBody::pack(source.text()));
         }
+        vec![record]
+    }
+
+    /// It stands for what is applied, from here on.
+    fn counted_in(&self, job: Job<'_>) -> Vec<Record> {
+        let replaced = job.step.counts_in.iter().filter_map(|id| {
+            let known = self.state.get(id)?;
+            let (id, checksum) = (id.clone(), known.checksum.clone());
+            let mut record =
+                Record::new(0, id, RecordKind::Replaced, Direction::Up, checksum, known.origin, self.author);
+            record.detail = Some(job.step.migration.to_string());
+            Some(self.next(record))
+        });
+        let mut there = self.event(job, RecordKind::Baseline);
+        there.detail = Some(format!("it replaces {}", crate::report::counted(job.step.counts_in.len()).0));
+        replaced.chain([there]).collect()
+    }
+
+    /// A record with the next number.
+    fn next(&self, mut record: Record) -> Record {
+        record.seq = self.state.seq() + 1;
         record
     }
 
@@ -379,7 +418,7 @@ async fn code(job: Job<'_>, cx: &mut Context) -> Result<(), BoxError> {
 }
 
 /// The future's result, or its panic as an error.
-async fn caught<F: Future<Output = Result<(), BoxError>> + Send>(future: F) -> Result<(), BoxError> {
+pub(crate) async fn caught<T, F: Future<Output = Result<T, BoxError>> + Send>(future: F) -> Result<T, BoxError> {
     let mut future = Box::pin(future);
     poll_fn(move |task| {
         catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(task))).unwrap_or_else(|panic| {

@@ -17,15 +17,17 @@ const SUGGESTIONS: usize = 20;
 /// allow: adding one never reshuffles the others. Returns positions in `metas`, each id once, and all
 /// that is wrong with them: duplicates, names that differ only by case or zeros, unknown dependencies
 /// and cycles. Then the order is that of the ids, and good for looking things up only.
-pub(crate) fn order(metas: &[&Meta]) -> (Vec<usize>, Vec<Refusal>) {
+pub(crate) fn order(metas: &[&Meta], replaced: &HashMap<&MigrationId, &Meta>) -> (Vec<usize>, Vec<Refusal>) {
     // Ranks are positions in the order of ids, so that the loops below compare integers.
     let mut by_id: Vec<usize> = (0..metas.len()).collect();
     by_id.sort_by(|a, b| metas[*a].id.cmp(&metas[*b].id));
 
     let mut refusals = duplicates(metas, &by_id);
     by_id.dedup_by(|b, a| metas[*a].id == metas[*b].id);
-    let rank_of: HashMap<&MigrationId, u32> = by_id.iter().zip(0..).map(|(at, rank)| (&metas[*at].id, rank)).collect();
     refusals.extend(alike(metas, &by_id));
+    // What may run again and again comes after what runs once.
+    by_id.sort_by_key(|at| metas[*at].repeatable);
+    let rank_of: HashMap<&MigrationId, u32> = by_id.iter().zip(0..).map(|(at, rank)| (&metas[*at].id, rank)).collect();
 
     let mut suggestions = 0..SUGGESTIONS;
     let mut graph = DiGraph::<(), ()>::with_capacity(by_id.len(), by_id.len() * 2);
@@ -34,6 +36,7 @@ pub(crate) fn order(metas: &[&Meta]) -> (Vec<usize>, Vec<Refusal>) {
     });
     for (at, rank) in by_id.iter().zip(0u32..) {
         for dependency in metas[*at].depends_on.iter() {
+            let dependency = replaced.get(dependency).map_or(dependency, |by| &by.id);
             match rank_of.get(dependency) {
                 // A self-edge would hide in a component of one.
                 Some(other) if *other == rank => refusals.push(cycle(metas, &by_id, &[rank])),
@@ -56,6 +59,29 @@ pub(crate) fn order(metas: &[&Meta]) -> (Vec<usize>, Vec<Refusal>) {
     }
     let order = if refusals.is_empty() { ranks.into_iter().map(|rank| by_id[rank as usize]).collect() } else { by_id };
     (order, refusals)
+}
+
+/// Which migrations stand for which that are not there any more, and where that cannot be meant.
+pub(crate) fn replaced<'a>(metas: &[&'a Meta]) -> (HashMap<&'a MigrationId, &'a Meta>, Vec<Refusal>) {
+    let (mut replaced, mut refusals) = (HashMap::<&MigrationId, &Meta>::new(), Vec::new());
+    if metas.iter().all(|meta| meta.replaces.is_empty()) {
+        return (replaced, refusals);
+    }
+    let registered: HashMap<&MigrationId, &&Meta> = metas.iter().map(|meta| (&meta.id, meta)).collect();
+    for meta in metas {
+        for id in meta.replaces.iter() {
+            let by = [meta.id.clone(), replaced.get(id).unwrap_or(meta).id.clone()];
+            if let Some(still) = registered.get(id) {
+                let (location, still) = (meta.location.clone(), still.location.clone());
+                refusals.push(Refusal::StillRegistered { id: meta.id.clone(), location, replaced: id.clone(), still });
+            } else if by[0] != by[1] {
+                refusals.push(Refusal::ReplacedTwice { id: id.clone(), by });
+            } else {
+                replaced.insert(id, meta);
+            }
+        }
+    }
+    (replaced, refusals)
 }
 
 /// Kahn's algorithm, always taking the smallest ready rank. petgraph's own `toposort` is valid but
@@ -200,7 +226,7 @@ mod tests {
     fn check(migrations: &[(&str, &[&str])], expected: Expect) {
         let metas: Vec<Meta> = migrations.iter().map(|(id, depends_on)| meta(id, depends_on)).collect();
         let metas: Vec<&Meta> = metas.iter().collect();
-        let (order, refusals) = order(&metas);
+        let (order, refusals) = order(&metas, &HashMap::new());
         let text = match &*refusals {
             [] => order.iter().map(|at| metas[*at].id.id()).collect::<Vec<_>>().join(" "),
             refusals => refusals.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"),
@@ -282,7 +308,7 @@ mod tests {
 
     fn ids(metas: &[Meta]) -> Vec<MigrationId> {
         let metas: Vec<&Meta> = metas.iter().collect();
-        order(&metas).0.into_iter().map(|at| metas[at].id.clone()).collect()
+        order(&metas, &HashMap::new()).0.into_iter().map(|at| metas[at].id.clone()).collect()
     }
 
     proptest! {

@@ -35,6 +35,8 @@ pub enum Standing {
     Pending,
     /// Applied.
     Applied,
+    /// Applied, and another migration stands for it now.
+    Replaced,
     /// Started outside a transaction and not ended: it runs now, or it was interrupted.
     Interrupted {
         /// Which way it went.
@@ -50,7 +52,7 @@ impl Standing {
     /// The word that enters the digest; `None` for what leaves no trace in it.
     fn word(&self) -> Option<&'static str> {
         match self {
-            Self::Pending => None,
+            Self::Pending | Self::Replaced => None,
             Self::Applied => Some(APPLIED),
             Self::Interrupted { direction: Direction::Up, .. } => Some("interrupted_up"),
             Self::Interrupted { direction: Direction::Down, .. } => Some("interrupted_down"),
@@ -88,6 +90,24 @@ pub struct Known {
     pub body: Option<ArchivedBody>,
     /// The hashes of the statements that have ended, of an interrupted one.
     pub step_hashes: Vec<String>,
+    /// What was applied under this name before, of a repeatable one that has changed; the last one last.
+    pub earlier: Vec<Earlier>,
+}
+
+/// A form of a repeatable migration that another one took the place of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Earlier {
+    /// The checksum it was applied with.
+    pub checksum: Checksum,
+    /// Whether that is of SQL or of code.
+    pub origin: Origin,
+    /// The record that applied it.
+    pub seq: u64,
+    /// When that was.
+    pub at: Timestamp,
+    /// The SQL, where it was archived.
+    pub body: Option<ArchivedBody>,
 }
 
 /// A folded history: the input of the planner.
@@ -97,6 +117,13 @@ pub struct State {
     known: HashMap<MigrationId, Known>,
     heads: BTreeMap<Namespace, NamespaceHead>,
     seq: u64,
+}
+
+impl Known {
+    /// Whether its change is there, in its own name or in that of one that replaces it.
+    pub fn is_applied(&self) -> bool {
+        matches!(self.standing, Standing::Applied | Standing::Replaced)
+    }
 }
 
 impl State {
@@ -132,14 +159,14 @@ impl State {
         self.known.get(id)
     }
 
-    /// Whether a migration stands as applied.
+    /// Whether a migration stands as applied, in its own name or in that of one that replaces it.
     pub fn is_applied(&self, id: &MigrationId) -> bool {
-        self.get(id).is_some_and(|known| known.standing == Standing::Applied)
+        self.get(id).is_some_and(Known::is_applied)
     }
 
     /// The ids that stand as applied, in order.
     pub fn applied(&self) -> Vec<&MigrationId> {
-        self.that(|known| known.standing == Standing::Applied).into_iter().map(|(id, _)| id).collect()
+        self.that(Known::is_applied).into_iter().map(|(id, _)| id).collect()
     }
 
     /// What stands as applied, the one that was applied last first. What was only counted in (a baseline, a
@@ -252,6 +279,28 @@ fn share(id: &MigrationId, known: &Known) -> Option<Digest> {
 
 /// How a migration stands after one more record.
 fn stands(before: Option<&Known>, record: &Record) -> Known {
+    let after = stands_alone(before, record);
+    match before {
+        Some(before) => Known { earlier: earlier(before, record), ..after },
+        None => after,
+    }
+}
+
+/// What was applied under the name of a record's migration before it.
+fn earlier(before: &Known, record: &Record) -> Vec<Earlier> {
+    let mut earlier = before.earlier.clone();
+    let puts_in_place = matches!(record.kind, RecordKind::Applied | RecordKind::Baseline);
+    let begins = puts_in_place || (record.kind == RecordKind::Started && record.direction == Direction::Up);
+    if begins && before.standing == Standing::Applied && before.checksum != record.checksum {
+        let Known { checksum, origin, seq, at, body, .. } = before.clone();
+        earlier.push(Earlier { checksum, origin, seq, at, body });
+    } else if puts_in_place && earlier.last().is_some_and(|last| last.checksum == record.checksum) {
+        earlier.pop();
+    }
+    earlier
+}
+
+fn stands_alone(before: Option<&Known>, record: &Record) -> Known {
     let ended = |standing| Known {
         standing,
         checksum: record.checksum.clone(),
@@ -265,11 +314,13 @@ fn stands(before: Option<&Known>, record: &Record) -> Known {
         last_error: None,
         body: record.body.clone(),
         step_hashes: Vec::new(),
+        earlier: Vec::new(),
     };
     let unchanged = || before.cloned().unwrap_or_else(|| ended(Standing::Pending));
     match record.kind {
         RecordKind::Applied | RecordKind::Baseline => ended(Standing::Applied),
         RecordKind::Reverted => ended(Standing::Pending),
+        RecordKind::Replaced => ended(Standing::Replaced),
         RecordKind::Resolved => match record.direction {
             Direction::Up => ended(Standing::Applied),
             Direction::Down => ended(Standing::Pending),
@@ -337,6 +388,34 @@ mod tests {
         check(&[(Baseline, Up)], Standing::Applied);
         check(&[(Baseline, Up), (Repaired, Up)], Standing::Applied);
         check(&[(Skipped, Down)], Standing::Pending);
+        check(&[(Applied, Up), (Replaced, Up)], Standing::Replaced);
+    }
+
+    #[test]
+    fn what_a_repeatable_one_was_before_is_kept_until_it_is_put_back() {
+        use Direction::{Down, Up};
+        let of = |seq, kind, direction, body: &str| Record {
+            checksum: Checksum::of_sql(body),
+            ..record(seq, "views", kind, direction)
+        };
+        let mut state = State::default();
+        let mut check = |kind, direction, body: &str, before: &[&str]| {
+            let change = state.change(&[of(state.seq() + 1, kind, direction, body)]).unwrap();
+            state.accept(change);
+            let earlier: Vec<&Checksum> =
+                state.get(&id("views")).unwrap().earlier.iter().map(|e| &e.checksum).collect();
+            let expected: Vec<Checksum> = before.iter().map(|body| Checksum::of_sql(body)).collect();
+            assert_eq!(earlier, expected.iter().collect::<Vec<_>>(), "{kind} {body}");
+        };
+        check(Applied, Up, "one", &[]);
+        check(Applied, Up, "two", &["one"]);
+        check(Started, Up, "three", &["one", "two"]);
+        check(Applied, Up, "three", &["one", "two"]);
+        check(Reverted, Down, "three", &["one", "two"]);
+        check(Applied, Up, "two", &["one"]);
+        check(Failed, Up, "three", &["one"]);
+        check(Repaired, Up, "four", &["one"]);
+        check(Applied, Up, "four", &["one"]);
     }
 
     #[test]

@@ -35,6 +35,11 @@ pub enum Unlocked {
         /// Where it is written.
         location: crate::Location,
     },
+    /// Repeatable, and another body than the file says: as it should be.
+    Changed {
+        /// Which.
+        id: MigrationId,
+    },
     /// Other dependencies than the file says.
     Rewired {
         /// Which.
@@ -61,6 +66,9 @@ impl fmt::Display for Unlocked {
                 "{location}: `{id}` was edited since it was locked. Restore it, and write the change as a new migration; \
                  if it was never applied anywhere, lock it again with `ADMMGT_LOCK=update cargo test`"
             ),
+            Self::Changed { id } => {
+                write!(f, "`{id}` is repeatable and has changed: lock it again with `ADMMGT_LOCK=update cargo test`")
+            }
             Self::Rewired { id, location, locked } => {
                 let locked = if locked.is_empty() { "nothing".to_owned() } else { locked.join(", ") };
                 write!(
@@ -102,6 +110,9 @@ pub fn unlocked(set: &MigrationSet, locked: &Lockfile) -> Vec<Unlocked> {
         let (id, location) = (meta.id.clone(), meta.location.clone());
         match (locked.entries.get(&name), now.entries.get(&name)) {
             (None, _) => found.push(Unlocked::New { id }),
+            (Some(old), Some(new)) if old.checksum != new.checksum && meta.repeatable => {
+                found.push(Unlocked::Changed { id });
+            }
             (Some(old), Some(new)) if old.checksum != new.checksum => found.push(Unlocked::Edited { id, location }),
             (Some(old), Some(new)) if old.depends_on != new.depends_on => {
                 found.push(Unlocked::Rewired { id, location, locked: old.depends_on.clone() });

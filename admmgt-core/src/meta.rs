@@ -58,6 +58,9 @@ pub enum OnInterrupt {
     /// were. Code runs again from its beginning. For what may happen twice: the statement that was running
     /// may have ended without a trace of it.
     Retry,
+    /// Its probe looks at the database and says how far it came: see [`crate::Probed`]. What the probe cannot
+    /// tell waits for a person.
+    Probe,
 }
 
 /// Whether the body is SQL or code. An edit of applied SQL is always refused; an edit of code is
@@ -170,6 +173,10 @@ pub struct Meta {
     pub on_interrupt: OnInterrupt,
     /// Whether it can be taken back.
     pub reversible: bool,
+    /// Whether it runs again each time its checksum changes: a view, a trigger, a procedure.
+    pub repeatable: bool,
+    /// What it stands for: where all of these are applied, it is counted in and does not run.
+    pub replaces: Cow<'static, [MigrationId]>,
     /// Free words to choose migrations by.
     pub tags: Cow<'static, [Cow<'static, str>]>,
     /// Where it is written.
@@ -193,6 +200,8 @@ impl Meta {
             transaction: TransactionMode::Auto,
             on_interrupt: OnInterrupt::Manual,
             reversible: false,
+            repeatable: false,
+            replaces: Cow::Borrowed(&[]),
             tags: Cow::Borrowed(&[]),
             location: Location { file: Cow::Borrowed(caller.file()), line: caller.line() },
             backend: None,
@@ -232,6 +241,20 @@ impl Meta {
     /// That [`crate::Migration::down`] takes it back.
     pub fn reversible(mut self) -> Self {
         self.reversible = true;
+        self
+    }
+
+    /// It runs again each time its checksum changes, after everything it depends on; without dependencies,
+    /// after everything in its namespace that is not repeatable.
+    pub fn repeatable(mut self) -> Self {
+        self.repeatable = true;
+        self
+    }
+
+    /// What it stands for: a set of migrations that was squashed into this one. Where all of them are applied,
+    /// it is counted in and does not run; where none is, it runs.
+    pub fn replaces(mut self, ids: impl IntoIterator<Item = MigrationId>) -> Self {
+        self.replaces = ids.into_iter().collect();
         self
     }
 

@@ -9,6 +9,19 @@ use crate::refusal::Refusal;
 use crate::script::SqlSource;
 use crate::{Context, Direction, Meta};
 
+/// What a probe found out about a migration that was interrupted on its way forwards.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Probed {
+    /// The whole change is there: it counts as applied.
+    Done,
+    /// What was running when it was interrupted has left nothing: it goes on behind the last statement that
+    /// ended well. Code runs again from its beginning.
+    NotDone,
+    /// A person has to look.
+    Unknown,
+}
+
 /// What a migration's body may fail with.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync + 'static>;
 
@@ -17,6 +30,9 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// A body written in Rust, as the macros hand it over.
 pub type CodeBody = for<'a> fn(&'a mut Context) -> BoxFuture<'a, Result<(), BoxError>>;
+
+/// A function that looks how far an interrupted migration came, as the macros hand it over.
+pub type ProbeBody = for<'a> fn(&'a mut Context) -> BoxFuture<'a, Result<Probed, BoxError>>;
 
 /// One change of a database, and the way back where there is one.
 ///
@@ -56,6 +72,14 @@ pub trait Migration: Send + Sync + 'static {
         Err(format!("`{}` has no way back", self.meta().id).into())
     }
 
+    /// Looks how far it came when it was interrupted on its way forwards. Called only where
+    /// [`Meta::on_interrupt`] or [`crate::Policy::on_interrupt`] asks for it, with the lease held. What it writes is
+    /// rolled back, where the database can.
+    async fn probe(&self, cx: &mut Context) -> Result<Probed, BoxError> {
+        let _ = cx;
+        Ok(Probed::Unknown)
+    }
+
     /// The SQL of a direction, where the whole body is SQL: the executor then runs it statement by
     /// statement, and can check it before anything runs. `None` for code.
     fn sql(&self, direction: Direction) -> Option<&SqlSource> {
@@ -84,11 +108,12 @@ pub struct Item {
     meta: Meta,
     up: Body,
     down: Option<Body>,
+    probe: Option<ProbeBody>,
 }
 
 impl Item {
-    pub(crate) const fn new(meta: Meta, up: Body, down: Option<Body>) -> Self {
-        Self { meta, up, down }
+    pub(crate) const fn new(meta: Meta, up: Body, down: Option<Body>, probe: Option<ProbeBody>) -> Self {
+        Self { meta, up, down, probe }
     }
 
     fn body(&self, direction: Direction) -> Option<Body> {
@@ -113,6 +138,13 @@ impl Migration for Item {
         match self.down {
             Some(body) => run_body(body, cx).await,
             None => Err(format!("`{}` has no way back", self.meta.id).into()),
+        }
+    }
+
+    async fn probe(&self, cx: &mut Context) -> Result<Probed, BoxError> {
+        match self.probe {
+            Some(probe) => probe(cx).await,
+            None => Ok(Probed::Unknown),
         }
     }
 

@@ -3,6 +3,7 @@
 mod back;
 mod forwards;
 mod judge;
+mod replaced;
 mod steps;
 #[cfg(test)]
 mod tests;
@@ -14,8 +15,10 @@ use serde::{Deserialize, Serialize};
 
 use self::forwards::Wanted;
 pub(crate) use self::judge::edited;
-use self::judge::{ahead, backend, dependencies, interrupted, is_code, out_of_order, renamed};
-use self::steps::{Steps, WithScript, resume, step};
+use self::judge::{ahead, backend, dependencies, interrupted, is_code, is_older, out_of_order, renamed, runs_again};
+pub(crate) use self::judge::{is_open, is_overtaken};
+use self::replaced::{Replaced, replaced};
+use self::steps::{Steps, WithScript, counted_in, put_back, resume, step};
 use crate::digest::NamespaceHead;
 use crate::history::{Standing, State};
 use crate::policy::{Policy, Verdict};
@@ -47,6 +50,9 @@ pub struct Plan {
     pub ahead: Vec<MigrationId>,
     /// Applied migrations whose code has changed since.
     pub edited_code: Vec<MigrationId>,
+    /// Repeatable migrations without a way back, which stay as they are where everything is taken back.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub staying: Vec<MigrationId>,
     /// The heads of the history that the plan was made for.
     pub base: BTreeMap<Namespace, NamespaceHead>,
 }
@@ -59,7 +65,7 @@ pub struct Step {
     pub migration: MigrationId,
     /// Which way.
     pub direction: Direction,
-    /// The checksum of what runs.
+    /// The checksum of the migration.
     pub checksum: Checksum,
     /// Whether it runs inside a transaction.
     pub transaction: bool,
@@ -68,6 +74,12 @@ pub struct Step {
     /// It was interrupted, and goes on behind so many statements.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resume: Option<u32>,
+    /// Nothing runs: it stands for these, which are applied, and is counted in.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub counts_in: Vec<MigrationId>,
+    /// The body that was applied before, by its checksum, is put back: the way back of a repeatable migration.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub puts_back: Option<Checksum>,
     /// What it says of itself.
     pub description: String,
     /// Where it is written.
@@ -80,7 +92,8 @@ impl Step {
     /// Whether two steps do the same; words for people do not count.
     fn does_the_same(&self, other: &Self) -> bool {
         let what = |step: &Self| (step.direction, step.transaction, step.statements, step.resume);
-        self.migration == other.migration && self.checksum == other.checksum && what(self) == what(other)
+        let name = |step: &'_ Self| (step.migration.clone(), step.checksum.clone(), step.puts_back.clone());
+        name(self) == name(other) && what(self) == what(other) && self.counts_in == other.counts_in
     }
 }
 
@@ -112,10 +125,16 @@ impl fmt::Display for Plan {
         }
         let together = if self.group { ", all in one transaction" } else { "" };
         write!(f, "{} to run{together}", crate::report::counted(self.steps.len()).0)?;
-        for Step { migration, direction, transaction, statements, resume, description, notes, .. } in &self.steps {
+        for step in &self.steps {
+            let Step { migration, direction, transaction, statements, resume, description, notes, .. } = step;
             write!(f, "\n  {direction:<4} {migration}")?;
             if !description.is_empty() {
                 write!(f, "  {description}")?;
+            }
+            if !step.counts_in.is_empty() {
+                let (count, verb) = crate::report::counted(step.counts_in.len());
+                write!(f, " (counted in, for {count} that {verb} applied)")?;
+                continue;
             }
             match statements {
                 Some(1) => f.write_str(" (1 statement")?,
@@ -128,7 +147,7 @@ impl fmt::Display for Plan {
             f.write_str(if *transaction { ")" } else { ", without a transaction)" })?;
             notes.iter().try_for_each(|note| write!(f, "\n       note: {note}"))?;
         }
-        Ok(())
+        self.staying.iter().try_for_each(|id| write!(f, "\n  stays {id}, which has no way back"))
     }
 }
 
@@ -142,12 +161,20 @@ pub struct Facts<'a> {
     pub capabilities: Option<&'a Capabilities>,
     /// How it splits SQL.
     pub dialect: &'a dyn Dialect,
+    /// Interrupted migrations of which a probe has found that what was running has left nothing.
+    pub not_done: &'a [MigrationId],
 }
 
 impl<'a> Facts<'a> {
     /// The facts of a database.
     pub fn new(backend: &'a Backend, capabilities: Option<&'a Capabilities>, dialect: &'a dyn Dialect) -> Self {
-        Self { backend, capabilities, dialect }
+        Self { backend, capabilities, dialect, not_done: &[] }
+    }
+
+    /// With what probes have found.
+    pub fn not_done(mut self, not_done: &'a [MigrationId]) -> Self {
+        self.not_done = not_done;
+        self
     }
 }
 
@@ -205,8 +232,9 @@ pub(crate) fn prepare(
         steps: Vec::new(),
         group: policy.group,
         already: 0,
-        ahead: ahead(set, &applied),
+        ahead: ahead(set, state),
         edited_code: Vec::new(),
+        staying: Vec::new(),
         base: state.heads().clone(),
     };
     if policy.ahead == Verdict::Refuse && !plan.ahead.is_empty() {
@@ -218,20 +246,35 @@ pub(crate) fn prepare(
         match resume(set, id, known, target, policy, facts).filter(|_| wanted) {
             Some(Ok(step)) => drop(resumed.insert(id, step)),
             Some(Err(refusal)) => refusals.push(refusal),
-            None => refusals.extend(interrupted(set, id, known)),
+            None => refusals.extend(interrupted(set, id, known, policy)),
         }
     }
 
-    let (path, forbidden) = match target.direction() {
-        Direction::Up => Default::default(),
+    let path = match target.direction() {
+        Direction::Up => back::Path::default(),
         Direction::Down => back::path(set, state, target),
     };
-    let leaving: HashSet<&MigrationId> = path.iter().copied().collect();
+    let leaving: HashSet<&MigrationId> =
+        path.leaving.iter().map(|leaving| leaving.id).chain(path.again.clone()).collect();
     // What cannot be read was refused when the set was made, and says nothing that could be judged.
     for migration in set.iter().filter(|migration| migration.problems().is_empty()) {
         let meta = migration.meta();
         match state.get(&meta.id) {
-            Some(known) if known.standing == Standing::Applied => {
+            Some(known) if meta.repeatable && known.standing == Standing::Applied => {
+                let asked_for = is_older(meta, known) && *target == Target::To(meta.id.clone());
+                if (runs_again(meta, known) || asked_for)
+                    && target.direction() == Direction::Up
+                    && wanted.contains(&meta.id)
+                {
+                    steps.add(step(migration, Direction::Up, policy, facts).map(|(mut step, script)| {
+                        step.notes.push(format!("it runs again: it has changed since it was applied on {}", known.at));
+                        (step, script)
+                    }));
+                } else {
+                    plan.already += 1;
+                }
+            }
+            Some(known) if known.is_applied() => {
                 plan.already += 1;
                 refusals.extend(dependencies(set, meta, state));
                 match edited(migration, known) {
@@ -249,25 +292,32 @@ pub(crate) fn prepare(
                 }
             }
             _ if target.direction() == Direction::Down || !wanted.contains(&meta.id) => {}
-            _ => {
-                let renamed = renamed(meta, state, &plan.ahead);
-                if renamed.is_none() && policy.out_of_order == Verdict::Refuse {
-                    refusals.extend(out_of_order(set, meta, &applied));
+            _ => match replaced(meta, state) {
+                Replaced::All => steps.add(Ok(counted_in(meta))),
+                Replaced::Some(refusal) => refusals.push(refusal),
+                Replaced::None => {
+                    let renamed = renamed(meta, state, &plan.ahead);
+                    if renamed.is_none() && policy.out_of_order == Verdict::Refuse {
+                        refusals.extend(out_of_order(set, meta, &applied));
+                    }
+                    refusals.extend(renamed);
+                    steps.add(step(migration, Direction::Up, policy, facts));
                 }
-                refusals.extend(renamed);
-                steps.add(step(migration, Direction::Up, policy, facts));
-            }
+            },
         }
     }
     if target.direction() == Direction::Down {
-        refusals.extend(forbidden);
-        let back: Vec<&dyn Migration> = path.into_iter().filter_map(|id| set.get(id)).collect();
-        for migration in back.iter().filter(|migration| migration.meta().reversible) {
-            steps.add(step(*migration, Direction::Down, policy, facts));
+        refusals.extend(path.refusals);
+        for back::Leaving { id, earlier } in path.leaving {
+            let Some(migration) = set.get(id) else { continue };
+            steps.add(match earlier {
+                Some(earlier) => put_back(migration, earlier, policy, facts),
+                None => step(migration, Direction::Down, policy, facts),
+            });
         }
-        if let Target::Again(_) = target {
-            back.iter().rev().for_each(|migration| steps.add(step(*migration, Direction::Up, policy, facts)));
-        }
+        let again: Vec<&dyn Migration> = path.again.into_iter().filter_map(|id| set.get(id)).collect();
+        again.into_iter().for_each(|migration| steps.add(step(migration, Direction::Up, policy, facts)));
+        plan.staying = path.staying.into_iter().cloned().collect();
     }
     refusals.append(&mut steps.refusals);
     plan.steps = steps.steps;

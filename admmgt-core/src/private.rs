@@ -10,7 +10,7 @@ use crate::{Backend, Checksum, MigrationId, SqlSource};
 
 pub use crate::Context;
 pub use crate::context::{FromBlocking, FromContext};
-pub use crate::migration::{BoxError, BoxFuture, CodeBody};
+pub use crate::migration::{BoxError, BoxFuture, CodeBody, ProbeBody};
 
 /// What the companion struct of an annotated function says: `depends_on = [create_users]` names
 /// the struct, and so its id, in a way the compiler checks.
@@ -63,6 +63,9 @@ pub struct MetaParts {
     pub origin: Origin,
     pub transaction: TransactionMode,
     pub on_interrupt: OnInterrupt,
+    pub probe: Option<ProbeBody>,
+    pub repeatable: bool,
+    pub replaces: &'static [MigrationId],
     pub tags: &'static [Cow<'static, str>],
     pub file: &'static str,
     pub line: u32,
@@ -100,6 +103,9 @@ pub const fn item(parts: MetaParts, up: Body, down: Option<Body>) -> Item {
         origin,
         transaction,
         on_interrupt,
+        probe,
+        repeatable,
+        replaces,
         tags,
         file,
         line,
@@ -114,9 +120,11 @@ pub const fn item(parts: MetaParts, up: Body, down: Option<Body>) -> Item {
         transaction,
         on_interrupt,
         reversible: down.is_some(),
+        repeatable,
+        replaces: Cow::Borrowed(replaces),
         tags: Cow::Borrowed(tags),
         location: Location { file: Cow::Borrowed(file), line },
         backend,
     };
-    Item::new(meta, up, down)
+    Item::new(meta, up, down, probe)
 }

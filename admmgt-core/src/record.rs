@@ -101,9 +101,11 @@ pub enum RecordKind {
     Baseline,
     /// A person accepted the checksum of this record.
     Repaired,
+    /// The migration in [`Record::detail`] stands for this one from here on.
+    Replaced,
 }
 
-const KINDS: [(RecordKind, &str); 9] = [
+const KINDS: [(RecordKind, &str); 10] = [
     (RecordKind::Started, "started"),
     (RecordKind::StepDone, "step_done"),
     (RecordKind::Applied, "applied"),
@@ -113,6 +115,7 @@ const KINDS: [(RecordKind, &str); 9] = [
     (RecordKind::Resolved, "resolved"),
     (RecordKind::Baseline, "baseline"),
     (RecordKind::Repaired, "repaired"),
+    (RecordKind::Replaced, "replaced"),
 ];
 
 impl RecordKind {

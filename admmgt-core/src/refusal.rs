@@ -83,6 +83,38 @@ pub enum Refusal {
         /// The circle, each with the place it is written; the last depends on the first.
         members: Vec<(MigrationId, Location)>,
     },
+    /// A migration replaces one that is still registered.
+    #[non_exhaustive]
+    StillRegistered {
+        /// Who replaces.
+        id: MigrationId,
+        /// Where it is written.
+        location: Location,
+        /// Whom.
+        replaced: MigrationId,
+        /// Where that is written.
+        still: Location,
+    },
+    /// Two migrations replace the same one.
+    #[non_exhaustive]
+    ReplacedTwice {
+        /// The one that is replaced.
+        id: MigrationId,
+        /// By whom.
+        by: [MigrationId; 2],
+    },
+    /// Of what a migration replaces, some is applied and some is not.
+    #[non_exhaustive]
+    PartlyReplaced {
+        /// Who replaces.
+        id: MigrationId,
+        /// Where it is written.
+        location: Location,
+        /// What is applied.
+        applied: Vec<MigrationId>,
+        /// What is not.
+        pending: Vec<MigrationId>,
+    },
     /// A migration for another kind of database.
     #[non_exhaustive]
     WrongBackend {
@@ -168,6 +200,8 @@ pub enum Refusal {
         by: String,
         /// What it failed with, if it failed rather than died.
         error: Option<String>,
+        /// It has a probe, which looks at the next run.
+        probe: bool,
     },
     /// An interrupted migration cannot go on, because a statement that had ended well is another one now.
     #[non_exhaustive]
@@ -303,6 +337,25 @@ impl fmt::Display for Refusal {
                 }
             }
             Self::Cycle { members } => cycle(f, members),
+            Self::StillRegistered { id, location, replaced, still } => write!(
+                f,
+                "{location}: `{id}` replaces `{replaced}`, which is still registered at {still}. Delete that one; where only \
+                 some of what is replaced is applied, run the release before this one first"
+            ),
+            Self::ReplacedTwice { id, by: [one, other] } => {
+                write!(f, "`{id}` is replaced twice, by `{one}` and by `{other}`. Only one migration can stand for it")
+            }
+            Self::PartlyReplaced { id, location, applied, pending } => {
+                write!(f, "{location}: `{id}` stands for {} migrations, of which", applied.len() + pending.len())?;
+                named(f, applied)?;
+                write!(f, " {} applied and", if applied.len() == 1 { "is" } else { "are" })?;
+                named(f, pending)?;
+                write!(
+                    f,
+                    " {} not. Bring the database up to date with the release that still has them, then run this one",
+                    if pending.len() == 1 { "is" } else { "are" }
+                )
+            }
             Self::WrongBackend { id, location, wants, connected } => write!(
                 f,
                 "{location}: `{id}` is written for {wants}, and this is {connected}. Leave it out with \
@@ -343,7 +396,7 @@ impl fmt::Display for Refusal {
                 "{location}: `{id}` is applied, but `{dependency}`, on which it depends, is pending. Was the dependency added \
                  after it was applied? Remove that edge, or apply the missing part in a new migration"
             ),
-            Self::Interrupted { id, location, direction, done, steps, at, by, error } => {
+            Self::Interrupted { id, location, direction, done, steps, at, by, error, probe } => {
                 if let Some(location) = location {
                     write!(f, "{location}: ")?;
                 }
@@ -354,6 +407,9 @@ impl fmt::Display for Refusal {
                 }
                 if let Some(error) = error {
                     write!(f, " It failed with: {error}.")?;
+                }
+                if *probe {
+                    f.write_str(" Its probe looks how far it came, at each run; what it cannot tell is for a person:")?;
                 }
                 write!(
                     f,
@@ -417,6 +473,12 @@ impl Refusal {
     pub(crate) fn unknown_target(id: &MigrationId, set: &MigrationSet) -> Self {
         Self::UnknownTarget { id: id.clone(), nearest: nearest(id, set.metas().map(|meta| &meta.id)).cloned() }
     }
+}
+
+/// The first few of a list.
+fn named(f: &mut fmt::Formatter<'_>, ids: &[MigrationId]) -> fmt::Result {
+    ids.iter().take(3).try_for_each(|id| write!(f, " `{id}`"))?;
+    if ids.len() > 3 { write!(f, " and {} more", ids.len() - 3) } else { Ok(()) }
 }
 
 fn cycle(f: &mut fmt::Formatter<'_>, members: &[(MigrationId, Location)]) -> fmt::Result {

@@ -124,6 +124,8 @@ impl fmt::Debug for Migrations {
 pub struct MigrationSet {
     ordered: Vec<Entry>,
     place: HashMap<MigrationId, usize>,
+    /// What is replaced, and by whom.
+    replaced: HashMap<MigrationId, MigrationId>,
     heads: BTreeMap<Namespace, NamespaceHead>,
     /// Nothing was wrong with the list: places tell what runs before what.
     is_sound: bool,
@@ -147,8 +149,11 @@ impl MigrationSet {
         if migrations.is_empty() {
             refusals.push(Refusal::NothingRegistered);
         }
-        let (order, found) = graph::order(&metas);
+        let (replaced, found) = graph::replaced(&metas);
         refusals.extend(found);
+        let (order, found) = graph::order(&metas, &replaced);
+        refusals.extend(found);
+        let replaced = replaced.into_iter().map(|(id, by)| (id.clone(), by.id.clone())).collect();
         let place = order.iter().zip(0..).map(|(at, place)| (metas[*at].id.clone(), place)).collect();
         let mut heads: BTreeMap<Namespace, NamespaceHead> = BTreeMap::new();
         for meta in order.iter().map(|at| metas[*at]) {
@@ -166,7 +171,7 @@ impl MigrationSet {
         }
         let ordered = order.into_iter().map(|at| migrations.0[at].clone()).collect();
         let is_sound = refusals.is_empty();
-        (Self { ordered, place, heads, is_sound }, refusals)
+        (Self { ordered, place, replaced, heads, is_sound }, refusals)
     }
 
     /// The migrations in the order they run.
@@ -199,12 +204,17 @@ impl MigrationSet {
         self.ordered.is_empty()
     }
 
+    /// What a migration depends on, in the name of what replaces it where that was replaced.
+    pub(crate) fn dependencies<'a>(&'a self, meta: &'a Meta) -> impl Iterator<Item = &'a MigrationId> {
+        meta.depends_on.iter().map(|id| self.replaced.get(id).unwrap_or(id))
+    }
+
     /// These, and everything they depend on.
     pub(crate) fn with_dependencies<'a>(&'a self, mut open: Vec<&'a MigrationId>) -> HashSet<&'a MigrationId> {
         let mut all = HashSet::new();
         while let Some(id) = open.pop() {
             if all.insert(id) {
-                open.extend(self.get(id).into_iter().flat_map(|migration| migration.meta().depends_on.iter()));
+                open.extend(self.get(id).into_iter().flat_map(|migration| self.dependencies(migration.meta())));
             }
         }
         all

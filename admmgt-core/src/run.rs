@@ -11,13 +11,15 @@ use crate::executor::{Executor, LONGEST_PAUSE};
 use crate::history::{Head, History, State};
 use crate::lease::{Acquired, Lease, LeaseRequest};
 use crate::plan::{self, Facts, Plan, Prepared};
+use crate::probe;
 use crate::record::{Author, Record, micros};
 use crate::refusal::Refusal;
 use crate::registry::MigrationSet;
 use crate::report::Report;
 use crate::status::Status;
 use crate::verified::{self, Verified};
-use crate::{Capabilities, Context, Error, MigrationId, Policy, Result, Target};
+use crate::{Capabilities, Context, Direction, Error, MigrationId, OnInterrupt, Policy, Probed, Resolution, Result};
+use crate::{Standing, Target};
 
 /// Whatever the policy says, a waiting run looks this often.
 const LONGEST_POLL: Duration = Duration::from_secs(60);
@@ -203,8 +205,19 @@ impl Run {
 
     /// The plan for a state; a given plan must have been made for the same one.
     fn decide(&self, state: &State, capabilities: Option<&Capabilities>, given: Option<&Plan>) -> Result<Prepared> {
+        self.decide_knowing(state, capabilities, given, &[])
+    }
+
+    /// As [`Run::decide`], knowing which interrupted migrations have left nothing.
+    fn decide_knowing(
+        &self,
+        state: &State,
+        capabilities: Option<&Capabilities>,
+        given: Option<&Plan>,
+        not_done: &[MigrationId],
+    ) -> Result<Prepared> {
         let (backend, dialect) = (self.driver.backend(), self.driver.dialect());
-        let facts = Facts::new(&backend, capabilities, &*dialect);
+        let facts = Facts::new(&backend, capabilities, &*dialect).not_done(not_done);
         let fresh = match plan::prepare(&self.set, state, &self.target, &self.policy, &facts) {
             Ok(fresh) => self.sound().map(|()| fresh)?,
             Err(found) => {
@@ -267,7 +280,7 @@ impl Run {
         if !self.faults.is_empty() {
             return self.decide(&state, capabilities.as_ref(), None).map(|_| ());
         }
-        let open = self.set.metas().filter(|meta| !state.is_applied(&meta.id));
+        let open = self.set.metas().filter(|meta| plan::is_open(meta, &state));
         let pending: Vec<MigrationId> = open.map(|meta| meta.id.clone()).collect();
         if !pending.is_empty() {
             return Err(Error::NotCurrent { pending, waited: None });
@@ -362,15 +375,52 @@ impl Leased<'_> {
         report: &mut Report,
     ) -> Result<()> {
         let (_, state) = self.run.history(self.cx.session()).await?;
+        let (state, not_done) = self.probed(state).await?;
         let capabilities = self.cx.session().capabilities();
         let prepared = match first {
             // Planning is a pure function: the same history has the same plan.
             Some((first, same)) if first.plan.base == *state.heads() && same == *capabilities => first,
-            _ => self.run.decide(&state, Some(capabilities), given.as_ref())?,
+            _ => self.run.decide_knowing(&state, Some(capabilities), given.as_ref(), &not_done)?,
         };
         self.run.notice(&prepared.plan, report);
         self.run.observers.tell(&Event::Planned { migrations: prepared.plan.migrations() });
         self.executor(state, report, async |executor| executor.run(&prepared).await).await
+    }
+
+    /// Asks the probes of what was interrupted on its way forwards. What they found done is recorded; returned is
+    /// the history as it is then, and what they found not done.
+    async fn probed(&mut self, mut state: State) -> Result<(State, Vec<MigrationId>)> {
+        let (set, policy) = (Arc::clone(&self.run.set), &self.run.policy);
+        let mut not_done = Vec::new();
+        if self.run.target.direction() == Direction::Down || !self.run.faults.is_empty() {
+            return Ok((state, not_done));
+        }
+        let forwards = |standing: &Standing| matches!(standing, Standing::Interrupted { direction: Direction::Up, .. });
+        let interrupted = state.interrupted().into_iter().filter(|(_, known)| forwards(&known.standing));
+        let ids: Vec<MigrationId> = interrupted.map(|(id, _)| id.clone()).collect();
+        for id in ids {
+            let Some(migration) = set.get(&id) else { continue };
+            if policy.on_interrupt.unwrap_or(migration.meta().on_interrupt) != OnInterrupt::Probe {
+                continue;
+            }
+            let text = match probe::look(migration, &mut self.cx).await? {
+                Ok(Probed::Done) => {
+                    let amendment = Amendment::Resolve(id.clone(), Resolution::Applied);
+                    self.amend(&amendment, "its probe found the whole change").await?;
+                    (_, state) = self.run.history(self.cx.session()).await?;
+                    format!("the probe of `{id}` found the whole change: it counts as applied")
+                }
+                Ok(Probed::NotDone) => {
+                    let text = format!("the probe of `{id}` found that it goes on where it was interrupted");
+                    not_done.push(id);
+                    text
+                }
+                Ok(Probed::Unknown) => format!("the probe of `{id}` cannot tell how far it came"),
+                Err(error) => format!("the probe of `{id}` failed: {}", self.cx.session().describe(&error)),
+            };
+            self.run.observers.tell(&Event::Notice { text });
+        }
+        Ok((state, not_done))
     }
 
     /// Returns how many records that took.

@@ -6,10 +6,10 @@ use std::path::Path;
 use admmgt_files::text;
 use async_trait::async_trait;
 
-use crate::migration::{BoxError, Migration};
+use crate::migration::{BoxError, Migration, ProbeBody, Probed};
 use crate::refusal::Refusal;
 use crate::script::SqlSource;
-use crate::{Checksum, Context, Direction, InvalidName, Location, Meta, MigrationId, Origin};
+use crate::{Checksum, Context, Direction, InvalidName, Location, Meta, MigrationId, OnInterrupt, Origin};
 
 /// A SQL migration whose text is known at run time.
 ///
@@ -27,6 +27,7 @@ pub struct SqlMigration {
     meta: Meta,
     up: SqlSource,
     down: Option<SqlSource>,
+    probe: Option<ProbeBody>,
     problems: Vec<Refusal>,
 }
 
@@ -46,7 +47,7 @@ impl SqlMigration {
         let mut meta = Meta::new(id, Checksum::of_sql(&sql));
         meta.origin = Origin::Sql;
         let up = SqlSource::new(format!("{} (inline SQL)", meta.location), sql);
-        let mut migration = Self { meta, up, down: None, problems: Vec::new() };
+        let mut migration = Self { meta, up, down: None, probe: None, problems: Vec::new() };
         if let Err(problem) = text::decode(migration.up.text.as_bytes()) {
             migration.refuse(problem.line(), problem.to_string());
         }
@@ -84,6 +85,23 @@ impl SqlMigration {
         }
         self.down = Some(down);
         self.meta.reversible = true;
+        self
+    }
+
+    /// A function that looks how far it came, where it was interrupted.
+    ///
+    /// ```
+    /// use admmgt_core::{Probed, SqlMigration, TransactionMode};
+    ///
+    /// let vacuum = SqlMigration::new("app", "0009_vacuum", "vacuum")?
+    ///     .with(|meta| meta.transaction(TransactionMode::None))
+    ///     .probe(|_| Box::pin(async { Ok(Probed::NotDone) })); // to do it once more does no harm
+    /// # let _ = vacuum;
+    /// # Ok::<(), admmgt_core::InvalidName>(())
+    /// ```
+    pub fn probe(mut self, probe: ProbeBody) -> Self {
+        self.probe = Some(probe);
+        self.meta.on_interrupt = OnInterrupt::Probe;
         self
     }
 
@@ -155,6 +173,13 @@ impl Migration for SqlMigration {
         match &self.down {
             Some(source) => Ok(cx.execute_script(source.text()).await?),
             None => Err(format!("`{}` has no way back", self.meta.id).into()),
+        }
+    }
+
+    async fn probe(&self, cx: &mut Context) -> Result<Probed, BoxError> {
+        match self.probe {
+            Some(probe) => probe(cx).await,
+            None => Ok(Probed::Unknown),
         }
     }
 

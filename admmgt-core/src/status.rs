@@ -6,9 +6,10 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::history::{Standing, State};
+use crate::plan::{is_open, is_overtaken};
 use crate::record::Timestamp;
 use crate::registry::MigrationSet;
-use crate::{MigrationId, Namespace};
+use crate::{Meta, MigrationId, Namespace};
 
 /// The version of the serialised form of [`Status`].
 pub const STATUS_FORMAT: u32 = 1;
@@ -45,35 +46,45 @@ pub struct StatusRow {
     pub description: String,
     /// It was applied with another checksum than is registered.
     pub edited: bool,
+    /// It is repeatable, has changed since it was applied, and will run again.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub again: bool,
+    /// It is repeatable, and a later form of it is applied than is registered here.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub overtaken: bool,
     /// What the last attempt failed with.
     pub last_error: Option<String>,
 }
 
 impl Status {
     pub(crate) fn new(set: &MigrationSet, state: Option<&State>) -> Self {
-        let row = |id: &MigrationId, description: &str, checksum: Option<&crate::Checksum>| {
+        let row = |id: &MigrationId, meta: Option<&Meta>| {
             let known = state.and_then(|state| state.get(id));
             StatusRow {
                 migration: id.clone(),
                 standing: known.map_or(Standing::Pending, |known| known.standing.clone()),
                 at: known.map(|known| known.at),
                 by: known.map(|known| known.by.to_string()),
-                description: description.to_owned(),
-                edited: known.zip(checksum).is_some_and(|(known, checksum)| {
-                    known.standing == Standing::Applied && known.checksum != *checksum
+                description: meta.map_or_else(String::new, |meta| meta.description.to_string()),
+                edited: known.zip(meta).is_some_and(|(known, meta)| {
+                    known.standing == Standing::Applied && known.checksum != meta.checksum
                 }),
+                again: meta.zip(state).is_some_and(|(meta, state)| state.is_applied(id) && is_open(meta, state)),
+                overtaken: known.zip(meta).is_some_and(|(known, meta)| is_overtaken(meta, known)),
                 last_error: known.and_then(|known| known.last_error.clone()),
             }
         };
         let unknown = state.into_iter().flat_map(State::known).filter(|(id, known)| {
-            set.has_namespace(id.namespace()) && set.get(id).is_none() && known.standing != Standing::Pending
+            set.has_namespace(id.namespace())
+                && set.get(id).is_none()
+                && !matches!(known.standing, Standing::Pending | Standing::Replaced)
         });
         let heads = state.into_iter().flat_map(|state| state.heads());
         Self {
             format: STATUS_FORMAT,
             initialised: state.is_some(),
-            migrations: set.metas().map(|meta| row(&meta.id, &meta.description, Some(&meta.checksum))).collect(),
-            ahead: unknown.map(|(id, _)| row(id, "", None)).collect(),
+            migrations: set.metas().map(|meta| row(&meta.id, Some(meta))).collect(),
+            ahead: unknown.map(|(id, _)| row(id, None)).collect(),
             other_namespaces: heads
                 .filter(|(namespace, _)| !set.has_namespace(namespace))
                 .map(|(namespace, head)| (namespace.clone(), head.count))
@@ -83,13 +94,20 @@ impl Status {
 
     /// The registered migrations that are not applied, in the order they run.
     pub fn pending(&self) -> Vec<MigrationId> {
-        let open = self.migrations.iter().filter(|row| row.standing != Standing::Applied);
+        let open = self.migrations.iter().filter(|row| row.is_open());
         open.map(|row| row.migration.clone()).collect()
     }
 
     /// Whether every registered migration is applied.
     pub fn is_current(&self) -> bool {
-        self.migrations.iter().all(|row| row.standing == Standing::Applied)
+        !self.migrations.iter().any(StatusRow::is_open)
+    }
+}
+
+impl StatusRow {
+    /// Whether it has yet to run, for the first time or again.
+    pub fn is_open(&self) -> bool {
+        self.again || !matches!(self.standing, Standing::Applied | Standing::Replaced)
     }
 }
 
@@ -120,6 +138,8 @@ impl fmt::Display for Status {
 fn word(row: &StatusRow) -> &'static str {
     match row.standing {
         Standing::Pending => "pending",
+        Standing::Applied if row.again => "again",
+        Standing::Replaced => "replaced",
         Standing::Applied => "applied",
         Standing::Interrupted { .. } => "interrupted",
     }
@@ -132,8 +152,11 @@ fn details(f: &mut fmt::Formatter<'_>, row: &StatusRow) -> fmt::Result {
     if !row.description.is_empty() {
         write!(f, "  {}", row.description)?;
     }
-    if row.edited {
-        f.write_str("  [edited since]")?;
+    match row {
+        StatusRow { again: true, .. } => f.write_str("  [has changed, runs again]")?,
+        StatusRow { overtaken: true, .. } => f.write_str("  [a later form is applied]")?,
+        StatusRow { edited: true, .. } => f.write_str("  [edited since]")?,
+        _ => {}
     }
     match &row.last_error {
         Some(error) => write!(f, "\n              failed last time: {error}"),

@@ -45,7 +45,8 @@ pub(crate) fn verify(set: &MigrationSet, state: &State, records: &[Record]) -> R
         let known = state.get(&migration.meta().id).filter(|known| known.standing == crate::Standing::Applied);
         let Some(known) = known else { continue };
         verified.migrations += 1;
-        refusals.extend(plan::edited(migration, known));
+        // A repeatable one that has changed is to run again.
+        refusals.extend(plan::edited(migration, known).filter(|_| !migration.meta().repeatable));
     }
     if refusals.is_empty() { Ok(verified) } else { Err(Error::Refused { refusals }) }
 }

@@ -2,7 +2,7 @@
 //!
 //! | layout | files | order | way back |
 //! |---|---|---|---|
-//! | Flyway, refinery | `V1__users.sql`, `V2.1__plans.sql`, `V2_1__plans.sql`, also in folders | by version | `U1__users.sql` |
+//! | Flyway, refinery | `V1__users.sql`, `V2.1__plans.sql`, `V2_1__plans.sql`, also in folders; `R__views.sql` runs last, and again each time it changes | by version | `U1__users.sql` |
 //! | numbered: sqlx, golang-migrate, dbmate, goose | `0001_users.sql`, `1-users.up.sql`, `V2.plans.sql` | by number | `….down.sql`, or a section of the file |
 //! | diesel | `2024-01-01-000000_users/up.sql` | by name | `down.sql` in the same folder |
 //!
@@ -66,6 +66,8 @@ pub struct Found {
     pub up: Source,
     /// What takes it back.
     pub down: Option<Source>,
+    /// It runs again each time it changes.
+    pub repeatable: bool,
 }
 
 /// The text of one way, and where it stands. Lines are those of the file.
@@ -214,6 +216,7 @@ struct Version {
     down: Option<(PathBuf, bool)>,
     /// `metadata.toml` of diesel.
     outside: bool,
+    repeatable: bool,
 }
 
 struct Reading<'a> {
@@ -296,6 +299,7 @@ impl Reading<'_> {
     fn file(&mut self, path: PathBuf, named: Named) {
         self.layout(named.layout, &path);
         let version = self.found.entry(named.version.clone()).or_default();
+        version.repeatable = named.repeatable;
         if named.role == Role::Up || version.id.is_empty() {
             version.id = named.id;
         }
@@ -349,7 +353,7 @@ impl Reading<'_> {
     }
 
     fn migration(&self, version: Version) -> Result<Found, LayoutProblem> {
-        let Version { id, up, down, outside } = version;
+        let Version { id, up, down, outside, repeatable } = version;
         let (up, down) = match (up, down) {
             (Some((up, _)), down) => (up, down.map(|(down, _)| down)),
             (None, Some((file, _))) => return Err(LayoutProblem::OnlyDown { file }),
@@ -357,7 +361,7 @@ impl Reading<'_> {
         };
         let down = down.map(|file| source(file, outside)).transpose()?;
         let whole = source(up, outside)?;
-        let Ok(both) = &whole.text else { return Ok(Found { id, up: whole, down }) };
+        let Ok(both) = &whole.text else { return Ok(Found { id, up: whole, down, repeatable }) };
         let sections = sections::split(both).map_err(|(line, problem)| LayoutProblem::Unsupported {
             file: whole.file.clone(),
             line,
@@ -365,7 +369,8 @@ impl Reading<'_> {
         })?;
         let of_file = |text, outside| Source { file: whole.file.clone(), text: Ok(text), outside };
         let section = sections.down.map(|text| of_file(text, outside || sections.down_outside));
-        Ok(Found { id, up: of_file(sections.up, outside || sections.outside), down: down.or(section) })
+        let up = of_file(sections.up, outside || sections.outside);
+        Ok(Found { id, up, down: down.or(section), repeatable })
     }
 }
 

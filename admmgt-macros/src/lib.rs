@@ -83,6 +83,9 @@ use crate::parse::function::Function;
 /// | `down` | the function that takes it back: the same argument, `async` or plain like this one | none: not reversible |
 /// | `transaction` | `"auto"`, `"required"` or `"none"` | `"auto"` |
 /// | `on_interrupt` | `"manual"`, or `"retry"`: it goes on where it stopped | `"manual"` |
+/// | `probe` | a function that looks how far it came when it was interrupted: the same argument, `async` or plain like this one, returning `Result<Probed, E>` | none |
+/// | `repeatable` | `true`: it runs again each time its checksum changes, after everything it depends on, or else after everything in its namespace that is not repeatable; for views, triggers, procedures | `false` |
+/// | `replaces` | the names of migrations that were squashed into this one: where all of them are applied it is counted in, where none is it runs | `[]` |
 /// | `tags` | words to choose migrations by | `[]` |
 /// | `checksum` | one's own, such as `"manual:1"` | computed, see below |
 /// | `description` | one sentence for people | the first paragraph of the doc comment |
@@ -141,7 +144,8 @@ pub fn migration(arguments: proc_macro::TokenStream, item: proc_macro::TokenStre
 /// | `backend` | the only kind of database it is for, such as `"sqlite"` | any |
 /// | `description` | one sentence for people | empty |
 ///
-/// `id`, `namespace`, `depends_on`, `transaction`, `on_interrupt`, `tags`, `checksum` and `crate` are those of
+/// `probe` names an `async fn(&mut Context)`, whatever the database is. `id`, `namespace`, `depends_on`,
+/// `transaction`, `on_interrupt`, `repeatable`, `replaces`, `tags`, `checksum` and `crate` are those of
 /// [`#[migration]`](macro@migration). The checksum is that of the file `up`, with its line ends as LF and
 /// without a byte-order mark. A file that is missing, not UTF-8 or holds a NUL byte does not compile.
 #[proc_macro]

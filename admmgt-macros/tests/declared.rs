@@ -1,7 +1,7 @@
 //! What a migration says of itself, and that its body runs.
 
 use admmgt::{Backend, BoxError, Context, Item, MemoryConnection, MemoryDriver, Meta, Migration, Migrations, Migrator};
-use admmgt::{Origin, TransactionMode, migrations};
+use admmgt::{OnInterrupt, Origin, Probed, TransactionMode, migrations};
 use admmgt_macros::{migration, sql_migration};
 
 /// Users sign in
@@ -51,7 +51,25 @@ sql_migration!(
     name = pub(crate) views,
 );
 
-const ALL: &[&Item] = migrations![users, plans, views];
+/// Everybody who pays.
+#[migration(id = "0003_paying", repeatable = true, replaces = ["0003_paying_of_old", "accounts/0002_paying"], probe = look)]
+fn paying(db: &mut MemoryConnection) -> Result<(), BoxError> {
+    Ok(db.run("paying")?)
+}
+
+fn look(db: &mut MemoryConnection) -> Result<Probed, BoxError> {
+    db.run("look")?;
+    Ok(Probed::NotDone)
+}
+
+sql_migration!(id = "0004_seen", up = "tests/sql/views.up.sql", probe = look_async, name = seen);
+
+async fn look_async(cx: &mut Context) -> Result<Probed, std::fmt::Error> {
+    let _ = cx.migration();
+    Ok(Probed::Done)
+}
+
+const ALL: &[&Item] = migrations![users, plans, views, paying, seen];
 
 fn meta(item: usize) -> &'static Meta {
     ALL[item].meta()
@@ -132,4 +150,13 @@ async fn bodies_run_with_the_connection_they_ask_for() {
     let database = MemoryDriver::new();
     Migrator::new(database.clone()).migrations(migrations![context, client, plain]).up().await.unwrap();
     assert_eq!(database.journal(), ["context", "client", "plain"]);
+}
+
+#[test]
+fn a_repeatable_one_and_what_it_replaces_are_declared() {
+    let paying = meta(3);
+    assert!(paying.repeatable && !meta(0).repeatable);
+    let replaced: Vec<String> = paying.replaces.iter().map(ToString::to_string).collect();
+    assert_eq!(replaced, [format!("{}/0003_paying_of_old", paying.id.namespace()), "accounts/0002_paying".to_owned()]);
+    assert_eq!((paying.on_interrupt, meta(4).on_interrupt), (OnInterrupt::Probe, OnInterrupt::Probe));
 }

@@ -46,7 +46,9 @@ pub use admmgt_sqlite::{self as sqlite, Journal, Sqlite, rusqlite};
 
 /// What most programs need: `use admmgt::prelude::*;`.
 pub mod prelude {
-    pub use admmgt_core::{BoxError, Context, Error, Migration, Migrations, Migrator, Policy, Report, SqlMigration};
+    pub use admmgt_core::{
+        BoxError, Context, Error, Migration, Migrations, Migrator, Policy, Probed, Report, SqlMigration, Target,
+    };
 
     pub use crate::{migration, migrations, migrations_dir, sql_migration};
 

@@ -154,7 +154,7 @@ async fn a_transaction_of_a_bodys_own_is_not_guarded() {
     let own = asynchronous("2", |cx| {
         Box::pin(async move {
             cx.execute("begin").await?;
-            cx.blocking::<Connection, Sqlite, _>(|db| Ok(db.execute_batch("create table b(x)")?)).await?;
+            cx.blocking(|db: &mut Connection| Ok(db.execute_batch("create table b(x)")?)).await?;
             cx.execute("commit").await?;
             Ok(())
         })

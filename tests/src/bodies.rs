@@ -58,7 +58,7 @@ impl Migration for Code {
     }
 
     async fn up(&self, cx: &mut Context) -> Result<(), BoxError> {
-        cx.blocking::<Connection, Sqlite, _>(|db| (self.body)(db)).await
+        cx.blocking(|db: &mut Connection| (self.body)(db)).await
     }
 }
 

@@ -155,7 +155,7 @@ impl Migration for Scripted {
 
     async fn up(&self, cx: &mut Context) -> Result<(), BoxError> {
         if self.way != Way::Async {
-            return cx.blocking::<Connection, Sqlite, _>(|db| self.plain(db)).await;
+            return cx.blocking(|db: &mut Connection| self.plain(db)).await;
         }
         for statement in &self.statements {
             cx.execute(statement.as_str()).await?;

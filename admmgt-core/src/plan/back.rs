@@ -2,54 +2,135 @@
 
 use std::collections::HashSet;
 
-use crate::history::{Known, State};
+use crate::history::{Earlier, Known, State};
 use crate::refusal::Refusal;
 use crate::registry::MigrationSet;
-use crate::{MigrationId, Target};
+use crate::{Meta, MigrationId, Target};
 
-/// What is taken back, in order: the reverse of the order in which they run, so that nothing loses what it
-/// depends on. Everything that forbids a part of that path is said, so that nobody is left half-way.
-pub(super) fn path<'a>(set: &MigrationSet, state: &'a State, target: &Target) -> (Vec<&'a MigrationId>, Vec<Refusal>) {
+/// One migration that is taken back.
+pub(super) struct Leaving<'a> {
+    pub(super) id: &'a MigrationId,
+    /// What is put in its place, of a repeatable one; otherwise its way back runs.
+    pub(super) earlier: Option<&'a Earlier>,
+}
+
+/// The way back.
+#[derive(Default)]
+pub(super) struct Path<'a> {
+    /// The reverse of the order in which they run, so that nothing loses what it depends on.
+    pub(super) leaving: Vec<Leaving<'a>>,
+    /// What is applied again afterwards, in order.
+    pub(super) again: Vec<&'a MigrationId>,
+    /// Everything that forbids a part of it, so that nobody is left half-way.
+    pub(super) refusals: Vec<Refusal>,
+    /// Repeatable ones that stay as they are, although a target of everything names them too.
+    pub(super) staying: Vec<&'a MigrationId>,
+}
+
+impl Path<'_> {
+    fn refused(refusal: Refusal) -> Self {
+        Self { refusals: vec![refusal], ..Self::default() }
+    }
+}
+
+pub(super) fn path<'a>(set: &MigrationSet, state: &'a State, target: &Target) -> Path<'a> {
     let mut applied = state.applied_last_first();
     applied.retain(|(id, _)| set.has_namespace(id.namespace()));
-    let mut refusals = Vec::new();
-    match target {
-        Target::Back(count) | Target::Again(count) => applied.truncate(*count),
+    let is_repeatable = |id: &MigrationId| set.get(id).is_some_and(|migration| migration.meta().repeatable);
+    let mut chosen = applied;
+    let mut others = match target {
+        Target::Back(count) | Target::Again(count) => chosen.split_off((*count).min(chosen.len())),
         Target::BackTo(last) => match (set.get(last), state.is_applied(last)) {
-            (None, _) => return (Vec::new(), vec![Refusal::unknown_target(last, set)]),
-            (_, false) => return (Vec::new(), vec![Refusal::TargetPending { id: last.clone() }]),
+            (None, _) => return Path::refused(Refusal::unknown_target(last, set)),
+            (_, false) => return Path::refused(Refusal::TargetPending { id: last.clone() }),
             _ => {
-                let leaving = after(set, &applied, last);
-                applied.retain(|(id, _)| leaving.contains(*id));
+                let leaving = after(set, &chosen, last);
+                chosen.extract_if(.., |(id, _)| !leaving.contains(*id)).collect()
             }
         },
-        _ => {}
+        _ => chosen.extract_if(.., |(id, _)| is_repeatable(id)).collect::<Vec<_>>(),
+    };
+    others.retain(|(id, _)| is_repeatable(id));
+    let mut path = Path::default();
+    let once_again = matches!(target, Target::Again(_));
+    let mut gone: HashSet<&MigrationId> = HashSet::new();
+    for (id, known) in &chosen {
+        let meta = set.get(id).map(|migration| migration.meta());
+        let earlier = meta.filter(|meta| meta.repeatable).and_then(|_| known.earlier.last());
+        let earlier = earlier.filter(|earlier| earlier.body.is_some());
+        match meta {
+            // To run it again is enough.
+            Some(meta) if meta.repeatable && once_again => path.again.push(id),
+            None => path.refusals.push(Refusal::NotRegistered { id: (*id).clone(), at: known.at }),
+            Some(meta) if earlier.is_none() && !meta.reversible => path.refusals.push(irreversible(meta)),
+            Some(_) => {
+                if earlier.is_none() {
+                    gone.insert(id);
+                }
+                path.leaving.push(Leaving { id, earlier });
+            }
+        }
     }
-    let leaving: HashSet<&MigrationId> = applied.iter().map(|(id, _)| *id).collect();
-    for (id, known) in &applied {
-        refusals.extend(forbidden(set, id, known));
+    let leaving: Vec<(&MigrationId, &Known)> = chosen.iter().filter(|(id, _)| !is_repeatable(id)).copied().collect();
+    for (id, known) in others {
+        let Some(meta) = set.get(id).map(|migration| migration.meta()) else { continue };
+        follow(set, meta, (id, known), &leaving, target, &mut path);
+    }
+    if once_again {
+        path.again.extend(path.leaving.iter().map(|leaving| leaving.id));
     }
     for migration in set.iter().filter(|migration| state.is_applied(&migration.meta().id)) {
         let meta = migration.meta();
-        let needed = meta.depends_on.iter().filter(|id| leaving.contains(id) && !leaving.contains(&meta.id));
-        refusals.extend(needed.map(|id| Refusal::StillNeeded {
+        let stays = path.leaving.iter().all(|leaving| *leaving.id != meta.id);
+        let needed = set.dependencies(meta).filter(|id| gone.contains(id) && stays && !meta.repeatable);
+        path.refusals.extend(needed.map(|id| Refusal::StillNeeded {
             id: id.clone(),
             by: meta.id.clone(),
             location: meta.location.clone(),
         }));
     }
-    let mut path: Vec<&MigrationId> = applied.into_iter().map(|(id, _)| id).collect();
-    path.sort_by_key(|id| std::cmp::Reverse(set.place(id)));
-    (path, refusals)
+    path.leaving.sort_by_key(|leaving| std::cmp::Reverse(set.place(leaving.id)));
+    path.again.sort_by_key(|id| set.place(id));
+    path
 }
 
-/// What comes after a migration in its namespace, and what depends on that, in any.
+/// What becomes of a repeatable migration when others leave: it is put back to what it was before the first of
+/// them came, goes before them if it depends on them, or stays.
+fn follow<'a>(
+    set: &MigrationSet,
+    meta: &Meta,
+    (id, known): (&'a MigrationId, &'a Known),
+    leaving: &[(&MigrationId, &Known)],
+    target: &Target,
+    path: &mut Path<'a>,
+) {
+    let names_them = !meta.depends_on.is_empty();
+    let of_those = |other: &MigrationId| match names_them {
+        true => set.dependencies(meta).any(|dependency| dependency == other),
+        false => other.namespace() == id.namespace(),
+    };
+    let first = leaving.iter().filter(|(other, _)| of_those(other)).map(|(_, known)| known.seq).min();
+    let everything = *target == Target::Nothing;
+    let Some(first) = first.or(everything.then_some(0)) else { return };
+    let before = known.earlier.iter().rev().find(|earlier| earlier.seq < first && earlier.body.is_some());
+    match before.filter(|_| !everything && known.seq > first) {
+        Some(earlier) => path.leaving.push(Leaving { id, earlier: Some(earlier) }),
+        None if meta.reversible && (names_them || everything) => path.leaving.push(Leaving { id, earlier: None }),
+        None if names_them && !matches!(target, Target::Again(_)) => path.refusals.push(irreversible(meta)),
+        None if everything => path.staying.push(id),
+        None => {}
+    }
+}
+
+/// What comes after a migration in its namespace, and what depends on that, in any; repeatable ones follow by
+/// themselves.
 fn after(set: &MigrationSet, applied: &[(&MigrationId, &Known)], last: &MigrationId) -> HashSet<MigrationId> {
     let own = applied.iter().map(|(id, _)| *id).filter(|id| id.namespace() == last.namespace());
     let mut leaving: HashSet<MigrationId> = own.filter(|id| comes_after(set, id, last)).cloned().collect();
+    leaving.retain(|id| set.get(id).is_none_or(|migration| !migration.meta().repeatable));
     // In their order, so that one pass finds what depends on what depends.
-    for meta in set.metas() {
-        if meta.depends_on.iter().any(|id| leaving.contains(id)) {
+    for meta in set.metas().filter(|meta| !meta.repeatable) {
+        if set.dependencies(meta).any(|id| leaving.contains(id)) {
             leaving.insert(meta.id.clone());
         }
     }
@@ -64,10 +145,6 @@ fn comes_after(set: &MigrationSet, id: &MigrationId, last: &MigrationId) -> bool
     }
 }
 
-fn forbidden(set: &MigrationSet, id: &MigrationId, known: &Known) -> Option<Refusal> {
-    let Some(migration) = set.get(id) else {
-        return Some(Refusal::NotRegistered { id: id.clone(), at: known.at });
-    };
-    let meta = migration.meta();
-    (!meta.reversible).then(|| Refusal::Irreversible { id: id.clone(), location: meta.location.clone() })
+fn irreversible(meta: &Meta) -> Refusal {
+    Refusal::Irreversible { id: meta.id.clone(), location: meta.location.clone() }
 }

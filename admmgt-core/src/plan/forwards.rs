@@ -5,7 +5,9 @@ use std::collections::HashSet;
 use crate::history::State;
 use crate::refusal::Refusal;
 use crate::registry::MigrationSet;
-use crate::{MigrationId, Target};
+use crate::{Meta, MigrationId, Target};
+
+use super::is_open;
 
 /// What is asked for; of it, what is pending runs.
 pub(super) enum Wanted<'a> {
@@ -24,14 +26,23 @@ impl Wanted<'_> {
 
 pub(super) fn wanted<'a>(set: &'a MigrationSet, state: &State, target: &Target) -> Result<Wanted<'a>, Box<Refusal>> {
     let ids = || set.metas().map(|meta| &meta.id);
-    let pending = || ids().filter(|id| !state.is_applied(id));
     match target {
         Target::To(last) if set.get(last).is_none() => Err(Box::new(Refusal::unknown_target(last, set))),
         Target::To(last) => {
             let own = ids().filter(|id| id.namespace() == last.namespace() && set.place(id) <= set.place(last));
-            Ok(Wanted::These(set.with_dependencies(own.collect())))
+            let mut wanted = set.with_dependencies(own.collect());
+            let repeatable = set.metas().filter(|meta| meta.repeatable && meta.id.namespace() == last.namespace());
+            for meta in repeatable {
+                if is_within(set, meta, |id| wanted.contains(id) || state.is_applied(id)) {
+                    wanted.insert(&meta.id);
+                }
+            }
+            Ok(Wanted::These(wanted))
         }
-        Target::Next(count) => Ok(Wanted::These(pending().take(*count).collect())),
+        Target::Next(count) => {
+            let pending = set.metas().filter(|meta| is_open(meta, state)).map(|meta| &meta.id);
+            Ok(Wanted::These(pending.take(*count).collect()))
+        }
         Target::Tagged(tag) => {
             let tagged = set.metas().filter(|meta| meta.tags.iter().any(|own| *own == **tag));
             let tagged: Vec<&MigrationId> = tagged.map(|meta| &meta.id).collect();
@@ -42,4 +53,14 @@ pub(super) fn wanted<'a>(set: &'a MigrationSet, state: &State, target: &Target) 
         }
         _ => Ok(Wanted::Everything),
     }
+}
+
+/// Whether all that a repeatable migration comes after is there: what it depends on, or else everything in its
+/// namespace that is not repeatable.
+fn is_within(set: &MigrationSet, meta: &Meta, is_there: impl Fn(&MigrationId) -> bool) -> bool {
+    if !meta.depends_on.is_empty() {
+        return set.dependencies(meta).all(is_there);
+    }
+    let others = set.metas().filter(|other| !other.repeatable && other.id.namespace() == meta.id.namespace());
+    others.map(|other| &other.id).all(is_there)
 }

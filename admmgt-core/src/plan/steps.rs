@@ -3,12 +3,12 @@
 use admmgt_files::checksum::of_sql;
 
 use super::{Facts, Step, edited};
-use crate::history::{Known, Standing};
+use crate::history::{Earlier, Known, Standing};
 use crate::policy::{Policy, Verdict};
 use crate::refusal::Refusal;
 use crate::registry::MigrationSet;
 use crate::script::{Dialect, Script, ScriptProblem};
-use crate::{Direction, Migration, MigrationId, OnInterrupt, Target, TransactionMode};
+use crate::{Direction, Meta, Migration, MigrationId, OnInterrupt, SqlSource, Target, TransactionMode};
 
 /// Steps with their scripts, and what forbids them.
 #[derive(Default)]
@@ -45,7 +45,11 @@ pub(super) fn resume(
     let Standing::Interrupted { direction, done, .. } = known.standing else { return None };
     let migration = set.get(id).filter(|migration| migration.problems().is_empty())?;
     let meta = migration.meta();
-    let retry = policy.on_interrupt.unwrap_or(meta.on_interrupt) == OnInterrupt::Retry;
+    let retry = match policy.on_interrupt.unwrap_or(meta.on_interrupt) {
+        OnInterrupt::Manual => false,
+        OnInterrupt::Retry => true,
+        OnInterrupt::Probe => facts.not_done.contains(id),
+    };
     // A way back that was interrupted is not gone on with by somebody who wants to go forwards.
     if !retry || direction != Direction::Up || target.direction() != Direction::Up {
         return None;
@@ -89,29 +93,70 @@ fn script(
     Ok(script)
 }
 
+/// The step of a migration that stands for others, which are applied.
+pub(super) fn counted_in(meta: &Meta) -> WithScript {
+    (Step { counts_in: meta.replaces.to_vec(), ..of(meta, Direction::Up, true) }, None)
+}
+
+/// The step that puts an earlier form of a repeatable migration back.
+pub(super) fn put_back(
+    migration: &dyn Migration,
+    earlier: &Earlier,
+    policy: &Policy,
+    facts: &Facts<'_>,
+) -> Result<WithScript, Vec<Refusal>> {
+    let meta = migration.meta();
+    let unreadable = || {
+        let problem = "the form it had before cannot be read from the history; restore that from a backup".to_owned();
+        vec![Refusal::Unreadable { id: meta.id.clone(), file: "the history".to_owned(), line: 1, problem }]
+    };
+    let text = earlier.body.as_ref().and_then(|body| body.unpack()).ok_or_else(unreadable)?;
+    let source = SqlSource::new(format!("the form of {} in the history", earlier.at), text);
+    let (mut step, script) = sql_step(meta, Direction::Down, Some(&source), policy, facts)?;
+    step.puts_back = Some(earlier.checksum.clone());
+    step.notes.push(format!("its form of {} is put back", earlier.at));
+    Ok((step, script))
+}
+
+/// The step of a migration, with nothing in it yet.
+fn of(meta: &Meta, direction: Direction, transaction: bool) -> Step {
+    Step {
+        migration: meta.id.clone(),
+        direction,
+        checksum: meta.checksum.clone(),
+        transaction,
+        statements: None,
+        resume: None,
+        counts_in: Vec::new(),
+        puts_back: None,
+        description: meta.description.to_string(),
+        location: meta.location.clone(),
+        notes: Vec::new(),
+    }
+}
+
 pub(super) fn step(
     migration: &dyn Migration,
     direction: Direction,
     policy: &Policy,
     facts: &Facts<'_>,
 ) -> Result<WithScript, Vec<Refusal>> {
-    let meta = migration.meta();
+    sql_step(migration.meta(), direction, migration.sql(direction), policy, facts)
+}
+
+/// The step of a migration; without a source, that of code.
+fn sql_step(
+    meta: &Meta,
+    direction: Direction,
+    source: Option<&SqlSource>,
+    policy: &Policy,
+    facts: &Facts<'_>,
+) -> Result<WithScript, Vec<Refusal>> {
     let can = facts.capabilities.is_none_or(|capabilities| capabilities.transactions);
-    let source = migration.sql(direction);
     let mode = source.and_then(|source| source.transaction).unwrap_or(meta.transaction);
     let mut refusals = Vec::new();
     let mut parsed = None;
-    let mut step = Step {
-        migration: meta.id.clone(),
-        direction,
-        checksum: meta.checksum.clone(),
-        transaction: can && mode != TransactionMode::None,
-        statements: None,
-        resume: None,
-        description: meta.description.to_string(),
-        location: meta.location.clone(),
-        notes: Vec::new(),
-    };
+    let mut step = of(meta, direction, can && mode != TransactionMode::None);
     if let (TransactionMode::Required, Some(capabilities), false) = (mode, facts.capabilities, can) {
         let server = capabilities.server.clone();
         refusals.push(Refusal::NoTransactions { id: meta.id.clone(), location: meta.location.clone(), server });

@@ -21,6 +21,8 @@ pub(super) struct Named {
     pub(super) for_dialect: bool,
     /// It starts with a word that holds a number (`m0001_users`): a migration where all of them do.
     pub(super) is_word: bool,
+    /// It runs again each time it changes.
+    pub(super) repeatable: bool,
 }
 
 /// The longest number of a migration, in characters.
@@ -68,8 +70,10 @@ pub(super) fn parse(name: &str, dialect: &str) -> Result<Named, &'static str> {
         }
         stem = rest;
     }
+    let repeatable = is_repeatable(stem);
     let (layout, role, version) = match flyway(stem) {
-        Some((kind, version)) if role.is_none() => (Layout::Flyway, kind?, version),
+        // `R__views.down.sql` takes a repeatable one back; others have `U`.
+        Some((kind, version)) if role.is_none() || repeatable => (Layout::Flyway, role.unwrap_or(kind?), version),
         _ if is_numbered(stem) => (Layout::Numbered, role.unwrap_or(Role::Up), number(stem)),
         _ => return Err("its name starts with no number or version"),
     };
@@ -81,7 +85,7 @@ pub(super) fn parse(name: &str, dialect: &str) -> Result<Named, &'static str> {
     }
     let is_word = layout == Layout::Numbered && !numbered(stem).starts_with(|first: char| first.is_ascii_digit());
     let id = if layout == Layout::Flyway { flyway_id(stem) } else { id(numbered(stem)) };
-    Ok(Named { layout, role, version, id, for_dialect, is_word })
+    Ok(Named { layout, role, version, id, for_dialect, is_word, repeatable })
 }
 
 /// `V2.1__name`, `U2_1__name`, `R__name`.
@@ -97,7 +101,7 @@ fn flyway(stem: &str) -> Option<(Result<Role, &'static str>, String)> {
         ('B' | 'b', true, _) => {
             Some((Err("baseline scripts are not run; `Migrator::baseline` counts migrations in"), String::new()))
         }
-        ('R' | 'r', _, true) => Some((Err("repeatable scripts are not supported yet"), String::new())),
+        ('R' | 'r', _, true) => Some((Ok(Role::Up), stem.to_owned())),
         _ => None,
     }
 }
@@ -114,8 +118,16 @@ fn without_zeros(digits: &str) -> &str {
     if rest.is_empty() { "0" } else { rest }
 }
 
+/// `R__views`.
+fn is_repeatable(stem: &str) -> bool {
+    stem.strip_prefix(['R', 'r']).is_some_and(|rest| rest.starts_with("__"))
+}
+
 /// With dots in the version, so that ids sort as versions do; an undo script has the id of what it undoes.
 fn flyway_id(stem: &str) -> String {
+    if is_repeatable(stem) {
+        return id(&format!("R{}", &stem[1..]));
+    }
     let (head, name) = stem.split_once("__").unwrap_or((stem, ""));
     id(&format!("V{}__{name}", head[1..].replace('_', ".")))
 }
@@ -171,7 +183,8 @@ mod tests {
             ("V2.1__more plans.sql", "Flyway Up 2.1 V2.1__more_plans"),
             ("V2_01__x.sql", "Flyway Up 2.1 V2.01__x"),
             ("U2.1__x.sql", "Flyway Down 2.1 V2.1__x"),
-            ("R__views.sql", "repeatable scripts are not supported yet"),
+            ("R__views.sql", "Flyway Up R__views R__views"),
+            ("R__all views.down.sql", "Flyway Down R__all views R__all_views"),
             ("0001_users.sql", "Numbered Up 1 0001_users"),
             ("1-users.up.sql", "Numbered Up 1 1-users"),
             ("1-users.down.sql", "Numbered Down 1 1-users"),

@@ -6,7 +6,7 @@ use syn::ext::IdentExt;
 use syn::parse::{ParseStream, Parser};
 use syn::{LitStr, Path, Visibility, parse_quote};
 
-use super::dependencies::{Dependency, Own, dependencies};
+use super::dependencies::{Dependency, Own, dependencies, names};
 use super::keys::{Argument, Arguments, OF_CODE, OF_SQL};
 use super::values::{self, OnInterrupt, Transaction};
 use crate::errors::{Errors, both};
@@ -19,6 +19,10 @@ pub(crate) struct Shared {
     pub(crate) depends_on: Vec<Dependency>,
     pub(crate) transaction: Transaction,
     pub(crate) on_interrupt: OnInterrupt,
+    /// The function that looks how far an interrupted one came.
+    pub(crate) probe: Option<Path>,
+    pub(crate) repeatable: bool,
+    pub(crate) replaces: Vec<Dependency>,
     pub(crate) tags: Vec<String>,
     pub(crate) checksum: Option<String>,
     pub(crate) description: Option<String>,
@@ -84,12 +88,21 @@ impl Shared {
         let namespace = errors.keep(namespace(arguments.take("namespace"), package)).unwrap_or_default();
         let own = Own { function, namespace: &namespace, id: &id };
         let mut take = |key| arguments.take(key);
+        let probe = take("probe").and_then(|it| errors.keep(values::path(&it, "this is not a function's name")));
+        let choice = take("on_interrupt").and_then(|it| Some((errors.keep(values::on_interrupt(&it))?, it)));
+        if let (Some(_), Some((_, it))) = (&probe, &choice) {
+            errors.at(&it.key, "a probe decides by itself what is done; keep one of `probe` and `on_interrupt`");
+        }
         Self {
             depends_on: take("depends_on").and_then(|it| errors.keep(dependencies(&it, &own))).unwrap_or_default(),
             transaction: take("transaction").and_then(|it| errors.keep(values::transaction(&it))).unwrap_or_default(),
-            on_interrupt: take("on_interrupt")
-                .and_then(|it| errors.keep(values::on_interrupt(&it)))
-                .unwrap_or_default(),
+            on_interrupt: match &probe {
+                Some(_) => OnInterrupt::Probe,
+                None => choice.map(|(choice, _)| choice).unwrap_or_default(),
+            },
+            probe,
+            repeatable: take("repeatable").and_then(|it| errors.keep(values::yes_or_no(&it))).unwrap_or_default(),
+            replaces: take("replaces").and_then(|it| errors.keep(names(&it, &own))).unwrap_or_default(),
             tags: take("tags").and_then(|it| errors.keep(values::tags(&it))).unwrap_or_default(),
             checksum: take("checksum").and_then(|it| errors.keep(values::checksum(&it))),
             description: take("description").and_then(|it| errors.keep(values::text(&it))).map(|text| text.value()),

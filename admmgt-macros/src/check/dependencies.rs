@@ -43,6 +43,27 @@ pub(crate) fn dependencies(argument: &Argument, own: &Own<'_>) -> syn::Result<Ve
     errors.finish().map(|()| dependencies)
 }
 
+/// Reads a list of names in quotes: what they name is not there any more, so no path could lead there.
+pub(crate) fn names(argument: &Argument, own: &Own<'_>) -> syn::Result<Vec<Dependency>> {
+    let mut errors = Errors::default();
+    let mut seen = HashSet::new();
+    let mut names = Vec::new();
+    for part in list(argument, &mut errors)? {
+        match syn::parse2::<LitStr>(part.clone()) {
+            Err(_) => {
+                errors.at(part, "what is replaced is not there any more; write its name in quotes: `\"0001_users\"`")
+            }
+            Ok(text) => match named(&text, own.namespace) {
+                Err(error) => errors.add(error),
+                Ok(found) if found.is(own) => errors.at(part, "a migration cannot replace itself; remove this entry"),
+                Ok(found) if !seen.insert(found.key()) => errors.at(part, "this name is listed twice; remove one"),
+                Ok(found) => names.push(found),
+            },
+        }
+    }
+    errors.finish().map(|()| names)
+}
+
 fn dependency(part: &TokenStream, namespace: &str) -> syn::Result<Dependency> {
     if let Ok(text) = syn::parse2::<LitStr>(part.clone()) {
         return named(&text, namespace);

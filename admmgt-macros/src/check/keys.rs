@@ -18,6 +18,9 @@ const NAMESPACE: Key = Key { name: "namespace", example: r#"namespace = "billing
 const DEPENDS_ON: Key = Key { name: "depends_on", example: r#"depends_on = [create_users, "billing/0001_plans"]"# };
 const TRANSACTION: Key = Key { name: "transaction", example: r#"transaction = "none""# };
 const ON_INTERRUPT: Key = Key { name: "on_interrupt", example: r#"on_interrupt = "retry""# };
+const PROBE: Key = Key { name: "probe", example: "probe = look_for_users" };
+const REPEATABLE: Key = Key { name: "repeatable", example: "repeatable = true" };
+const REPLACES: Key = Key { name: "replaces", example: r#"replaces = ["0001_users", "0002_plans"]"# };
 const TAGS: Key = Key { name: "tags", example: r#"tags = ["seed"]"# };
 const CHECKSUM: Key = Key { name: "checksum", example: r#"checksum = "manual:1""# };
 const DESCRIPTION: Key = Key { name: "description", example: r#"description = "Users sign in by e-mail.""# };
@@ -31,6 +34,9 @@ pub(crate) const OF_CODE: &[Key] = &[
     Key { name: "down", example: "down = drop_users" },
     TRANSACTION,
     ON_INTERRUPT,
+    PROBE,
+    REPEATABLE,
+    REPLACES,
     TAGS,
     CHECKSUM,
     DESCRIPTION,
@@ -48,6 +54,9 @@ pub(crate) const OF_SQL: &[Key] = &[
     Key { name: "backend", example: r#"backend = "sqlite""# },
     TRANSACTION,
     ON_INTERRUPT,
+    PROBE,
+    REPEATABLE,
+    REPLACES,
     TAGS,
     CHECKSUM,
     DESCRIPTION,

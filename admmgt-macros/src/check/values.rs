@@ -24,6 +24,8 @@ pub(crate) enum OnInterrupt {
     #[default]
     Manual,
     Retry,
+    /// Not a word of its own: what `probe = function` means.
+    Probe,
 }
 
 /// A string in quotes.
@@ -79,8 +81,16 @@ pub(crate) fn on_interrupt(argument: &Argument) -> syn::Result<OnInterrupt> {
     match word.value().as_str() {
         "manual" => Ok(OnInterrupt::Manual),
         "retry" => Ok(OnInterrupt::Retry),
+        "probe" => Err(syn::Error::new(word.span(), "name the function that looks: `probe = look_for_users`")),
         _ => Err(syn::Error::new(word.span(), "no such choice; write `\"manual\"` or `\"retry\"`")),
     }
+}
+
+/// `true` or `false`.
+pub(crate) fn yes_or_no(argument: &Argument) -> syn::Result<bool> {
+    syn::parse2::<syn::LitBool>(argument.value.clone())
+        .map(|literal| literal.value)
+        .map_err(|_| argument.wrong("this is neither `true` nor `false`"))
 }
 
 /// `["seed", "slow"]`.

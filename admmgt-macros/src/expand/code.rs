@@ -29,6 +29,10 @@ pub(crate) fn code(function: Function, call: &Call, arguments: &CodeArguments) -
             Some(_) => quote_spanned!(here()=> ::core::option::Option::Some(__admmgt::Body::Code(__down))),
             None => quote_spanned!(here()=> ::core::option::Option::None),
         },
+        probe: match arguments.shared.probe {
+            Some(_) => quote_spanned!(here()=> ::core::option::Option::Some(__probe)),
+            None => quote_spanned!(here()=> ::core::option::Option::None),
+        },
         bodies: bodies(name, call, arguments),
         name: Some(name),
     });
@@ -45,47 +49,51 @@ fn backend(call: &Call) -> TokenStream {
 }
 
 fn bodies(name: &Ident, call: &Call, arguments: &CodeArguments) -> TokenStream {
-    let up = body(&Ident::new("__up", here()), name, call);
-    let down = arguments.down.as_ref().map(|path| body(&Ident::new("__down", here()), path, call));
-    quote_spanned!(here()=> #up #down)
+    let nothing = quote_spanned!(here()=> ());
+    let probed = quote_spanned!(here()=> __admmgt::Probed);
+    let up = body(&Ident::new("__up", here()), name, call, &nothing);
+    let down = arguments.down.as_ref().map(|path| body(&Ident::new("__down", here()), path, call, &nothing));
+    let probe = arguments.shared.probe.as_ref();
+    let probe = probe.map(|path| body(&Ident::new("__probe", here()), path, call, &probed));
+    quote_spanned!(here()=> #up #down #probe)
 }
 
 /// A function with the one signature that all bodies have.
-fn body(name: &Ident, function: &impl ToTokens, call: &Call) -> TokenStream {
-    let future = if call.is_async { awaited(function, call) } else { on_the_thread(function, call) };
+fn body(name: &Ident, function: &impl ToTokens, call: &Call, answer: &TokenStream) -> TokenStream {
+    let future = if call.is_async { awaited(function, call, answer) } else { on_the_thread(function, call, answer) };
     quote_spanned! {here()=>
         fn #name(__cx: &mut __admmgt::Context)
-            -> __admmgt::BoxFuture<'_, ::core::result::Result<(), __admmgt::BoxError>>
+            -> __admmgt::BoxFuture<'_, ::core::result::Result<#answer, __admmgt::BoxError>>
         {
             #future
         }
     }
 }
 
-fn awaited(function: &impl ToTokens, call: &Call) -> TokenStream {
+fn awaited(function: &impl ToTokens, call: &Call, answer: &TokenStream) -> TokenStream {
     let ty = &call.argument;
-    let answer = with_boxed_error(quote_spanned!(at(function)=> #function(__db).await), call);
+    let result = with_boxed_error(quote_spanned!(at(function)=> #function(__db).await), call, answer);
     quote_spanned! {at(function)=>
         ::std::boxed::Box::pin(async move {
             let __db = <#ty as __admmgt::FromContext<_>>::from_context(__cx)?;
-            #answer
+            #result
         })
     }
 }
 
-fn on_the_thread(function: &impl ToTokens, call: &Call) -> TokenStream {
+fn on_the_thread(function: &impl ToTokens, call: &Call, answer: &TokenStream) -> TokenStream {
     let ty = &call.argument;
-    let answer = with_boxed_error(quote_spanned!(at(function)=> #function(__db)), call);
+    let result = with_boxed_error(quote_spanned!(at(function)=> #function(__db)), call, answer);
     quote_spanned! {at(ty)=>
-        ::std::boxed::Box::pin(__admmgt::Context::blocking(__cx, |__db: &mut #ty| #answer))
+        ::std::boxed::Box::pin(__admmgt::Context::blocking(__cx, |__db: &mut #ty| #result))
     }
 }
 
 /// The answer of the function with its error as the library's. Where that cannot be, the compiler
 /// underlines the return type.
-fn with_boxed_error(answer: TokenStream, call: &Call) -> TokenStream {
+fn with_boxed_error(result: TokenStream, call: &Call, answer: &TokenStream) -> TokenStream {
     quote_spanned! {here().located_at(call.output)=>
-        ::core::result::Result::<(), _>::map_err(#answer, __admmgt::__private::IntoBoxError::into_box_error)
+        ::core::result::Result::<#answer, _>::map_err(#result, __admmgt::__private::IntoBoxError::into_box_error)
     }
 }
 

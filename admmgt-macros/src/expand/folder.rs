@@ -25,6 +25,7 @@ pub(crate) struct Listed {
     pub(crate) id: String,
     pub(crate) up: Embedded,
     pub(crate) down: Option<Embedded>,
+    pub(crate) repeatable: bool,
 }
 
 /// What stands in place of the macro call. `watched` are the files whose edit compiles the crate again.
@@ -38,13 +39,16 @@ pub(crate) fn folder(arguments: &FolderArguments, listed: &[Listed], watched: &[
 }
 
 fn migration(arguments: &FolderArguments, listed: &Listed) -> TokenStream {
-    let Listed { id, up, down } = listed;
+    let Listed { id, up, down, repeatable } = listed;
     let shared = Shared {
         id: id.clone(),
         namespace: arguments.namespace.clone(),
         depends_on: Vec::new(),
         transaction: if up.outside { Transaction::None } else { Transaction::Auto },
         on_interrupt: OnInterrupt::default(),
+        probe: None,
+        repeatable: *repeatable,
+        replaces: Vec::new(),
         tags: Vec::new(),
         checksum: None,
         description: None,
@@ -69,6 +73,7 @@ fn migration(arguments: &FolderArguments, listed: &Listed) -> TokenStream {
             Some(_) => quote_spanned!(here()=> ::core::option::Option::Some(__admmgt::Body::Sql(&__DOWN))),
             None => quote_spanned!(here()=> ::core::option::Option::None),
         },
+        probe: quote_spanned!(here()=> ::core::option::Option::None),
         bodies: quote_spanned!(here()=> #up_static #down_static),
         name: None,
     })

@@ -20,6 +20,7 @@ pub(crate) struct Parts<'a> {
     pub(crate) backend: TokenStream,
     pub(crate) up: TokenStream,
     pub(crate) down: TokenStream,
+    pub(crate) probe: TokenStream,
     /// The functions or statics that `up` and `down` name.
     pub(crate) bodies: TokenStream,
     /// The struct that says what the migration is called.
@@ -59,8 +60,8 @@ pub(crate) fn item(parts: &Parts<'_>) -> TokenStream {
 }
 
 fn meta(parts: &Parts<'_>) -> TokenStream {
-    let Parts { description, checksum, origin, file, line, backend, .. } = parts;
-    let Shared { namespace, id, transaction: mode, on_interrupt: choice, .. } = parts.shared;
+    let Parts { description, checksum, origin, file, line, backend, probe, .. } = parts;
+    let Shared { namespace, id, transaction: mode, on_interrupt: choice, repeatable, .. } = parts.shared;
     let (transaction, on_interrupt) = (transaction(*mode), on_interrupt(*choice));
     quote_spanned! {here()=>
         __admmgt::__private::MetaParts {
@@ -72,6 +73,9 @@ fn meta(parts: &Parts<'_>) -> TokenStream {
             origin: __admmgt::Origin::#origin,
             transaction: __admmgt::TransactionMode::#transaction,
             on_interrupt: __admmgt::OnInterrupt::#on_interrupt,
+            probe: #probe,
+            repeatable: #repeatable,
+            replaces: __REPLACES,
             tags: __TAGS,
             file: #file,
             line: #line,
@@ -83,9 +87,11 @@ fn meta(parts: &Parts<'_>) -> TokenStream {
 /// Constants of their own: only there a reference to a list lives as long as the program.
 fn lists(shared: &Shared) -> TokenStream {
     let depends_on = shared.depends_on.iter().map(dependency);
+    let replaces = shared.replaces.iter().map(dependency);
     let tags = &shared.tags;
     quote_spanned! {here()=>
         const __DEPENDS_ON: &[__admmgt::MigrationId] = &[#(#depends_on),*];
+        const __REPLACES: &[__admmgt::MigrationId] = &[#(#replaces),*];
         const __TAGS: &[::std::borrow::Cow<'static, ::core::primitive::str>] = &[#(__admmgt::__private::tag(#tags)),*];
     }
 }
@@ -129,6 +135,7 @@ fn on_interrupt(choice: OnInterrupt) -> impl ToTokens {
     let name = match choice {
         OnInterrupt::Manual => "Manual",
         OnInterrupt::Retry => "Retry",
+        OnInterrupt::Probe => "Probe",
     };
     Ident::new(name, here())
 }

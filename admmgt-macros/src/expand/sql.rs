@@ -29,6 +29,10 @@ pub(crate) fn sql(arguments: &SqlArguments, checksum: &str) -> TokenStream {
             Some(_) => quote_spanned!(here()=> ::core::option::Option::Some(__admmgt::Body::Sql(&__DOWN))),
             None => quote_spanned!(here()=> ::core::option::Option::None),
         },
+        probe: match &arguments.shared.probe {
+            Some(_) => quote_spanned!(here()=> ::core::option::Option::Some(__probe)),
+            None => quote_spanned!(here()=> ::core::option::Option::None),
+        },
         bodies: bodies(arguments),
         name: arguments.name.as_ref().map(|name| &name.ident),
     });
@@ -38,7 +42,21 @@ pub(crate) fn sql(arguments: &SqlArguments, checksum: &str) -> TokenStream {
 fn bodies(arguments: &SqlArguments) -> TokenStream {
     let up = source(&Ident::new("__UP", here()), &arguments.up);
     let down = arguments.down.as_ref().map(|path| source(&Ident::new("__DOWN", here()), path));
-    quote_spanned!(here()=> #up #down)
+    let probe = arguments.shared.probe.as_ref().map(probe);
+    quote_spanned!(here()=> #up #down #probe)
+}
+
+/// A function that takes the context, whatever the database is.
+fn probe(path: &syn::Path) -> TokenStream {
+    quote_spanned! {here()=>
+        fn __probe(__cx: &mut __admmgt::Context)
+            -> __admmgt::BoxFuture<'_, ::core::result::Result<__admmgt::Probed, __admmgt::BoxError>>
+        {
+            ::std::boxed::Box::pin(async move {
+                ::core::result::Result::map_err(#path(__cx).await, __admmgt::__private::IntoBoxError::into_box_error)
+            })
+        }
+    }
 }
 
 fn source(name: &Ident, path: &LitStr) -> TokenStream {

@@ -1,0 +1,251 @@
+//! Migrations that run again, stand for others, or know how to look: on the driver that is a list of lines.
+
+#![allow(clippy::unwrap_used)] // a test that cannot go on says where
+
+use std::time::Duration;
+
+use admmgt_core::*;
+
+fn sql(id: &str, text: &str) -> SqlMigration {
+    SqlMigration::new("app", id, text.to_owned()).unwrap()
+}
+
+fn view(id: &str, text: &str) -> SqlMigration {
+    sql(id, text).with(Meta::repeatable)
+}
+
+fn id(name: &str) -> MigrationId {
+    MigrationId::new("app", name).unwrap()
+}
+
+fn migrator(database: &MemoryDriver, migrations: impl IntoIterator<Item = SqlMigration>) -> Migrator {
+    let mut policy = Policy::default();
+    policy.lease_wait = Duration::from_millis(50);
+    policy.lease_poll_min = Duration::from_millis(1);
+    Migrator::new(database.clone()).migrations(Migrations::new(migrations)).policy(policy)
+}
+
+fn kinds(database: &MemoryDriver) -> String {
+    let records = database.history().records;
+    let words: Vec<String> =
+        records.iter().map(|record| format!("{} {}", record.migration.id(), record.kind)).collect();
+    words.join(", ")
+}
+
+async fn ran(migrator: &Migrator) -> Vec<String> {
+    migrator.up().await.unwrap().ran.iter().map(|ran| ran.migration.id().to_owned()).collect()
+}
+
+#[tokio::test]
+async fn a_repeatable_one_comes_last_and_again_when_it_changes() {
+    let database = MemoryDriver::new();
+    let first = migrator(&database, [view("a_view", "view 1"), sql("1", "one")]);
+    assert_eq!(ran(&first).await, ["1", "a_view"]);
+    assert!(ran(&first).await.is_empty());
+
+    let second = migrator(&database, [view("a_view", "view 2"), sql("1", "one"), sql("2", "two")]);
+    assert_eq!(second.pending().await.unwrap(), [id("2"), id("a_view")]);
+    assert!(second.ensure_current().await.is_err());
+    assert!(second.status().await.unwrap().to_string().contains("has changed, runs again"));
+    assert_eq!(ran(&second).await, ["2", "a_view"]);
+    assert_eq!(database.journal(), ["one", "view 1", "two", "view 2"]);
+    second.ensure_current().await.unwrap();
+    second.verify().await.unwrap();
+    assert!(ran(&second).await.is_empty());
+}
+
+#[tokio::test]
+async fn an_older_program_does_not_put_its_own_form_back() {
+    let database = MemoryDriver::new();
+    let older = migrator(&database, [view("v", "view 1")]);
+    older.up().await.unwrap();
+    migrator(&database, [view("v", "view 2")]).up().await.unwrap();
+
+    let report = older.up().await.unwrap();
+    assert_eq!((report.ran.len(), report.ahead), (0, vec![id("v")]));
+    older.ensure_current().await.unwrap();
+    assert!(older.status().await.unwrap().to_string().contains("a later form is applied"));
+    let mut policy = Policy::default();
+    policy.ahead = Verdict::Refuse;
+    assert_eq!(older.clone().policy(policy).up().await.unwrap_err().kind(), ErrorKind::Refused);
+
+    // Who means it says so.
+    assert_eq!(ran(&older.target(Target::To(id("v")))).await, ["v"]);
+    assert_eq!(database.journal(), ["view 1", "view 2", "view 1"]);
+}
+
+#[tokio::test]
+async fn taking_a_repeatable_one_back_puts_back_what_was_there() {
+    let database = MemoryDriver::new();
+    for form in ["view 1", "view 2", "view 3"] {
+        migrator(&database, [view("v", form)]).up().await.unwrap();
+    }
+    let newest = migrator(&database, [view("v", "view 3")]);
+    let plan = newest.clone().target(Target::Back(1)).plan().await.unwrap();
+    assert!(plan.to_string().contains("is put back"), "{plan}");
+    newest.down(Target::Back(1)).await.unwrap();
+    newest.down(Target::Back(1)).await.unwrap();
+    assert_eq!(database.journal()[3..], ["view 2", "view 1"]);
+    assert_eq!(kinds(&database), "v applied, v applied, v applied, v reverted, v applied, v reverted, v applied");
+    migrator(&database, [view("v", "view 1")]).ensure_current().await.unwrap();
+
+    let error = newest.down(Target::Back(1)).await.unwrap_err();
+    assert!(error.to_string().contains("has no way back"), "{error}");
+    assert_eq!(ran(&newest).await, ["v"]);
+    newest.verify().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_target_takes_what_lies_within_it() {
+    let database = MemoryDriver::new();
+    let of_one = view("of_one", "view of one").with(|meta| meta.depends_on([id("1")]));
+    let all = || [sql("1", "one"), sql("2", "two"), view("of_all", "view of all"), of_one.clone()];
+    assert_eq!(ran(&migrator(&database, all()).target(Target::To(id("1")))).await, ["1", "of_one"]);
+    assert_eq!(ran(&migrator(&database, all()).target(Target::Next(1))).await, ["2"]);
+    assert_eq!(ran(&migrator(&database, all()).target(Target::To(id("2")))).await, ["of_all"]);
+}
+
+#[tokio::test]
+async fn going_back_puts_repeatable_ones_to_what_they_were_then() {
+    let database = MemoryDriver::new();
+    let one = || sql("1", "one").down("not one");
+    let two = || sql("2", "two").down("not two");
+    migrator(&database, [one(), view("v", "view 1")]).up().await.unwrap();
+    let now = migrator(&database, [one(), two(), view("v", "view 2"), view("w", "other view")]);
+    now.up().await.unwrap();
+    now.down(Target::BackTo(id("1"))).await.unwrap();
+    assert_eq!(database.journal()[5..], ["view 1", "not two"]);
+    assert_eq!(ran(&now).await, ["2", "v"]);
+
+    // Everything goes but what has no way back and names nothing that it needs.
+    let plan = now.clone().target(Target::Nothing).plan().await.unwrap();
+    assert_eq!(plan.migrations(), [id("2"), id("1")]);
+    assert_eq!(plan.staying, [id("v"), id("w")]);
+
+    let needs_two = view("w", "other view").with(|meta| meta.depends_on([id("2")]));
+    let named = migrator(&database, [one(), two(), view("v", "view 2"), needs_two.clone()]);
+    let error = named.down(Target::BackTo(id("1"))).await.unwrap_err();
+    assert!(error.to_string().contains("`app/w` has no way back"), "{error}");
+    let named = migrator(&database, [one(), two(), view("v", "view 2"), needs_two.down("no other view")]);
+    named.down(Target::BackTo(id("1"))).await.unwrap();
+    assert_eq!(database.journal().last().unwrap(), "not two");
+    assert!(database.journal().contains(&"no other view".to_owned()));
+}
+
+#[tokio::test]
+async fn redo_of_a_repeatable_one_runs_it_once_more() {
+    let database = MemoryDriver::new();
+    let migrator = migrator(&database, [view("v", "view")]);
+    migrator.up().await.unwrap();
+    assert_eq!(migrator.redo().await.unwrap().ran.len(), 1);
+    assert_eq!(database.journal(), ["view", "view"]);
+}
+
+#[tokio::test]
+async fn a_new_form_that_was_interrupted_and_is_not_there_leaves_the_one_before() {
+    let database = MemoryDriver::without_transactions();
+    migrator(&database, [view("v", "view 1")]).up().await.unwrap();
+    let broken = migrator(&database, [view("v", "view 2\nfail")]);
+    assert_eq!(broken.up().await.unwrap_err().kind(), ErrorKind::Interrupted);
+    broken.resolve("app/v", Resolution::Pending, "put back by hand").await.unwrap();
+    migrator(&database, [view("v", "view 1")]).ensure_current().await.unwrap();
+    assert_eq!(ran(&migrator(&database, [view("v", "view 3")])).await, ["v"]);
+}
+
+#[tokio::test]
+async fn a_squashed_set_runs_where_nothing_is_and_is_counted_in_where_all_is() {
+    let old = || [sql("1", "one"), sql("2", "two").with(|meta| meta.depends_on([id("1")])), sql("3", "three")];
+    let squashed = || sql("2_all", "one\ntwo").with(|meta| meta.replaces([id("1"), id("2")]));
+    // It depends on what is not there any more.
+    let new = || [squashed(), sql("3", "three"), sql("4", "four").with(|meta| meta.depends_on([id("2")]))];
+
+    let fresh = MemoryDriver::new();
+    assert_eq!(ran(&migrator(&fresh, new())).await, ["2_all", "3", "4"]);
+    assert_eq!(fresh.journal(), ["one", "two", "three", "four"]);
+
+    let database = MemoryDriver::new();
+    let older = migrator(&database, old());
+    older.up().await.unwrap();
+    let newer = migrator(&database, new());
+    let plan = newer.plan().await.unwrap();
+    assert!(plan.to_string().contains("app/2_all (counted in, for 2 migrations that are applied)"), "{plan}");
+    assert_eq!(ran(&newer).await, ["2_all", "4"]);
+    assert_eq!(database.journal(), ["one", "two", "three", "four"]);
+    assert_eq!(kinds(&database), "1 applied, 2 applied, 3 applied, 1 replaced, 2 replaced, 2_all baseline, 4 applied");
+    newer.ensure_current().await.unwrap();
+    newer.verify().await.unwrap();
+    assert_eq!(newer.status().await.unwrap().ahead, []);
+
+    // The older program runs beside it and does not begin again.
+    let report = older.up().await.unwrap();
+    assert_eq!((report.ran.len(), report.ahead), (0, vec![id("2_all"), id("4")]));
+    older.ensure_current().await.unwrap();
+}
+
+#[tokio::test]
+async fn half_of_what_is_replaced_is_refused() {
+    let database = MemoryDriver::new();
+    migrator(&database, [sql("1", "one")]).up().await.unwrap();
+    let squashed = || sql("2_all", "one\ntwo").with(|meta| meta.replaces([id("1"), id("2")]));
+    let error = migrator(&database, [squashed()]).up().await.unwrap_err().to_string();
+    assert!(error.contains("of which `app/1` is applied and `app/2` is not"), "{error}");
+    let error = migrator(&database, [squashed(), sql("1", "one")]).up().await.unwrap_err().to_string();
+    assert!(error.contains("`app/2_all` replaces `app/1`, which is still registered"), "{error}");
+    let other = sql("3_all", "two").with(|meta| meta.replaces([id("2")]));
+    let error = migrator(&database, [squashed(), other]).up().await.unwrap_err().to_string();
+    assert!(error.contains("`app/2` is replaced twice, by"), "{error}");
+}
+
+#[tokio::test]
+async fn all_or_nothing_counts_in_too() {
+    let database = MemoryDriver::new();
+    migrator(&database, [sql("1", "one")]).up().await.unwrap();
+    let squashed = sql("1_all", "one").with(|meta| meta.replaces([id("1")]));
+    let mut policy = Policy::default();
+    policy.group = true;
+    let grouped = migrator(&database, [squashed, sql("2", "two")]).policy(policy);
+    assert_eq!(ran(&grouped).await, ["1_all", "2"]);
+    grouped.ensure_current().await.unwrap();
+}
+
+/// Interrupted behind its first statement; `mended` is what is registered afterwards.
+async fn interrupted(probe: ProbeBody) -> (MemoryDriver, Migrator) {
+    let database = MemoryDriver::without_transactions();
+    let broken = sql("1", "one\nfail").probe(probe);
+    assert_eq!(migrator(&database, [broken]).up().await.unwrap_err().kind(), ErrorKind::Interrupted);
+    let mended = migrator(&database, [sql("1", "one\ntwo").probe(probe)]);
+    (database, mended)
+}
+
+#[tokio::test]
+async fn a_probe_that_finds_everything_counts_it_as_applied() {
+    let (database, mended) = interrupted(|_| Box::pin(async { Ok(Probed::Done) })).await;
+    // An edit since it was started does not pass unseen.
+    assert_eq!(mended.up().await.unwrap_err().kind(), ErrorKind::Refused);
+    assert_eq!(kinds(&database), "1 started, 1 step_done, 1 failed, 1 resolved");
+    assert!(ran(&migrator(&database, [sql("1", "one\nfail")])).await.is_empty());
+}
+
+#[tokio::test]
+async fn a_probe_that_finds_nothing_lets_it_go_on() {
+    let (database, mended) = interrupted(|_| Box::pin(async { Ok(Probed::NotDone) })).await;
+    assert_eq!(ran(&mended).await, ["1"]);
+    assert_eq!(database.journal(), ["one", "two"]);
+}
+
+#[tokio::test]
+async fn what_a_probe_cannot_tell_waits_for_a_person() {
+    for probe in [
+        (|_| Box::pin(async { Ok(Probed::Unknown) })) as ProbeBody,
+        |_| Box::pin(async { Err("no idea".into()) }),
+        |_| Box::pin(async { panic!("at the disco") }),
+    ] {
+        let (database, mended) = interrupted(probe).await;
+        let error = mended.up().await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Interrupted, "{error}");
+        assert!(error.to_string().contains("Its probe looks how far it came"), "{error}");
+        assert_eq!(database.journal(), ["one"]);
+        mended.resolve("app/1", Resolution::Pending, "looked").await.unwrap();
+        assert_eq!(ran(&mended).await, ["1"]);
+    }
+}
