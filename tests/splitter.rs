@@ -14,7 +14,8 @@
 
 use std::ffi::CString;
 
-use admmgt_sqlite::script::Statements;
+use admmgt::ScriptProblem;
+use admmgt_sqlite::script::{Pieces, Split, Statements};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 use rusqlite::ffi;
@@ -57,6 +58,26 @@ fn check(text: &str) {
     }
     let pieces: Vec<_> = cut_where_complete(text).into_iter().flat_map(texts).collect();
     assert_eq!(texts(text), pieces, "{text:?}");
+    for bytes in [1, 3] {
+        assert_eq!(in_pieces(text, bytes), Statements::new(text).collect::<Vec<_>>(), "{text:?} in pieces of {bytes}");
+    }
+}
+
+/// As [`Statements`], of a text that is read in pieces.
+fn in_pieces(text: &str, bytes: usize) -> Vec<Result<Split<'_>, ScriptProblem>> {
+    let mut pieces = Pieces::new(text.as_bytes(), 1).bytes(bytes);
+    let mut found = Vec::new();
+    let mut from = 0;
+    while let Some(split) = pieces.next().expect("text is UTF-8") {
+        found.push(split.map(|split| {
+            // The same place in the whole text: statements come in order.
+            from += text[from..].find(split.text).expect("it is a part of the text");
+            let own = &text[from..from + split.text.len()];
+            from += own.len();
+            Split { text: own, ..split }
+        }));
+    }
+    found
 }
 
 /// Everything that either of the two looks at, and a little that neither does.

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::history::State;
 use crate::record::{Author, Record, RecordKind};
 use crate::registry::MigrationSet;
-use crate::{Direction, Error, Meta, Migration, Result};
+use crate::{Direction, Error, Meta, Migration, Result, SqlSource};
 
 /// What another tool wrote down in the same database, or what a person knows of one that is not listed
 /// here: versions that were applied.
@@ -124,7 +124,8 @@ pub(crate) fn records(
 
 fn is_edited(migration: &dyn Migration, sha384: Option<&[u8]>) -> bool {
     let sql = migration.sql(Direction::Up);
-    sql.zip(sha384).is_some_and(|(sql, hash)| admmgt_files::checksum::sha384(sql.text()) != hash)
+    let now = |sql: &SqlSource| admmgt_files::checksum::sha384(sql.open()?);
+    sql.zip(sha384).is_some_and(|(sql, hash)| now(sql).map_or(true, |now| now != hash))
 }
 
 /// What a version is compared by: the number that a name starts with, without zeros before it. diesel

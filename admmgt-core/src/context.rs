@@ -36,6 +36,10 @@ impl Context {
         self.transaction = TransactionMode::Auto;
     }
 
+    pub(crate) fn dialect(&self) -> Arc<dyn Dialect> {
+        Arc::clone(&self.dialect)
+    }
+
     pub(crate) fn into_session(self) -> Box<dyn Session> {
         self.session
     }

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use admmgt_files::layout::{self, Found, Ignored, Layout, LayoutProblem, Source};
+use admmgt_files::layout::{self, Found, Ignored, Layout, LayoutProblem, Source, Text};
 
 use crate::{InvalidName, Migrations, SqlMigration, SqlSource, TransactionMode};
 
@@ -74,26 +74,33 @@ impl MigrationsDir {
 
 fn migration(namespace: &str, found: Found) -> Result<SqlMigration, InvalidName> {
     let Found { id, up, down, repeatable } = found;
+    let mode = |outside: bool| if outside { TransactionMode::None } else { TransactionMode::Auto };
     let file = up.file.display().to_string();
     let migration = match up.text {
-        Ok(text) => SqlMigration::of_file(namespace, id, file, text)?,
+        Ok(text) => SqlMigration::of_file(namespace, id, source(file, text))?,
         Err(problem) => {
-            SqlMigration::of_file(namespace, id, file, String::new())?.unreadable(problem.line(), problem.to_string())
+            let empty = SqlSource::new(file, "");
+            SqlMigration::of_file(namespace, id, empty)?.unreadable(problem.line(), problem.to_string())
         }
     };
-    let mode = |outside: bool| if outside { TransactionMode::None } else { TransactionMode::Auto };
     let migration = migration.with(|mut meta| {
         meta.repeatable = repeatable;
         meta.transaction(mode(up.outside))
     });
     Ok(match down {
         Some(Source { file, text: Ok(text), outside }) => {
-            let source = SqlSource::new(file.display().to_string(), text);
-            migration.down_of(source.transaction(mode(outside)))
+            migration.down_of(source(file.display().to_string(), text).transaction(mode(outside)))
         }
         Some(Source { text: Err(problem), .. }) => {
             migration.unreadable(problem.line(), format!("its way back: {problem}"))
         }
         None => migration,
     })
+}
+
+fn source(file: String, text: Text) -> SqlSource {
+    match text {
+        Text::Whole(text) => SqlSource::new(file, text),
+        Text::Large(slice) => SqlSource::in_file(file, slice),
+    }
 }

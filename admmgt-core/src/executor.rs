@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::future::{Future, poll_fn};
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::task::Poll;
 use std::time::{Duration, Instant};
@@ -19,7 +20,7 @@ use crate::record::{ArchivedBody, Author, Record, RecordKind, micros};
 use crate::registry::MigrationSet;
 use crate::report::{Ran, Report};
 use crate::store::StateStore;
-use crate::{BoxError, Context, Direction, Error, Migration, MigrationId, Origin, Policy, Result, Script, Statement};
+use crate::{BoxError, Context, Direction, Error, Migration, MigrationId, Origin, Policy, Result, Script};
 
 /// Everything a run needs to change the database: it exists only while the lease is held.
 pub(crate) struct Executor<'a> {
@@ -209,7 +210,7 @@ impl Executor<'_> {
     async fn body(&mut self, job: Job<'_>) -> Result<(), BodyError> {
         self.cx.enter(job.migration.meta());
         let result = match job.script {
-            Some(script) => self.statements(job, &script.statements).await,
+            Some(script) => self.statements(job, script).await,
             None if !job.step.counts_in.is_empty() => Ok(()),
             None => caught(code(job, self.cx)).await.map_err(BodyError::from),
         };
@@ -220,47 +221,48 @@ impl Executor<'_> {
         result
     }
 
-    async fn statements(&mut self, job: Job<'_>, statements: &[Statement]) -> Result<(), BodyError> {
-        let file = match &job.step.puts_back {
-            Some(_) => "the history",
-            None => job.migration.sql(job.step.direction).map_or("", |source| source.file()),
-        };
+    async fn statements(&mut self, job: Job<'_>, script: &Script) -> Result<(), BodyError> {
+        let source = job.migration.sql(job.step.direction).filter(|_| job.step.puts_back.is_none());
+        let file = source.map_or("the history", |source| source.file());
+        let unreadable = |error: io::Error| BodyError { statement: None, error: error.into() };
+        let dialect = self.cx.dialect();
+        let statements = script.iter(source, &*dialect).map_err(unreadable)?;
+        let (of, mut ran) = (count(script.count()), 0);
         // Ended, and inside a transaction of the file's own: if that is rolled back, they have not.
         let mut ended = Vec::new();
-        let done = job.step.resume.map_or(0, |done| usize::try_from(done).unwrap_or(usize::MAX));
-        for (at, statement) in statements.iter().enumerate().skip(done) {
+        let done = job.step.resume.unwrap_or(0);
+        for (statement, number) in statements.zip(1..) {
+            let statement = statement.map_err(unreadable)?;
+            ran = number;
+            if number <= done {
+                continue;
+            }
             let clock = Instant::now();
-            let outcome = self.cx.session().execute(statement).await.map_err(|error| BodyError {
-                statement: Some(FailedStatement::new(count(at + 1), count(statements.len()), file, statement)),
+            let outcome = self.cx.session().execute(&statement).await.map_err(|error| BodyError {
+                statement: Some(FailedStatement::new(number, of, file, &statement)),
                 error: unwrapped(error),
             })?;
             if !job.step.transaction {
-                ended.push((at, micros(clock.elapsed())));
+                let mut record = self.event(job, RecordKind::StepDone);
+                record.step = Some(number);
+                record.steps = Some(of);
+                record.duration_us = Some(micros(clock.elapsed()));
+                record.detail = Some(admmgt_files::checksum::of_sql(&statement.text));
+                ended.push(record);
                 if !self.cx.session().in_transaction() {
-                    self.checkpoint(job, statements, std::mem::take(&mut ended)).await?;
+                    // They cannot be taken back any more.
+                    self.append(numbered(std::mem::take(&mut ended))).await?;
                 }
             }
-            self.observers.tell(&Event::StatementDone {
-                migration: job.id(),
-                number: count(at + 1),
-                of: count(statements.len()),
-                rows: outcome.rows_affected,
-            });
+            let rows = outcome.rows_affected;
+            self.observers.tell(&Event::StatementDone { migration: job.id(), number, of, rows });
+        }
+        if ran != of {
+            return Err(unreadable(io::Error::other(format!(
+                "{file} was edited while it ran: {ran} of {of} statements"
+            ))));
         }
         Ok(())
-    }
-
-    /// Records statements that cannot be taken back any more.
-    async fn checkpoint(&mut self, job: Job<'_>, statements: &[Statement], ended: Vec<(usize, u64)>) -> Result<()> {
-        let records = ended.into_iter().map(|(at, duration_us)| {
-            let mut record = self.event(job, RecordKind::StepDone);
-            record.step = Some(count(at + 1));
-            record.steps = Some(count(statements.len()));
-            record.duration_us = Some(duration_us);
-            record.detail = Some(admmgt_files::checksum::of_sql(&statements[at].text));
-            record
-        });
-        self.append(numbered(records.collect())).await
     }
 
     async fn commit(&mut self, begun: &[Job<'_>], last: Job<'_>, records: Vec<Record>) -> Result<()> {
@@ -370,7 +372,7 @@ impl Executor<'_> {
         }
         if self.policy.archive_bodies {
             let source = job.migration.sql(job.step.direction);
-            record.body = source.and_then(|source| ArchivedBody::pack(source.text()));
+            record.body = source.and_then(|source| source.text()).and_then(ArchivedBody::pack);
         }
         vec![record]
     }

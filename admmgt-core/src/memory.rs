@@ -122,7 +122,7 @@ impl Dialect for Lines {
     fn parse(&self, sql: &str, mode: TransactionMode) -> Result<Script, Vec<ScriptProblem>> {
         let lines = sql.lines().map(str::trim).zip(1..);
         let statements = lines.filter(|(text, _)| !text.is_empty() && !text.starts_with("--"));
-        let statements = statements.map(|(text, line)| Statement { text: text.to_owned(), line }).collect();
+        let statements = statements.map(|(text, line)| Statement { line, ..Statement::new(text) }).collect();
         Ok(Script::new(statements, mode != TransactionMode::None))
     }
 }

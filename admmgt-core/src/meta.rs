@@ -114,6 +114,11 @@ impl Checksum {
         Ok(Self(text.into()))
     }
 
+    /// A checksum that was computed.
+    pub(crate) fn computed(text: String) -> Self {
+        Self(text.into())
+    }
+
     pub(crate) const fn from_static(text: &'static str) -> Self {
         Self(Text::from_static(text))
     }

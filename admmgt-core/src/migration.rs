@@ -159,6 +159,6 @@ impl Migration for Item {
 async fn run_body(body: Body, cx: &mut Context) -> Result<(), BoxError> {
     match body {
         Body::Code(function) => function(cx).await,
-        Body::Sql(source) => Ok(cx.execute_script(source.text()).await?),
+        Body::Sql(source) => Ok(cx.execute_script(&source.read()?).await?),
     }
 }

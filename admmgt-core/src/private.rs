@@ -6,6 +6,7 @@ pub use inventory;
 
 use crate::meta::{Location, Meta, OnInterrupt, Origin, TransactionMode};
 use crate::migration::{Body, Item};
+use crate::script::SqlText;
 use crate::{Backend, Checksum, MigrationId, SqlSource};
 
 pub use crate::Context;
@@ -84,12 +85,12 @@ pub const fn tag(tag: &'static str) -> Cow<'static, str> {
 
 /// SQL embedded in the program.
 pub const fn sql(file: &'static str, text: &'static str) -> SqlSource {
-    SqlSource { file: Cow::Borrowed(file), text: Cow::Borrowed(text), transaction: None }
+    SqlSource { file: Cow::Borrowed(file), text: SqlText::Here(Cow::Borrowed(text)), transaction: None }
 }
 
 /// SQL embedded in the program, for a way that asks for something else than its migration does.
 pub const fn sql_in(mode: TransactionMode, file: &'static str, text: &'static str) -> SqlSource {
-    SqlSource { file: Cow::Borrowed(file), text: Cow::Borrowed(text), transaction: Some(mode) }
+    SqlSource { file: Cow::Borrowed(file), text: SqlText::Here(Cow::Borrowed(text)), transaction: Some(mode) }
 }
 
 /// A migration as one constant expression.

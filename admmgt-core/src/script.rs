@@ -2,24 +2,43 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::io::{self, Read};
+use std::sync::Arc;
+
+use admmgt_files::large::{LARGE, Slice};
 
 use serde::{Deserialize, Serialize};
 
-use crate::TransactionMode;
+use admmgt_files::checksum::SqlHasher;
+
+use crate::{Checksum, TransactionMode};
 
 /// The text of one migration file, or of a string in the program.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SqlSource {
     pub(crate) file: Cow<'static, str>,
-    pub(crate) text: Cow<'static, str>,
+    pub(crate) text: SqlText,
     /// Where this way asks for something else than the migration does.
     pub(crate) transaction: Option<TransactionMode>,
 }
 
+/// A text, or where it stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum SqlText {
+    Here(Cow<'static, str>),
+    /// It is too large to be held.
+    File(Arc<Slice>),
+}
+
 impl SqlSource {
+    /// A large text that stands in a file.
+    pub(crate) fn in_file(file: impl Into<Cow<'static, str>>, slice: Slice) -> Self {
+        Self { file: file.into(), text: SqlText::File(Arc::new(slice)), transaction: None }
+    }
+
     /// SQL text and the name of the file it stands in, which errors repeat.
     pub fn new(file: impl Into<Cow<'static, str>>, text: impl Into<Cow<'static, str>>) -> Self {
-        Self { file: file.into(), text: text.into(), transaction: None }
+        Self { file: file.into(), text: SqlText::Here(text.into()), transaction: None }
     }
 
     /// This way runs so, whatever the migration says: one of the two may hold a `VACUUM`.
@@ -33,9 +52,101 @@ impl SqlSource {
         &self.file
     }
 
-    /// The text, as it was written.
-    pub fn text(&self) -> &str {
-        &self.text
+    /// The text, as it was written; `None` where it is too large to be held, and stays in its file.
+    pub fn text(&self) -> Option<&str> {
+        match &self.text {
+            SqlText::Here(text) => Some(text),
+            SqlText::File(_) => None,
+        }
+    }
+
+    /// Whether it is read piece by piece rather than as a whole.
+    pub fn is_large(&self) -> bool {
+        match &self.text {
+            SqlText::Here(text) => text.len() as u64 > LARGE,
+            SqlText::File(_) => true,
+        }
+    }
+
+    /// Reads the text from its beginning. A file must still be what it was when the checksum was taken: at
+    /// its end that is checked.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    pub fn open(&self) -> io::Result<Box<dyn Read + Send + '_>> {
+        Ok(match &self.text {
+            SqlText::Here(text) => Box::new(text.as_bytes()),
+            SqlText::File(slice) => Box::new(Checked::open(slice)?),
+        })
+    }
+
+    /// The whole text, however large.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    pub fn read(&self) -> io::Result<Cow<'_, str>> {
+        match &self.text {
+            SqlText::Here(text) => Ok(Cow::Borrowed(text)),
+            SqlText::File(slice) => slice.text().map(Cow::Owned),
+        }
+    }
+
+    /// The line of its file that it begins in, counted from 1.
+    pub fn first_line(&self) -> u32 {
+        match &self.text {
+            SqlText::Here(_) => 1,
+            SqlText::File(slice) => slice.line,
+        }
+    }
+
+    pub(crate) fn checksum(&self) -> Checksum {
+        match &self.text {
+            SqlText::Here(text) => Checksum::of_sql(text),
+            SqlText::File(slice) => Checksum::computed(slice.checksum.clone()),
+        }
+    }
+}
+
+/// Reads a part of a file and finds out at its end whether it was edited meanwhile.
+struct Checked<'a, R> {
+    slice: &'a Slice,
+    inner: R,
+    /// `None` after the end.
+    hash: Option<SqlHasher>,
+    /// Bytes that are not yet hashed, because they end within a character.
+    rest: Vec<u8>,
+}
+
+impl<'a> Checked<'a, ()> {
+    fn open(slice: &'a Slice) -> io::Result<Checked<'a, impl Read + Send + use<>>> {
+        Ok(Checked { slice, inner: slice.open()?, hash: Some(slice.hasher()), rest: Vec::new() })
+    }
+}
+
+impl<R: Read> Read for Checked<'_, R> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let count = self.inner.read(into)?;
+        let edited = || {
+            let file = self.slice.file.display();
+            io::Error::new(io::ErrorKind::InvalidData, format!("{file} was edited while it was read; start again"))
+        };
+        if count == 0 && !into.is_empty() {
+            return match self.hash.take() {
+                Some(hash) if !self.rest.is_empty() || hash.clone().finish() != self.slice.checksum => Err(edited()),
+                _ => Ok(0),
+            };
+        }
+        self.rest.extend_from_slice(&into[..count]);
+        let valid = match str::from_utf8(&self.rest) {
+            Ok(text) => text.len(),
+            Err(error) if error.error_len().is_none() => error.valid_up_to(),
+            Err(_) => return Err(edited()),
+        };
+        let whole: Vec<u8> = self.rest.drain(..valid).collect();
+        if let (Some(hash), Ok(text)) = (&mut self.hash, str::from_utf8(&whole)) {
+            hash.update(text);
+        }
+        Ok(count)
     }
 }
 
@@ -46,12 +157,14 @@ pub struct Statement {
     pub text: String,
     /// The line of the file it starts in, counted from 1.
     pub line: u32,
+    /// The column of that line in characters, counted from 1.
+    pub column: u32,
 }
 
 impl Statement {
     /// A statement that stands in no file.
     pub fn new(text: impl Into<String>) -> Self {
-        Self { text: text.into(), line: 1 }
+        Self { text: text.into(), line: 1, column: 1 }
     }
 }
 
@@ -59,8 +172,10 @@ impl Statement {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Script {
-    /// The statements in order.
+    /// The statements in order; none where the text is read piece by piece.
     pub statements: Vec<Statement>,
+    /// How many statements a text has that is read piece by piece, and which of it are left out.
+    pub streamed: Option<Streamed>,
     /// Whether they run inside one transaction.
     pub in_transaction: bool,
     /// What the dialect decided by itself, in words for the plan:
@@ -71,10 +186,46 @@ pub struct Script {
     pub idle: Vec<ScriptProblem>,
 }
 
+/// A text whose statements are read one after the other when they run.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Streamed {
+    /// How many statements run.
+    pub count: usize,
+    /// Statements of the text that do not run, by the line and column they start at: its own BEGIN and COMMIT,
+    /// and those that would do nothing.
+    pub left_out: Vec<(u32, u32)>,
+}
+
 impl Script {
+    /// How many statements run.
+    pub fn count(&self) -> usize {
+        self.streamed.as_ref().map_or(self.statements.len(), |streamed| streamed.count)
+    }
+
+    /// A text whose statements are read when they run.
+    pub fn streamed(streamed: Streamed, in_transaction: bool) -> Self {
+        Self { streamed: Some(streamed), ..Self::new(Vec::new(), in_transaction) }
+    }
+
+    /// The statements, one after the other; `source` is what it was made of.
+    pub(crate) fn iter<'a>(
+        &'a self,
+        source: Option<&'a SqlSource>,
+        dialect: &'a dyn Dialect,
+    ) -> io::Result<Box<dyn Iterator<Item = io::Result<Cow<'a, Statement>>> + Send + 'a>> {
+        let (Some(streamed), Some(source)) = (&self.streamed, source) else {
+            return Ok(Box::new(self.statements.iter().map(|statement| Ok(Cow::Borrowed(statement)))));
+        };
+        let all = dialect.statements(source.open()?, source.first_line());
+        let runs = |statement: &io::Result<Statement>| {
+            statement.as_ref().map_or(true, |it| !streamed.left_out.contains(&(it.line, it.column)))
+        };
+        Ok(Box::new(all.filter(runs).map(|statement| statement.map(Cow::Owned))))
+    }
+
     /// Statements that run inside a transaction or not, without notes.
     pub fn new(statements: Vec<Statement>, in_transaction: bool) -> Self {
-        Self { statements, in_transaction, notes: Vec::new(), idle: Vec::new() }
+        Self { statements, streamed: None, in_transaction, notes: Vec::new(), idle: Vec::new() }
     }
 }
 
@@ -116,6 +267,29 @@ pub trait Dialect: fmt::Debug + Send + Sync {
     /// and that cannot have a transaction; with these, statements that would silently do nothing. A text
     /// without statements is not an error here; [`crate::Policy`] judges it.
     fn parse(&self, sql: &str, mode: TransactionMode) -> Result<Script, Vec<ScriptProblem>>;
+
+    /// As [`Dialect::parse`], of a text that is too large to be held. It may be read more than once. Default: it is
+    /// read as a whole.
+    ///
+    /// # Errors
+    /// As [`Dialect::parse`]; also that the text cannot be read.
+    fn scan(&self, source: &SqlSource, mode: TransactionMode) -> Result<Script, Vec<ScriptProblem>> {
+        match source.read() {
+            Ok(text) => self.parse(&text, mode),
+            Err(error) => Err(vec![ScriptProblem::new(1, 1, format!("it cannot be read: {error}"))]),
+        }
+    }
+
+    /// All statements of a text, read piece by piece: called where [`Dialect::scan`] says that a script is
+    /// streamed. The text begins in line `line` of its file. Default: none.
+    fn statements<'a>(
+        &self,
+        text: Box<dyn Read + Send + 'a>,
+        line: u32,
+    ) -> Box<dyn Iterator<Item = io::Result<Statement>> + Send + 'a> {
+        let _ = (text, line);
+        Box::new(std::iter::empty())
+    }
 
     /// Whether what a statement does is gone with its connection: a setting, a temporary table. A migration
     /// that did so and was interrupted cannot go on in another connection.

@@ -3,7 +3,8 @@
 use std::borrow::Cow;
 use std::path::Path;
 
-use admmgt_files::text;
+use admmgt_files::large::{self, LargeProblem};
+use admmgt_files::text::{self, TextProblem};
 use async_trait::async_trait;
 
 use crate::migration::{BoxError, Migration, ProbeBody, Probed};
@@ -48,7 +49,8 @@ impl SqlMigration {
         meta.origin = Origin::Sql;
         let up = SqlSource::new(format!("{} (inline SQL)", meta.location), sql);
         let mut migration = Self { meta, up, down: None, probe: None, problems: Vec::new() };
-        if let Err(problem) = text::decode(migration.up.text.as_bytes()) {
+        let text = migration.up.text().unwrap_or_default();
+        if let Err(problem) = text::decode(text.as_bytes()) {
             migration.refuse(problem.line(), problem.to_string());
         }
         Ok(migration)
@@ -68,9 +70,9 @@ impl SqlMigration {
         let mut migration = Self::new(namespace, id, "")?;
         migration.meta.location = Location { file: Cow::Owned(file.clone()), line: 1 };
         match read(path.as_ref()) {
-            Ok(sql) => {
-                migration.meta.checksum = Checksum::of_sql(&sql);
-                migration.up = SqlSource::new(file, sql);
+            Ok(source) => {
+                migration.meta.checksum = source.checksum();
+                migration.up = source;
             }
             Err((line, problem)) => migration.refuse(line, problem),
         }
@@ -80,7 +82,7 @@ impl SqlMigration {
     /// SQL that takes it back.
     pub fn down(mut self, sql: impl Into<Cow<'static, str>>) -> Self {
         let down = SqlSource::new(self.up.file.clone(), sql);
-        if let Err(problem) = text::decode(down.text.as_bytes()) {
+        if let Err(problem) = text::decode(down.text().unwrap_or_default().as_bytes()) {
             self.refuse(problem.line(), format!("its way back: {problem}"));
         }
         self.down = Some(down);
@@ -108,8 +110,8 @@ impl SqlMigration {
     /// A file with the SQL that takes it back, read now.
     pub fn down_file(mut self, path: impl AsRef<Path>) -> Self {
         match read(path.as_ref()) {
-            Ok(sql) => {
-                self.down = Some(SqlSource::new(path.as_ref().display().to_string(), sql));
+            Ok(source) => {
+                self.down = Some(source);
                 self.meta.reversible = true;
             }
             Err((line, problem)) => self.problems.push(Refusal::Unreadable {
@@ -123,11 +125,11 @@ impl SqlMigration {
     }
 
     /// A file whose text was read by somebody else.
-    pub(crate) fn of_file(namespace: &str, id: String, file: String, text: String) -> Result<Self, InvalidName> {
+    pub(crate) fn of_file(namespace: &str, id: String, source: SqlSource) -> Result<Self, InvalidName> {
         let mut migration = Self::new(namespace, id, "")?;
-        migration.meta.location = Location { file: Cow::Owned(file.clone()), line: 1 };
-        migration.meta.checksum = Checksum::of_sql(&text);
-        migration.up = SqlSource::new(file, text);
+        migration.meta.location = Location { file: source.file.clone(), line: 1 };
+        migration.meta.checksum = source.checksum();
+        migration.up = source;
         Ok(migration)
     }
 
@@ -166,12 +168,12 @@ impl Migration for SqlMigration {
     }
 
     async fn up(&self, cx: &mut Context) -> Result<(), BoxError> {
-        Ok(cx.execute_script(self.up.text()).await?)
+        Ok(cx.execute_script(&self.up.read()?).await?)
     }
 
     async fn down(&self, cx: &mut Context) -> Result<(), BoxError> {
         match &self.down {
-            Some(source) => Ok(cx.execute_script(source.text()).await?),
+            Some(source) => Ok(cx.execute_script(&source.read()?).await?),
             None => Err(format!("`{}` has no way back", self.meta.id).into()),
         }
     }
@@ -196,10 +198,17 @@ impl Migration for SqlMigration {
 }
 
 /// The text of a file, or the line and the words of what is wrong with it.
-fn read(path: &Path) -> Result<String, (usize, String)> {
-    let bytes = std::fs::read(path).map_err(|error| (1, format!("cannot be read: {error}")))?;
-    match text::decode(&bytes) {
-        Ok(text) => Ok(text.to_owned()),
-        Err(problem) => Err((problem.line(), problem.to_string())),
+fn read(path: &Path) -> Result<SqlSource, (usize, String)> {
+    let unreadable = |error| (1, format!("cannot be read: {error}"));
+    let unusable = |problem: TextProblem| (problem.line(), problem.to_string());
+    let file = path.display().to_string();
+    if std::fs::metadata(path).map_err(unreadable)?.len() > large::LARGE {
+        return match large::whole(path) {
+            Ok(slice) => Ok(SqlSource::in_file(file, slice)),
+            Err(LargeProblem::Io(error)) => Err(unreadable(error)),
+            Err(LargeProblem::Text(problem)) => Err(unusable(problem)),
+        };
     }
+    let bytes = std::fs::read(path).map_err(unreadable)?;
+    text::decode(&bytes).map(|text| SqlSource::new(file, text.to_owned())).map_err(unusable)
 }

@@ -19,19 +19,72 @@ pub const SCHEME: &str = "v1:sha256:";
 /// assert_ne!(of_sql("select 1;"), of_sql("select 1; "));
 /// ```
 pub fn of_sql(text: &str) -> String {
-    let mut hash = Hasher::new();
-    let mut rest = without_mark(text);
-    while let Some(at) = rest.find("\r\n") {
-        hash.0.update(&rest.as_bytes()[..at]);
-        rest = &rest[at + 1..];
-    }
-    hash.0.update(rest.as_bytes());
+    let mut hash = SqlHasher::default();
+    hash.update(text);
     hash.finish()
 }
 
+/// The checksum of a SQL text that comes in pieces; the same as that of all of it, [`of_sql`].
+///
+/// ```
+/// use admmgt_files::checksum::{of_sql, SqlHasher};
+///
+/// let mut hash = SqlHasher::default();
+/// ["select 1;\r", "\nselect", " 2;"].into_iter().for_each(|piece| hash.update(piece));
+/// assert_eq!(hash.finish(), of_sql("select 1;\nselect 2;"));
+/// ```
+#[derive(Debug, Clone, Default)]
+pub struct SqlHasher {
+    hash: Hasher,
+    began: bool,
+    /// A carriage return was last, and a line feed may follow.
+    held: bool,
+}
+
+impl SqlHasher {
+    /// The next piece.
+    pub fn update(&mut self, piece: &str) {
+        if piece.is_empty() {
+            return;
+        }
+        let mut rest = if self.began { piece } else { without_mark(piece) };
+        self.began = true;
+        if std::mem::take(&mut self.held) && !rest.starts_with('\n') {
+            self.hash.0.update(b"\r");
+        }
+        while let Some(at) = rest.find("\r\n") {
+            self.hash.0.update(&rest.as_bytes()[..at]);
+            rest = &rest[at + 1..];
+        }
+        if let Some(whole) = rest.strip_suffix('\r') {
+            self.held = true;
+            rest = whole;
+        }
+        self.hash.0.update(rest.as_bytes());
+    }
+
+    /// The checksum, with its scheme.
+    pub fn finish(mut self) -> String {
+        if self.held {
+            self.hash.0.update(b"\r");
+        }
+        self.hash.finish()
+    }
+}
+
 /// The SHA-384 of a text, which sqlx keeps of its migrations.
-pub fn sha384(text: &str) -> Vec<u8> {
-    sha2::Sha384::digest(text.as_bytes()).to_vec()
+///
+/// # Errors
+/// What reading it says.
+pub fn sha384(mut text: impl std::io::Read) -> std::io::Result<Vec<u8>> {
+    let mut hash = sha2::Sha384::new();
+    let mut piece = vec![0; 64 << 10];
+    loop {
+        match text.read(&mut piece)? {
+            0 => return Ok(hash.finalize().to_vec()),
+            read => hash.update(&piece[..read]),
+        }
+    }
 }
 
 /// A 32-byte digest of a list of fields, each with its length before it, so that no two lists
@@ -107,6 +160,19 @@ mod tests {
         assert_ne!(of_sql("a\rb"), of_sql("a\nb"));
         assert_ne!(of_sql("a\r\r\nb"), of_sql("a\nb"));
         assert_ne!(of_sql("a\n"), of_sql("a"));
+    }
+
+    #[test]
+    fn pieces_have_the_checksum_of_the_whole() {
+        for text in ["", "\u{feff}a\r\nb", "\r\r\n\r", "a\r", "\r\n\r\n", "é\r\u{feff}\n"] {
+            for cut in (0..=text.len()).filter(|cut| text.is_char_boundary(*cut)) {
+                for again in (cut..=text.len()).filter(|cut| text.is_char_boundary(*cut)) {
+                    let mut hash = SqlHasher::default();
+                    [&text[..cut], &text[cut..again], &text[again..]].into_iter().for_each(|piece| hash.update(piece));
+                    assert_eq!(hash.finish(), of_sql(text), "{text:?} {cut} {again}");
+                }
+            }
+        }
     }
 
     #[test]

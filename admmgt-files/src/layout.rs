@@ -23,6 +23,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use self::name::{Named, Role};
+use self::sections::LargeSections;
+use crate::large::{self, LARGE, LargeProblem, Slice};
 use crate::text::{TextProblem, decode};
 
 /// Which kind of folder it is.
@@ -76,9 +78,18 @@ pub struct Source {
     /// The file.
     pub file: PathBuf,
     /// Its text, or why it has none.
-    pub text: Result<String, TextProblem>,
+    pub text: Result<Text, TextProblem>,
     /// It says of itself that it runs outside of a transaction.
     pub outside: bool,
+}
+
+/// The text of one way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Text {
+    /// All of it, with the lines that are not of this way emptied.
+    Whole(String),
+    /// It is too large to be held: where it stands.
+    Large(Slice),
 }
 
 /// Something that is no migration.
@@ -360,26 +371,63 @@ impl Reading<'_> {
             (None, None) => unreachable!("a version is made with a file"),
         };
         let down = down.map(|file| source(file, outside)).transpose()?;
-        let whole = source(up, outside)?;
-        let Ok(both) = &whole.text else { return Ok(Found { id, up: whole, down, repeatable }) };
-        let sections = sections::split(both).map_err(|(line, problem)| LayoutProblem::Unsupported {
-            file: whole.file.clone(),
-            line,
-            problem,
-        })?;
-        let of_file = |text, outside| Source { file: whole.file.clone(), text: Ok(text), outside };
-        let section = sections.down.map(|text| of_file(text, outside || sections.down_outside));
-        let up = of_file(sections.up, outside || sections.outside);
+        let (up, section) = ways(up, outside)?;
         Ok(Found { id, up, down: down.or(section), repeatable })
     }
 }
 
+/// Both ways of a file that may hold both.
+fn ways(file: PathBuf, outside: bool) -> Result<(Source, Option<Source>), LayoutProblem> {
+    if is_large(&file)? {
+        return match sections::split_large(&file) {
+            Ok(Ok(LargeSections { up, down, outside: up_outside, down_outside })) => {
+                let way = |slice, says_so| Source {
+                    file: file.clone(),
+                    text: Ok(Text::Large(slice)),
+                    outside: outside || says_so,
+                };
+                Ok((way(up, up_outside), down.map(|down| way(down, down_outside))))
+            }
+            Ok(Err(misplaced)) => Err(unsupported(file, misplaced)),
+            Err(LargeProblem::Io(error)) => Err(LayoutProblem::Unreadable { path: file, error }),
+            Err(LargeProblem::Text(problem)) => Ok((Source { file, text: Err(problem), outside }, None)),
+        };
+    }
+    let whole = source(file, outside)?;
+    let Ok(Text::Whole(both)) = &whole.text else { return Ok((whole, None)) };
+    let sections = sections::split(both).map_err(|misplaced| unsupported(whole.file.clone(), misplaced))?;
+    let way =
+        |text, says_so| Source { file: whole.file.clone(), text: Ok(Text::Whole(text)), outside: outside || says_so };
+    Ok((way(sections.up, sections.outside), sections.down.map(|down| way(down, sections.down_outside))))
+}
+
+fn unsupported(file: PathBuf, (line, problem): sections::Misplaced) -> LayoutProblem {
+    LayoutProblem::Unsupported { file, line, problem }
+}
+
+fn is_large(file: &Path) -> Result<bool, LayoutProblem> {
+    let metadata = std::fs::metadata(file);
+    let size = metadata.map_err(|error| LayoutProblem::Unreadable { path: file.to_owned(), error })?.len();
+    Ok(size > LARGE)
+}
+
+/// A file that holds one way.
 fn source(file: PathBuf, outside: bool) -> Result<Source, LayoutProblem> {
+    if is_large(&file)? {
+        return match large::whole(&file) {
+            Ok(slice) => {
+                let says_so = slice.first_line().is_ok_and(|line| sections::first_line_says_so(&line));
+                Ok(Source { file, text: Ok(Text::Large(slice)), outside: outside || says_so })
+            }
+            Err(LargeProblem::Io(error)) => Err(LayoutProblem::Unreadable { path: file, error }),
+            Err(LargeProblem::Text(problem)) => Ok(Source { file, text: Err(problem), outside }),
+        };
+    }
     match std::fs::read(&file) {
         Ok(bytes) => {
             let text = decode(&bytes).map(str::to_owned);
             let says_so = text.as_ref().is_ok_and(|text| sections::first_line_says_so(text));
-            Ok(Source { text, file, outside: outside || says_so })
+            Ok(Source { text: text.map(Text::Whole), file, outside: outside || says_so })
         }
         Err(error) => Err(LayoutProblem::Unreadable { path: file, error }),
     }

@@ -5,12 +5,13 @@
 //! with nothing but `std` and `sha2` below it.
 //!
 //! ```text
-//! bytes of a file ──text──▶ &str ──checksum──▶ "v1:sha256:…"
+//! bytes of a file ──text──▶ &str ──checksum──▶ "v1:sha256:…"      (large: without holding the file)
 //! name of a migration ──name──▶ accepted, or a problem that says what to change
 //! admmgt.lock ──lockfile──▶ name of a migration to checksum and dependencies, and back
 //! ```
 
 pub mod checksum;
+pub mod large;
 pub mod layout;
 pub mod lockfile;
 pub mod name;

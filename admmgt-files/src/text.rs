@@ -63,13 +63,8 @@ impl std::error::Error for TextProblem {}
 /// assert_eq!(decode(b"a\nb\xff"), Err(TextProblem::NotUtf8 { line: 2, byte: 2 }));
 /// ```
 pub fn decode(bytes: &[u8]) -> Result<&str, TextProblem> {
-    match bytes {
-        [0xff, 0xfe, ..] => return Err(TextProblem::Utf16 { endian: "little" }),
-        [0xfe, 0xff, ..] => return Err(TextProblem::Utf16 { endian: "big" }),
-        // Without a byte-order mark, ASCII written as UTF-16 has a NUL in every other byte.
-        [a, 0, b, 0, ..] if *a != 0 && *b != 0 => return Err(TextProblem::Utf16 { endian: "little" }),
-        [0, a, 0, b, ..] if *a != 0 && *b != 0 => return Err(TextProblem::Utf16 { endian: "big" }),
-        _ => {}
+    if let Some(endian) = begins_as_utf16(bytes) {
+        return Err(TextProblem::Utf16 { endian });
     }
     let text = std::str::from_utf8(bytes).map_err(|error| {
         let (line, byte) = position(bytes, error.valid_up_to());
@@ -81,6 +76,17 @@ pub fn decode(bytes: &[u8]) -> Result<&str, TextProblem> {
             Err(TextProblem::Nul { line, byte })
         }
         None => Ok(text),
+    }
+}
+
+pub(crate) fn begins_as_utf16(bytes: &[u8]) -> Option<&'static str> {
+    match bytes {
+        [0xff, 0xfe, ..] => Some("little"),
+        [0xfe, 0xff, ..] => Some("big"),
+        // Without a byte-order mark, ASCII written as UTF-16 has a NUL in every other byte.
+        [a, 0, b, 0, ..] if *a != 0 && *b != 0 => Some("little"),
+        [0, a, 0, b, ..] if *a != 0 && *b != 0 => Some("big"),
+        _ => None,
     }
 }
 

@@ -4,7 +4,7 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use admmgt_files::layout::{self, Found, Source};
+use admmgt_files::layout::{self, Found, Source, Text};
 use admmgt_files::{checksum, text};
 use syn::LitStr;
 
@@ -57,13 +57,14 @@ pub(crate) fn listed(arguments: &FolderArguments, root: &Path) -> syn::Result<(V
     for Found { id, up, down, repeatable } in read.migrations {
         let mut embedded = |source: Source| {
             let file = relative(&source.file.display().to_string(), root);
-            match source.text {
-                Ok(text) => {
-                    files.push(source.file);
-                    Ok(Embedded { file, text, outside: source.outside })
-                }
-                Err(problem) => Err(refuse(format!("{file}:{}: {problem}", problem.line()))),
-            }
+            let text = match source.text {
+                Ok(Text::Whole(text)) => text,
+                // rustc holds it anyway.
+                Ok(Text::Large(slice)) => slice.text().map_err(|error| refuse(unreadable(&file, error.kind())))?,
+                Err(problem) => return Err(refuse(format!("{file}:{}: {problem}", problem.line()))),
+            };
+            files.push(source.file);
+            Ok(Embedded { file, text, outside: source.outside })
         };
         let up = embedded(up)?;
         let down = down.map(&mut embedded).transpose()?;

@@ -117,9 +117,9 @@ fn a_sql_migration_embeds_its_files() {
     assert_eq!(meta.depends_on[0].to_string(), "billing/0001_plans");
     assert_eq!(meta.backend, Some(Backend::new("memory")));
     let up = ALL[2].sql(admmgt::Direction::Up).unwrap();
-    assert_eq!((up.file(), up.text()), ("tests/sql/views.up.sql", "create view v;\r\n"));
+    assert_eq!((up.file(), up.text().unwrap()), ("tests/sql/views.up.sql", "create view v;\r\n"));
     let down = ALL[2].sql(admmgt::Direction::Down).unwrap();
-    assert_eq!((down.file(), down.text()), ("tests/sql/../sql/views.down.sql", "drop view v;\n"));
+    assert_eq!((down.file(), down.text().unwrap()), ("tests/sql/../sql/views.down.sql", "drop view v;\n"));
 }
 
 #[test]

@@ -2,17 +2,20 @@
 //! would silently do nothing.
 
 mod judge;
+mod shape;
 #[cfg(test)]
 mod tests;
 mod words;
 
 use std::borrow::Cow;
+use std::io::{self, Read};
 
-use admmgt_core::{Dialect, Script, ScriptProblem, Statement, TransactionMode};
+use admmgt_core::{Dialect, Script, ScriptProblem, SqlSource, Statement, Streamed, TransactionMode};
 
 use self::judge::Judge;
+use self::shape::Shape;
 use self::words::Words;
-use crate::script::{Split, Statements};
+use crate::script::{Pieces, Split, Statements};
 
 /// Splits SQL as SQLite does, and says what is wrong with it before anything runs.
 ///
@@ -65,35 +68,59 @@ impl Dialect for SqliteDialect {
             return Err(problems);
         }
 
-        let mut notes = Vec::new();
-        let in_transaction = if mode == TransactionMode::None {
-            false
-        } else if is_one_transaction(&steps) {
-            steps.retain(|step| !matches!(step.verb, Verb::Begin | Verb::Commit));
-            notes
-                .push("its own BEGIN and COMMIT are dropped: the migration's transaction takes their place".to_owned());
-            true
-        } else if mode == TransactionMode::Auto && is_only_outside(&steps) {
-            notes.push(format!("it runs without a transaction: {} cannot be in one", names_of_outside(&steps)));
-            false
-        } else {
-            true
-        };
+        let mut shape = Shape::default();
+        steps.iter().for_each(|step| shape.add(step));
+        let form = shape.form(mode);
+        let mut judge = Judge::new(mode, form.in_transaction);
+        steps.retain(|step| !form.drops(step));
+        steps.iter().for_each(|step| judge.step(step));
+        let idle = judged(judge, problems)?;
+        steps.retain(|step| !does_nothing(step, mode));
+        let mut script = Script::new(steps.iter().map(Step::statement).collect(), form.in_transaction);
+        (script.notes, script.idle) = (form.notes, idle);
+        Ok(script)
+    }
 
-        let (mut wrong, mut idle) = Judge::new(mode, in_transaction).judge(&steps);
-        problems.append(&mut wrong);
-        if !problems.is_empty() {
-            problems.append(&mut idle);
-            problems.sort_by_key(|problem| (problem.line, problem.column));
+    /// Splits and judges a text piece by piece, in two passes: what it is as a whole decides about its parts.
+    fn scan(&self, source: &SqlSource, mode: TransactionMode) -> Result<Script, Vec<ScriptProblem>> {
+        let mut problems = Vec::new();
+        let mut shape = Shape::default();
+        if each(source, |split| keep(split, &mut problems, |step| shape.add(step)))? {
             return Err(problems);
         }
-        if !idle.is_empty() {
-            steps.retain(|step| !matches!(step.verb, Verb::Idle(_)));
-        }
-        let mut script = Script::new(steps.iter().map(Step::statement).collect(), in_transaction);
-        script.notes = notes;
-        script.idle = idle;
+        let form = shape.form(mode);
+        let mut judge = Judge::new(mode, form.in_transaction);
+        let mut streamed = Streamed::default();
+        each(source, |split| {
+            keep(split, &mut Vec::new(), |step| {
+                if !form.drops(step) {
+                    judge.step(step);
+                }
+                if form.drops(step) || does_nothing(step, mode) {
+                    streamed.left_out.push((step.split.line, step.split.column));
+                } else {
+                    streamed.count += 1;
+                }
+            });
+        })?;
+        let idle = judged(judge, problems)?;
+        let mut script = Script::streamed(streamed, form.in_transaction);
+        (script.notes, script.idle) = (form.notes, idle);
         Ok(script)
+    }
+
+    fn statements<'a>(
+        &self,
+        text: Box<dyn Read + Send + 'a>,
+        line: u32,
+    ) -> Box<dyn Iterator<Item = io::Result<Statement>> + Send + 'a> {
+        let mut pieces = Pieces::new(text, line);
+        Box::new(std::iter::from_fn(move || match pieces.next() {
+            Ok(None) => None,
+            Ok(Some(Ok(split))) => Some(Ok(Step::new(split).statement())),
+            Ok(Some(Err(problem))) => Some(Err(io::Error::new(io::ErrorKind::InvalidData, problem.to_string()))),
+            Err(error) => Some(Err(error)),
+        }))
     }
 
     fn is_of_session(&self, statement: &Statement) -> bool {
@@ -101,28 +128,40 @@ impl Dialect for SqliteDialect {
     }
 }
 
-/// `BEGIN`, anything that ends no transaction, `COMMIT`. Lines that are refused anyway do not hide
-/// it: `sqlite3 .dump` writes `PRAGMA foreign_keys=OFF;` before its `BEGIN`.
-fn is_one_transaction(steps: &[Step]) -> bool {
-    let mut verbs = steps.iter().map(|step| &step.verb).filter(|verb| !matches!(verb, Verb::Idle(_)));
-    matches!((verbs.next(), verbs.next_back()), (Some(Verb::Begin), Some(Verb::Commit)))
-        && !verbs.any(|verb| matches!(verb, Verb::Begin | Verb::Commit | Verb::Rollback))
-}
-
-fn is_only_outside(steps: &[Step]) -> bool {
-    steps.iter().any(|step| matches!(step.verb, Verb::Outside(_)))
-        && steps.iter().all(|step| matches!(step.verb, Verb::Outside(_) | Verb::Idle(_)))
-}
-
-fn names_of_outside(steps: &[Step]) -> String {
-    let mut names: Vec<String> = Vec::new();
-    for step in steps.iter().filter(|step| matches!(step.verb, Verb::Outside(_))) {
-        let name = format!("`{}`", step.name);
-        if !names.contains(&name) {
-            names.push(name);
-        }
+/// All statements of a large text; whether it broke off.
+fn each(
+    source: &SqlSource,
+    mut found: impl FnMut(Result<Split<'_>, ScriptProblem>),
+) -> Result<bool, Vec<ScriptProblem>> {
+    let unreadable = |error: io::Error| vec![ScriptProblem::new(1, 1, format!("it cannot be read: {error}"))];
+    let mut pieces = Pieces::new(source.open().map_err(unreadable)?, source.first_line());
+    while let Some(split) = pieces.next().map_err(unreadable)? {
+        found(split);
     }
-    names.join(", ")
+    Ok(pieces.is_broken())
+}
+
+fn keep(split: Result<Split<'_>, ScriptProblem>, problems: &mut Vec<ScriptProblem>, found: impl FnOnce(&Step<'_>)) {
+    match split {
+        Ok(split) => found(&Step::new(split)),
+        Err(problem) => problems.push(problem),
+    }
+}
+
+/// What would do nothing, if nothing is wrong; else all that is, with these.
+fn judged(judge: Judge, mut problems: Vec<ScriptProblem>) -> Result<Vec<ScriptProblem>, Vec<ScriptProblem>> {
+    let (mut wrong, mut idle) = judge.finish();
+    problems.append(&mut wrong);
+    if problems.is_empty() {
+        return Ok(idle);
+    }
+    problems.append(&mut idle);
+    problems.sort_by_key(|problem| (problem.line, problem.column));
+    Err(problems)
+}
+
+fn does_nothing(step: &Step<'_>, mode: TransactionMode) -> bool {
+    matches!(step.verb, Verb::Idle(_)) && mode != TransactionMode::None
 }
 
 /// A statement, and what it does to a transaction.
@@ -157,6 +196,6 @@ impl<'a> Step<'a> {
     }
 
     fn statement(&self) -> Statement {
-        Statement { text: self.split.text.to_owned(), line: self.split.line }
+        Statement { text: self.split.text.to_owned(), line: self.split.line, column: self.split.column }
     }
 }

@@ -4,7 +4,11 @@
 //! ends is decided by the states of `sqlite3_complete` (`complete.c`): at a `;`, and in a
 //! `create trigger` at the `;` after `; end`.
 
+mod pieces;
+
 use admmgt_core::ScriptProblem;
+
+pub use self::pieces::Pieces;
 
 /// One statement, as a slice of the text it was found in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -285,7 +285,8 @@ async fn histories_of_other_tools_are_counted_in_and_left_alone() {
         installed_on timestamp not null default current_timestamp, success boolean not null,
         checksum blob not null, execution_time bigint not null)";
     let row = |version: i64, success: bool, text: &str| {
-        let hash: String = admmgt_files::checksum::sha384(text).iter().map(|byte| format!("{byte:02x}")).collect();
+        let hash = admmgt_files::checksum::sha384(text.as_bytes()).unwrap();
+        let hash: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
         format!("insert into _sqlx_migrations values ({version}, 'a', current_timestamp, {success}, x'{hash}', 1)")
     };
     let list = || sql(&[("0001_a", users), ("0002_b", "create table b(x)")]);

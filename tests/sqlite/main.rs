@@ -5,6 +5,7 @@
 //! - `refusals`: bad SQL files and sets, before anything runs;
 //! - `places`: files that cannot be used; `damage`: histories that were changed by hand;
 //! - `back`: the way back, and folders of every layout;
+//! - `large`: files that are not held in memory;
 //! - `guard`: what a body may not do to its transaction;
 //! - `cancel`: runs that are dropped, bodies that panic;
 //! - `races`, `crash`: many processes at once, and processes killed at every point;
@@ -17,6 +18,7 @@ mod damage;
 mod everyday;
 mod first;
 mod guard;
+mod large;
 mod places;
 mod races;
 mod refusals;

@@ -92,7 +92,7 @@ pub(crate) fn edited(migration: &dyn Migration, known: &Known) -> Option<Refusal
     }
     let applied = known.body.as_ref().and_then(|body| body.unpack());
     let first_difference = match (&applied, migration.sql(Direction::Up)) {
-        (Some(applied), Some(registered)) => LineDifference::between(applied, registered.text()),
+        (Some(applied), Some(registered)) => registered.text().and_then(|text| LineDifference::between(applied, text)),
         _ => None,
     };
     Some(Refusal::Edited {

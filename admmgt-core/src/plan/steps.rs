@@ -57,13 +57,17 @@ pub(super) fn resume(
     // What cannot run at all is refused where it is pending; here, as interrupted.
     let (mut step, script) = step(migration, direction, policy, facts).ok()?;
     if let Some(script) = &script {
-        let ended = script.statements.iter().take(known.step_hashes.len());
-        if ended.clone().any(|statement| facts.dialect.is_of_session(statement)) {
-            // What it set or made is gone with its connection.
-            return None;
+        let mut same = 0;
+        let mut statements = script.iter(migration.sql(direction), facts.dialect).ok()?;
+        for then in &known.step_hashes {
+            match statements.next() {
+                // What it set or made is gone with its connection.
+                Some(Ok(statement)) if facts.dialect.is_of_session(&statement) => return None,
+                Some(Ok(statement)) if of_sql(&statement.text) == *then => same += 1,
+                _ => break,
+            }
         }
-        let hashes = script.statements.iter().map(|statement| of_sql(&statement.text));
-        let same = hashes.zip(&known.step_hashes).take_while(|(now, then)| now == *then).count();
+        drop(statements);
         if same < known.step_hashes.len() {
             return Some(Err(Refusal::ResumeDiffers {
                 id: id.clone(),
@@ -80,14 +84,18 @@ pub(super) fn resume(
 
 /// The statements of a text, in a transaction or, where that cannot be and may be otherwise, without one.
 fn script(
-    text: &str,
+    source: &SqlSource,
     mode: TransactionMode,
     policy: &Policy,
     dialect: &dyn Dialect,
 ) -> Result<Script, Vec<ScriptProblem>> {
-    let parsed = dialect.parse(text, mode);
+    let parse = |mode| match source.text().filter(|_| !source.is_large()) {
+        Some(text) => dialect.parse(text, mode),
+        None => dialect.scan(source, mode),
+    };
+    let parsed = parse(mode);
     let (Err(problems), TransactionMode::Auto, Verdict::Allow) = (&parsed, mode, policy.mixed) else { return parsed };
-    let Ok(mut script) = dialect.parse(text, TransactionMode::None) else { return parsed };
+    let Ok(mut script) = parse(TransactionMode::None) else { return parsed };
     let why = problems.first().map(ToString::to_string).unwrap_or_default();
     script.notes.push(format!("it runs without a transaction, statement by statement: {why}"));
     Ok(script)
@@ -163,7 +171,7 @@ fn sql_step(
     }
     if let Some(source) = source {
         let unfit = |problem| Refusal::Script { id: meta.id.clone(), file: source.file().to_owned(), problem };
-        match script(source.text(), mode, policy, facts.dialect) {
+        match script(source, mode, policy, facts.dialect) {
             Ok(mut script) => {
                 let idle = std::mem::take(&mut script.idle);
                 if policy.idle == Verdict::Refuse {
@@ -171,10 +179,10 @@ fn sql_step(
                 } else {
                     script.notes.extend(idle.iter().map(|problem| format!("left out, {problem}")));
                 }
-                if script.statements.is_empty() && direction == Direction::Up && policy.empty == Verdict::Refuse {
+                if script.count() == 0 && direction == Direction::Up && policy.empty == Verdict::Refuse {
                     refusals.push(Refusal::Empty { id: meta.id.clone(), file: source.file().to_owned() });
                 }
-                step.statements = Some(script.statements.len());
+                step.statements = Some(script.count());
                 step.transaction = can && script.in_transaction;
                 step.notes = std::mem::take(&mut script.notes);
                 parsed = Some(script);

@@ -6,35 +6,39 @@ use super::{Step, Verb};
 
 /// Walks the steps as SQLite would run them and keeps what is open.
 #[derive(Debug)]
-pub(super) struct Judge<'s> {
+pub(super) struct Judge {
     mode: TransactionMode,
     /// The migration's own transaction is around all steps.
     in_transaction: bool,
-    begin: Option<&'s Step<'s>>,
-    savepoints: Vec<(&'s Step<'s>, &'s str)>,
+    begin: Option<Opened>,
+    savepoints: Vec<Opened>,
     problems: Vec<ScriptProblem>,
     /// What would do nothing, and nothing more is wrong with it.
     idle: Vec<ScriptProblem>,
 }
 
-impl<'s> Judge<'s> {
+/// A `BEGIN` or a savepoint that is open.
+#[derive(Debug, Clone)]
+struct Opened {
+    line: u32,
+    column: u32,
+    /// Of a savepoint.
+    name: String,
+}
+
+impl Opened {
+    fn by(step: &Step<'_>, name: &str) -> Self {
+        Self { line: step.split.line, column: step.split.column, name: name.to_owned() }
+    }
+}
+
+impl Judge {
     pub(super) fn new(mode: TransactionMode, in_transaction: bool) -> Self {
         Self { mode, in_transaction, begin: None, savepoints: Vec::new(), problems: Vec::new(), idle: Vec::new() }
     }
 
-    /// What is wrong, and what would do nothing.
-    pub(super) fn judge(mut self, steps: &'s [Step<'s>]) -> (Vec<ScriptProblem>, Vec<ScriptProblem>) {
-        for step in steps {
-            self.step(step);
-        }
-        self.close_savepoints();
-        if let Some(begin) = self.begin {
-            self.refuse(begin, "`BEGIN` has no `COMMIT` after it; write one, or delete the `BEGIN`");
-        }
-        (self.problems, self.idle)
-    }
-
-    fn step(&mut self, step: &'s Step<'s>) {
+    /// The next statement.
+    pub(super) fn step(&mut self, step: &Step<'_>) {
         match &step.verb {
             Verb::Ordinary => {}
             Verb::Begin => self.begin(step),
@@ -48,18 +52,27 @@ impl<'s> Judge<'s> {
         }
     }
 
-    fn begin(&mut self, step: &'s Step<'s>) {
+    /// What is wrong, and what would do nothing.
+    pub(super) fn finish(mut self) -> (Vec<ScriptProblem>, Vec<ScriptProblem>) {
+        self.close_savepoints();
+        if let Some(begin) = self.begin.take() {
+            self.refuse_at(&begin, "`BEGIN` has no `COMMIT` after it; write one, or delete the `BEGIN`");
+        }
+        (self.problems, self.idle)
+    }
+
+    fn begin(&mut self, step: &Step<'_>) {
         if self.in_transaction {
             let or_none = self.or_none();
             self.refuse(step, format!("`BEGIN`: the migration already runs in a transaction; delete it{or_none}"));
         } else if let Some(line) = self.opened() {
             self.refuse(step, format!("`BEGIN`: line {line} already opened a transaction; end that one before it"));
         } else {
-            self.begin = Some(step);
+            self.begin = Some(Opened::by(step, ""));
         }
     }
 
-    fn commit(&mut self, step: &'s Step<'s>) {
+    fn commit(&mut self, step: &Step<'_>) {
         let name = &step.name;
         if self.in_transaction {
             let or_none = self.or_none();
@@ -75,25 +88,25 @@ impl<'s> Judge<'s> {
         }
     }
 
-    fn rollback(&mut self, step: &'s Step<'s>) {
+    fn rollback(&mut self, step: &Step<'_>) {
         self.refuse(step, "`ROLLBACK` would take back what ran before it; delete it, or roll back to a savepoint");
         self.begin = None;
         self.savepoints.clear();
     }
 
-    fn savepoint(&mut self, step: &'s Step<'s>, name: &'s str) {
+    fn savepoint(&mut self, step: &Step<'_>, name: &str) {
         if name.get(..6).is_some_and(|start| start.eq_ignore_ascii_case("admmgt")) {
             self.refuse(
                 step,
                 format!("`SAVEPOINT {name}`: names that start with `admmgt` are its own; choose another"),
             );
         }
-        self.savepoints.push((step, name));
+        self.savepoints.push(Opened::by(step, name));
     }
 
     /// `RELEASE` closes the savepoint with all above it; `ROLLBACK TO` keeps it (`keep = 1`).
-    fn unwind(&mut self, step: &'s Step<'s>, name: &str, keep: usize) {
-        match self.savepoints.iter().rposition(|(_, open)| open.eq_ignore_ascii_case(name)) {
+    fn unwind(&mut self, step: &Step<'_>, name: &str, keep: usize) {
+        match self.savepoints.iter().rposition(|open| open.name.eq_ignore_ascii_case(name)) {
             Some(index) => self.savepoints.truncate(index + keep),
             None => self.refuse(
                 step,
@@ -105,7 +118,7 @@ impl<'s> Judge<'s> {
         }
     }
 
-    fn outside(&mut self, step: &'s Step<'s>, why: &str) {
+    fn outside(&mut self, step: &Step<'_>, why: &str) {
         let name = &step.name;
         let instead = if self.in_transaction {
             match self.mode {
@@ -122,7 +135,7 @@ impl<'s> Judge<'s> {
         self.refuse(step, format!("`{name}` cannot run in a transaction ({why}); {instead}"));
     }
 
-    fn idle(&mut self, step: &'s Step<'s>, advice: &str) {
+    fn idle(&mut self, step: &Step<'_>, advice: &str) {
         let name = &step.name;
         if self.mode != TransactionMode::None {
             let message = format!("`{name}` would silently do nothing: {advice}");
@@ -136,14 +149,15 @@ impl<'s> Judge<'s> {
     }
 
     fn close_savepoints(&mut self) {
-        for (step, name) in std::mem::take(&mut self.savepoints) {
-            self.refuse(step, format!("`SAVEPOINT {name}` is never released; write `RELEASE {name}` after it"));
+        for opened in std::mem::take(&mut self.savepoints) {
+            let name = &opened.name;
+            self.refuse_at(&opened, format!("`SAVEPOINT {name}` is never released; write `RELEASE {name}` after it"));
         }
     }
 
     /// The line of the statement that opened the transaction the file itself is in.
     fn opened(&self) -> Option<u32> {
-        self.begin.or(self.savepoints.first().map(|(step, _)| *step)).map(|step| step.split.line)
+        self.begin.as_ref().or(self.savepoints.first()).map(|opened| opened.line)
     }
 
     /// The second way out for transaction control, where the migration may have none.
@@ -152,6 +166,10 @@ impl<'s> Judge<'s> {
             TransactionMode::Required => "",
             _ => ", or write `transaction = \"none\"` to keep it",
         }
+    }
+
+    fn refuse_at(&mut self, opened: &Opened, message: impl Into<String>) {
+        self.problems.push(ScriptProblem::new(opened.line, opened.column, message));
     }
 
     fn refuse(&mut self, step: &Step<'_>, message: impl Into<String>) {

@@ -6,6 +6,7 @@ use super::*;
 
 /// What becomes of a text, in one line: `in` or `out`, its statements and notes, or its problems.
 fn judged(sql: &str, mode: TransactionMode) -> String {
+    check_scan(sql, mode);
     match SqliteDialect.parse(sql, mode) {
         Ok(script) if !script.idle.is_empty() => {
             script.idle.iter().map(ToString::to_string).collect::<Vec<_>>().join(" | ")
@@ -20,6 +21,19 @@ fn judged(sql: &str, mode: TransactionMode) -> String {
     }
 }
 
+/// A text that is read piece by piece is judged the same, and has the same statements.
+fn check_scan(sql: &str, mode: TransactionMode) {
+    let source = SqlSource::new("large.sql", sql.to_owned());
+    let (parsed, scanned) = (SqliteDialect.parse(sql, mode), SqliteDialect.scan(&source, mode));
+    let (Ok(parsed), Ok(scanned)) = (&parsed, &scanned) else { return assert_eq!(parsed, scanned, "{sql:?}") };
+    let left_out = &scanned.streamed.as_ref().unwrap().left_out;
+    let all = SqliteDialect.statements(source.open().unwrap(), 1).map(Result::unwrap);
+    let run: Vec<Statement> = all.filter(|it| !left_out.contains(&(it.line, it.column))).collect();
+    assert_eq!((run.len(), run), (scanned.count(), parsed.statements.clone()), "{sql:?}");
+    let rest = |script: &Script| (script.in_transaction, script.notes.clone(), script.idle.clone());
+    assert_eq!(rest(parsed), rest(scanned), "{sql:?}");
+}
+
 fn check(mode: TransactionMode, cases: &[(&str, &str)]) {
     for (sql, expected) in cases {
         assert_eq!(judged(sql, mode), *expected, "{sql:?} with {mode:?}");
@@ -28,6 +42,7 @@ fn check(mode: TransactionMode, cases: &[(&str, &str)]) {
 
 /// Whether a text is refused, in one word per problem: its line and the start of its message.
 fn refused(sql: &str, mode: TransactionMode) -> Vec<String> {
+    check_scan(sql, mode);
     let problems = SqliteDialect.parse(sql, mode).map_or_else(|problems| problems, |script| script.idle);
     problems.iter().map(|p| format!("{} {}", p.line, p.message.split('`').nth(1).unwrap_or(&p.message))).collect()
 }

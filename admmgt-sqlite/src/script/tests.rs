@@ -9,7 +9,16 @@ fn split(sql: &str) -> String {
         format!("{}:{} {}{mark}", split.line, split.column, split.text)
     };
     let parts = Statements::new(sql).map(|split| split.map_or_else(|problem| problem.to_string(), show));
-    parts.collect::<Vec<_>>().join(" | ")
+    let whole = parts.collect::<Vec<_>>().join(" | ");
+    for bytes in [1, 2, 3, 7, 1000] {
+        let mut pieces = Pieces::new(sql.as_bytes(), 1).bytes(bytes);
+        let mut found = Vec::new();
+        while let Some(split) = pieces.next().unwrap() {
+            found.push(split.map_or_else(|problem| problem.to_string(), show));
+        }
+        assert_eq!(found.join(" | "), whole, "{sql:?} in pieces of {bytes}");
+    }
+    whole
 }
 
 fn check(cases: &[(&str, &str)]) {
