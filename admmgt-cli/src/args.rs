@@ -54,6 +54,18 @@ pub(crate) struct Shared {
     /// How many seconds to wait for another migrator
     #[arg(long, global = true, value_name = "SECONDS")]
     pub(crate) lease_wait: Option<u64>,
+    /// How many seconds a statement waits for a lock in the database
+    #[arg(long, global = true, value_name = "SECONDS")]
+    pub(crate) lock_timeout: Option<u64>,
+    /// How many seconds a statement may run
+    #[arg(long, global = true, value_name = "SECONDS")]
+    pub(crate) statement_timeout: Option<u64>,
+    /// The lockfile: what it lists must be there
+    #[arg(long, global = true, value_name = "FILE", default_value = "admmgt.lock")]
+    pub(crate) lockfile: PathBuf,
+    /// The name of the program, for advice.
+    #[arg(skip)]
+    pub(crate) program: String,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -99,9 +111,6 @@ pub(crate) enum Command {
         /// Write it
         #[arg(long)]
         update: bool,
-        /// The file
-        #[arg(long, default_value = "admmgt.lock")]
-        file: PathBuf,
     },
     /// Say how an interrupted migration stands, after looking at the database
     Resolve {

@@ -17,6 +17,12 @@ pub(crate) fn run(migrator: Migrator, source: Option<&Source>, shared: &Shared, 
         Some(by) => migrator.by(by.as_str()),
         None => migrator,
     };
+    let mut policy = migrator.limits().clone();
+    let seconds = |seconds: Option<u64>| seconds.map(Duration::from_secs);
+    policy.lease_wait = seconds(shared.lease_wait).unwrap_or(policy.lease_wait);
+    policy.lock_timeout = seconds(shared.lock_timeout).unwrap_or(policy.lock_timeout);
+    policy.statement_timeout = seconds(shared.statement_timeout).or(policy.statement_timeout);
+    let migrator = migrator.policy(policy);
     let said = Said { migrator, namespace: source.map(|source| source.namespace.as_str()), shared };
     match runtime.block_on(said.command(command)) {
         Ok(code) => code,
@@ -59,9 +65,10 @@ impl Said<'_> {
                 return Ok(ExitCode::from(exit::of_status(&status)));
             }
             Command::Verify => output::value(self.shared, &self.migrator.verify().await?),
-            Command::Lock { update, file } => {
+            Command::Lock { update } => {
+                let file = &self.shared.lockfile;
                 let migrations = self.migrator.listed();
-                if let Err(error) = admmgt::check(&migrations, &file, update) {
+                if let Err(error) = admmgt::check(&migrations, file, update) {
                     let code = match error {
                         admmgt::CheckError::Unlocked { .. } => exit::DRIFT,
                         _ => exit::USAGE,
@@ -125,9 +132,6 @@ impl Said<'_> {
         }
         if forwards.resume {
             policy.on_interrupt = Some(OnInterrupt::Retry);
-        }
-        if let Some(seconds) = self.shared.lease_wait {
-            policy.lease_wait = Duration::from_secs(seconds);
         }
         self.migrator.clone().policy(policy)
     }

@@ -55,9 +55,9 @@ pub(crate) fn of_status(status: &Status) -> u8 {
     let any = |is_so: fn(&StatusRow) -> bool| status.migrations.iter().any(is_so);
     if any(|row| matches!(row.standing, Standing::Interrupted { .. })) {
         INTERRUPTED
-    } else if any(|row| row.edited) {
+    } else if any(|row| row.edited && !row.again && !row.overtaken) {
         DRIFT
-    } else if any(|row| row.standing != Standing::Applied) {
+    } else if any(StatusRow::is_open) {
         PENDING
     } else {
         0
@@ -67,7 +67,7 @@ pub(crate) fn of_status(status: &Status) -> u8 {
 fn of_refusal(refusal: &Refusal) -> u8 {
     match refusal {
         Refusal::Interrupted { .. } | Refusal::ResumeDiffers { .. } => INTERRUPTED,
-        Refusal::Edited { .. } | Refusal::Renamed { .. } => DRIFT,
+        Refusal::Edited { .. } | Refusal::Renamed { .. } | Refusal::Missing { .. } => DRIFT,
         Refusal::OutOfOrder { .. }
         | Refusal::DependencyPending { .. }
         | Refusal::Ungroupable { .. }
@@ -76,6 +76,7 @@ fn of_refusal(refusal: &Refusal) -> u8 {
         | Refusal::StillNeeded { .. }
         | Refusal::NotRegistered { .. }
         | Refusal::TargetPending { .. }
+        | Refusal::PartlyReplaced { .. }
         | Refusal::Ahead { .. } => REFUSED,
         _ => USAGE,
     }

@@ -20,6 +20,7 @@ mod commands;
 mod exit;
 mod output;
 mod source;
+mod words;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -27,7 +28,7 @@ use std::process::ExitCode;
 use admmgt::Migrator;
 use clap::Parser;
 
-use crate::args::{Alone, Embedded};
+use crate::args::{Alone, Command, Embedded};
 
 /// Runs the command line of this process on a migrator of one's own, and says how to exit.
 pub fn run(migrator: Migrator) -> ExitCode {
@@ -36,19 +37,27 @@ pub fn run(migrator: Migrator) -> ExitCode {
 
 /// As [`run`], with other words than those of this process; the first is the name of the program.
 pub fn embedded(migrator: Migrator, words: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> ExitCode {
+    let mut words = words.into_iter().map(Into::<OsString>::into).peekable();
+    let program = words.peek().map_or_else(String::new, |path| output::program(path));
     match Embedded::try_parse_from(words) {
-        Ok(Embedded { shared, command }) => commands::run(migrator, None, &shared, command),
+        Ok(Embedded { mut shared, command }) => {
+            shared.program = program;
+            commands::run(migrator, None, &shared, command)
+        }
         Err(error) => exit::of_words(&error),
     }
 }
 
 /// The program `admmgt`: a folder of SQL files and a database by its URL.
 pub fn alone(words: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> ExitCode {
-    let Alone { source, shared, command } = match Alone::try_parse_from(words) {
+    let Alone { source, mut shared, command } = match Alone::try_parse_from(words) {
         Ok(alone) => alone,
         Err(error) => return exit::of_words(&error),
     };
-    match source::migrator(&source) {
+    "admmgt".clone_into(&mut shared.program);
+    // To write it anew, it need not be readable.
+    let locked = !matches!(command, Command::Lock { .. });
+    match source::migrator(&source, locked.then_some(&shared.lockfile)) {
         Ok(migrator) => commands::run(migrator, Some(&source), &shared, command),
         Err(problem) => output::problem(&shared, &problem, exit::USAGE),
     }

@@ -10,6 +10,7 @@ use serde_json::json;
 
 use crate::args::{Format, Shared};
 use crate::exit;
+use crate::words::as_commands;
 
 /// A value, in the form that was asked for.
 pub(crate) fn value(shared: &Shared, value: &(impl Display + Serialize)) {
@@ -33,7 +34,14 @@ pub(crate) fn error(shared: &Shared, error: &Error) -> ExitCode {
     problem(shared, &error.to_string(), exit::of_error(error))
 }
 
+/// The name that a program was called by, without its folder.
+pub(crate) fn program(path: &std::ffi::OsStr) -> String {
+    let name = std::path::Path::new(path).file_name().unwrap_or(path);
+    name.to_string_lossy().into_owned()
+}
+
 pub(crate) fn problem(shared: &Shared, words: &str, code: u8) -> ExitCode {
+    let words = &as_commands(words, &shared.program);
     match shared.format {
         Format::Human => eprintln!("error: {words}"),
         Format::Json => line(&json!({ "error": words, "exit": code }).to_string()),

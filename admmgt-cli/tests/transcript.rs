@@ -199,13 +199,13 @@ fn words_that_cannot_be_meant() {
             For more information, try '--help'.
             [exit 2]
             $ admmgt up --to 0009_nothing
-            error: nothing ran: the target `app/0009_nothing` is not registered. A migration is named `namespace/id`; see `Migrator::status`
+            error: nothing ran: the target `app/0009_nothing` is not registered. A migration is named `namespace/id`; see `admmgt status`
             [exit 2]
             $ admmgt up --to users
-            error: nothing ran: the target `app/users` is not registered. A migration is named `namespace/id`; see `Migrator::status`
+            error: nothing ran: the target `app/users` is not registered. A migration is named `namespace/id`; see `admmgt status`
             [exit 2]
             $ admmgt down --to 0001
-            error: nothing ran: the way back cannot end at `app/0001_users`, which is not applied. Name one that is; see `Migrator::status`
+            error: nothing ran: the way back cannot end at `app/0001_users`, which is not applied. Name one that is; see `admmgt status`
             [exit 8]
             $ admmgt --dir nowhere up
             error: the folder nowhere cannot be read as migrations:
@@ -246,7 +246,7 @@ fn an_edit_and_a_rename_are_repaired() {
             $ admmgt up
             error: nothing ran, for 2 reasons:
               - migrations/0001_users.up.sql:1: `app/0001_users` was applied on <time> and has been edited since (v1:sha256:… was applied, v1:sha256:… is registered). Line 1 was `create table users (id integer primary key, name text not null);` and is `create table users (id integer primary key, name text);`. Restore it, and write the change as a new migration
-              - migrations/0002_price_plans.up.sql:1: `app/0002_price_plans` is what was applied as `app/0002_plans`, which is not registered any more. Take its old name back, or call `Migrator::repair` with `Repair::Rename`
+              - migrations/0002_price_plans.up.sql:1: `app/0002_price_plans` is what was applied as `app/0002_plans`, which is not registered any more. Take its old name back, or run `admmgt repair rename OLD NEW --reason …`
             [exit 4]
             $ admmgt verify
             error: nothing ran: migrations/0001_users.up.sql:1: `app/0001_users` was applied on <time> and has been edited since (v1:sha256:… was applied, v1:sha256:… is registered). Line 1 was `create table users (id integer primary key, name text not null);` and is `create table users (id integer primary key, name text);`. Restore it, and write the change as a new migration
@@ -269,13 +269,13 @@ fn an_interruption_is_resumed_or_resolved() {
         Desk::new(&[("0001_big.sql", "-- no-transaction\ncreate table a(x);\ninsert into nowhere values (1);\n")]);
     desk.check(&["up", "up", "up --resume"], expect![[r#"
         $ admmgt up
-        error: `app/0001_big` (up) failed at migrations/0001_big.sql:3, statement 2 of 2 (`insert into nowhere values (1)`): no such table: nowhere; part of its change may be there. Look at the database; then call `Migrator::resolve("app/0001_big", Resolution::Applied, reason)` if all of it is there, or `Resolution::Pending` after taking away what is there of it
+        error: `app/0001_big` (up) failed at migrations/0001_big.sql:3, statement 2 of 2 (`insert into nowhere values (1)`): no such table: nowhere; part of its change may be there. Look at the database; then run `admmgt resolve app/0001_big --applied --reason …` if all of it is there, or with `--pending` after taking away what is there of it
         [exit 6]
         $ admmgt up
-        error: nothing ran: migrations/0001_big.sql:1: `app/0001_big` (up) was started on <time> by ada on desk and never ended: 1 of its 2 statements had ended. It failed with: no such table: nowhere. Look at the database; then call `Migrator::resolve("app/0001_big", Resolution::Applied, reason)` if the whole change is there, or `Resolution::Pending` after taking away what is there of it
+        error: nothing ran: migrations/0001_big.sql:1: `app/0001_big` (up) was started on <time> by ada on desk and never ended: 1 of its 2 statements had ended. It failed with: no such table: nowhere. Look at the database; then run `admmgt resolve app/0001_big --applied --reason …` if the whole change is there, or with `--pending` after taking away what is there of it
         [exit 6]
         $ admmgt up --resume
-        error: `app/0001_big` (up) failed at migrations/0001_big.sql:3, statement 2 of 2 (`insert into nowhere values (1)`): no such table: nowhere; part of its change may be there. Look at the database; then call `Migrator::resolve("app/0001_big", Resolution::Applied, reason)` if all of it is there, or `Resolution::Pending` after taking away what is there of it
+        error: `app/0001_big` (up) failed at migrations/0001_big.sql:3, statement 2 of 2 (`insert into nowhere values (1)`): no such table: nowhere; part of its change may be there. Look at the database; then run `admmgt resolve app/0001_big --applied --reason …` if all of it is there, or with `--pending` after taking away what is there of it
         [exit 6]
     "#]]);
     desk.write("0001_big.sql", "-- no-transaction\ncreate table a(x);\ninsert into a values (1);\n");
@@ -365,22 +365,25 @@ fn the_history_of_another_tool() {
 #[test]
 fn the_lockfile_in_git() {
     let desk = Desk::new(&[USERS]);
-    desk.check(&["lock", "lock --update", "lock"], expect![[r#"
+    desk.check(
+        &["lock", "lock --update", "lock"],
+        expect![[r#"
         $ admmgt lock
-        error: admmgt.lock: there is no lockfile yet; make it with `ADMMGT_LOCK=update cargo test` or `admmgt lock --update`, and commit it
+        error: admmgt.lock: there is no lockfile yet; make it with `admmgt lock --update`, and commit it
         [exit 2]
         $ admmgt lock --update
         admmgt.lock is written
         $ admmgt lock
         admmgt.lock agrees with the migrations
-    "#]]);
+    "#]],
+    );
     desk.write(PLANS.0, PLANS.1);
     desk.write(USERS.0, "create table users (id integer);\n");
     desk.check(&["lock"], expect![[r#"
         $ admmgt lock
         error: admmgt.lock does not agree with the migrations:
-          - migrations/0001_users.up.sql:1: `app/0001_users` was edited since it was locked. Restore it, and write the change as a new migration; if it was never applied anywhere, lock it again with `ADMMGT_LOCK=update cargo test`
-          - `app/0002_plans` is new: lock it with `ADMMGT_LOCK=update cargo test`
+          - migrations/0001_users.up.sql:1: `app/0001_users` was edited since it was locked. Restore it, and write the change as a new migration; if it was never applied anywhere, lock it again with `admmgt lock --update`
+          - `app/0002_plans` is new: lock it with `admmgt lock --update`
         [exit 4]
     "#]]);
 }

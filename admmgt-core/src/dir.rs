@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use admmgt_files::layout::{self, Found, Ignored, Layout, LayoutProblem, Source, Text};
 
-use crate::{InvalidName, Migrations, SqlMigration, SqlSource, TransactionMode};
+use crate::{InvalidName, MigrationId, Migrations, SqlMigration, SqlSource, TransactionMode};
 
 /// A folder of SQL files, read.
 #[derive(Debug, Clone)]
@@ -73,7 +73,8 @@ impl MigrationsDir {
 }
 
 fn migration(namespace: &str, found: Found) -> Result<SqlMigration, InvalidName> {
-    let Found { id, up, down, repeatable } = found;
+    let Found { id, up, down, repeatable, after } = found;
+    let after = after.map(|after| MigrationId::new(namespace, after)).transpose()?;
     let mode = |outside: bool| if outside { TransactionMode::None } else { TransactionMode::Auto };
     let file = up.file.display().to_string();
     let migration = match up.text {
@@ -85,6 +86,7 @@ fn migration(namespace: &str, found: Found) -> Result<SqlMigration, InvalidName>
     };
     let migration = migration.with(|mut meta| {
         meta.repeatable = repeatable;
+        meta.depends_on = after.into_iter().collect();
         meta.transaction(mode(up.outside))
     });
     Ok(match down {

@@ -296,6 +296,13 @@ impl Error {
         }
     }
 
+    pub(crate) fn report_mut(&mut self) -> Option<&mut Report> {
+        match self {
+            Self::Failed(failure) | Self::Interrupted(failure) => Some(&mut failure.report),
+            _ => None,
+        }
+    }
+
     /// Why nothing ran; empty for errors of another kind.
     pub fn refusals(&self) -> &[Refusal] {
         match self {

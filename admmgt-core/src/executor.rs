@@ -20,7 +20,7 @@ use crate::record::{ArchivedBody, Author, Record, RecordKind, micros};
 use crate::registry::MigrationSet;
 use crate::report::{Ran, Report};
 use crate::store::StateStore;
-use crate::{BoxError, Context, Direction, Error, Migration, MigrationId, Origin, Policy, Result, Script};
+use crate::{BoxError, Context, Direction, Error, Migration, MigrationId, Origin, Policy, Result, Script, Statement};
 
 /// Everything a run needs to change the database: it exists only while the lease is held.
 pub(crate) struct Executor<'a> {
@@ -181,6 +181,7 @@ impl Executor<'_> {
             record.steps = job.step.statements.map(count);
             self.append(vec![record]).await?;
         }
+        self.catch_up(job).await?;
         let ended = self.body(job).await;
         // A transaction that the body left open would take the record with it.
         let cleaned = self.cx.session().reset().await;
@@ -197,6 +198,34 @@ impl Executor<'_> {
             }
             Err(failed) => Err(self.interrupted(&[], job, failed).await),
         }
+    }
+
+    /// Puts on record what a probe has found to have ended, beyond what is known.
+    async fn catch_up(&mut self, job: Job<'_>) -> Result<()> {
+        let known = self.state.get(&job.step.migration).map_or(0, |known| known.step_hashes.len());
+        let (Some(script), Some(resume)) = (job.script, job.step.resume) else { return Ok(()) };
+        let ended = usize::try_from(resume).unwrap_or(usize::MAX);
+        if ended <= known {
+            return Ok(());
+        }
+        let (source, dialect) = (job.migration.sql(job.step.direction), self.cx.dialect());
+        let unreadable = |error: io::Error| Error::Usage { problem: error.to_string() };
+        let mut records = Vec::new();
+        for (statement, number) in script.iter(source, &*dialect).map_err(unreadable)?.zip(1..).take(ended).skip(known)
+        {
+            let statement = statement.map_err(unreadable)?;
+            records.push(self.checkpoint(job, number, &statement));
+        }
+        self.append(numbered(records)).await
+    }
+
+    /// A statement has ended well.
+    fn checkpoint(&self, job: Job<'_>, number: u32, statement: &Statement) -> Record {
+        let mut record = self.event(job, RecordKind::StepDone);
+        record.step = Some(number);
+        record.steps = job.step.statements.map(count);
+        record.detail = Some(admmgt_files::checksum::of_sql(&statement.text));
+        record
     }
 
     /// A body inside the transaction, and what it left behind.
@@ -243,11 +272,8 @@ impl Executor<'_> {
                 error: unwrapped(error),
             })?;
             if !job.step.transaction {
-                let mut record = self.event(job, RecordKind::StepDone);
-                record.step = Some(number);
-                record.steps = Some(of);
+                let mut record = self.checkpoint(job, number, &statement);
                 record.duration_us = Some(micros(clock.elapsed()));
-                record.detail = Some(admmgt_files::checksum::of_sql(&statement.text));
                 ended.push(record);
                 if !self.cx.session().in_transaction() {
                     // They cannot be taken back any more.
@@ -274,7 +300,7 @@ impl Executor<'_> {
             }
             Ok(Atomicity::Broken) => {
                 let error = "its body ended the transaction by itself, so the change and its record could not be \
-                             committed together. Take COMMIT, ROLLBACK and BEGIN out of it, or write `transaction = \"none\"`";
+                             committed together. Take COMMIT, ROLLBACK and BEGIN out of it, or write `transaction = \"none\"` (in a SQL file: `-- no-transaction` as its first line)";
                 Err(self.interrupted(begun, last, BodyError { statement: None, error: error.into() }).await)
             }
             Err(error) if blames_the_body(&error) => {

@@ -18,6 +18,9 @@ pub enum Probed {
     /// What was running when it was interrupted has left nothing: it goes on behind the last statement that
     /// ended well. Code runs again from its beginning.
     NotDone,
+    /// So many of its statements have ended, the one that was running perhaps among them: it goes on behind
+    /// them. For SQL.
+    Statements(u32),
     /// A person has to look.
     Unknown,
 }

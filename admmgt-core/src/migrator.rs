@@ -10,6 +10,7 @@ use crate::adopt::ForeignHistory;
 use crate::amend::{Amendment, Repair, Resolution};
 use crate::driver::{Access, Driver};
 use crate::event::{Observer, Observers};
+use crate::lock::Lockfile;
 use crate::plan::Plan;
 use crate::record::{Author, Record};
 use crate::registry::{MigrationSet, Migrations};
@@ -46,6 +47,7 @@ pub struct Migrator {
     observers: Observers,
     by: Option<Text>,
     target: Target,
+    locked: Vec<MigrationId>,
 }
 
 impl Migrator {
@@ -58,6 +60,7 @@ impl Migrator {
             observers: Observers::default(),
             by: None,
             target: Target::Latest,
+            locked: Vec::new(),
         }
     }
 
@@ -87,6 +90,28 @@ impl Migrator {
     /// Who runs it, for the history: a service, a job, a person. Default: the user of the process.
     pub fn by(mut self, name: impl Into<Text>) -> Self {
         self.by = Some(name.into());
+        self
+    }
+
+    /// What should be registered. A migration that the lockfile lists and nobody registered is refused before
+    /// anything runs ([`Policy::missing`]): its file was deleted, or its crate is not linked.
+    ///
+    /// ```
+    /// use admmgt_core::{Lockfile, MemoryDriver, Migrations, Migrator, SqlMigration};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let users = SqlMigration::new("app", "0001_users", "create users")?;
+    /// let migrator = Migrator::new(MemoryDriver::new()).migrations(Migrations::new([users]));
+    /// // In a program: include_str!("../admmgt.lock")
+    /// let locked = Lockfile::parse("admmgt lockfile, format 1\napp/0002_plans  manual:1\n").unwrap();
+    ///
+    /// let error = migrator.lockfile(&locked).up().await.unwrap_err();
+    /// assert!(error.to_string().contains("`app/0002_plans` is in the lockfile and not registered"));
+    /// # Ok(()) }
+    /// ```
+    pub fn lockfile(mut self, locked: &Lockfile) -> Self {
+        // What cannot be a name was never one of ours.
+        self.locked = locked.entries.keys().filter_map(|name| name.parse().ok()).collect();
         self
     }
 
@@ -328,7 +353,7 @@ impl Migrator {
     /// The fast path: one look at the heads, which tells when there is nothing to do. A target may name what
     /// is not there, so it is always looked at as a whole.
     async fn is_current(&self, run: &Run) -> Result<bool> {
-        if !run.faults.is_empty() || self.target != Target::Latest {
+        if !run.faults.is_empty() || !run.missing.is_empty() || self.target != Target::Latest {
             return Ok(false);
         }
         match self.driver.peek(&run.options(Access::Read), &run.set.namespaces()).await {
@@ -341,10 +366,12 @@ impl Migrator {
     fn start(&self) -> Run {
         let author = Author::of_this_process();
         let (set, faults) = MigrationSet::examine(&self.listed());
+        let missing = self.locked.iter().filter(|id| set.get(id).is_none()).cloned().collect();
         Run {
             driver: Arc::clone(&self.driver),
             set: Arc::new(set),
             faults,
+            missing,
             policy: self.policy.clone(),
             target: self.target.clone(),
             observers: self.observers.clone(),

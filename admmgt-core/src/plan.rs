@@ -161,19 +161,20 @@ pub struct Facts<'a> {
     pub capabilities: Option<&'a Capabilities>,
     /// How it splits SQL.
     pub dialect: &'a dyn Dialect,
-    /// Interrupted migrations of which a probe has found that what was running has left nothing.
-    pub not_done: &'a [MigrationId],
+    /// Interrupted migrations that go on, as probes have found: behind so many statements, or behind the last one
+    /// that is known to have ended.
+    pub probed: &'a [(MigrationId, Option<u32>)],
 }
 
 impl<'a> Facts<'a> {
     /// The facts of a database.
     pub fn new(backend: &'a Backend, capabilities: Option<&'a Capabilities>, dialect: &'a dyn Dialect) -> Self {
-        Self { backend, capabilities, dialect, not_done: &[] }
+        Self { backend, capabilities, dialect, probed: &[] }
     }
 
     /// With what probes have found.
-    pub fn not_done(mut self, not_done: &'a [MigrationId]) -> Self {
-        self.not_done = not_done;
+    pub fn probed(mut self, probed: &'a [(MigrationId, Option<u32>)]) -> Self {
+        self.probed = probed;
         self
     }
 }

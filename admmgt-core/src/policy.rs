@@ -58,6 +58,9 @@ pub struct Policy {
     /// The history has migrations of our namespaces that this program does not know: it is older
     /// than the one that ran last. Default: allowed, so that a rolling deploy can go on.
     pub ahead: Verdict,
+    /// The lockfile that was given ([`crate::Migrator::lockfile`]) lists migrations that nobody registered: a file was
+    /// deleted, or a crate is not linked. Default: refused; `Allow` goes on with an event.
+    pub missing: Verdict,
     /// What is done about interrupted migrations. Default: what each of them says of itself.
     pub on_interrupt: Option<OnInterrupt>,
     /// Statements of SQL migrations that would silently do nothing, such as a PRAGMA that a transaction
@@ -87,6 +90,7 @@ impl Default for Policy {
             out_of_order: Verdict::Refuse,
             edited_code: Verdict::Allow,
             ahead: Verdict::Allow,
+            missing: Verdict::Refuse,
             on_interrupt: None,
             idle: Verdict::Refuse,
             mixed: Verdict::Refuse,

@@ -49,6 +49,14 @@ pub enum Refusal {
         /// The file.
         file: String,
     },
+    /// The lockfile lists a migration that nobody registered.
+    #[non_exhaustive]
+    Missing {
+        /// Which.
+        id: MigrationId,
+        /// It is applied in this database.
+        applied: bool,
+    },
     /// Two migrations have one name.
     #[non_exhaustive]
     Duplicate {
@@ -321,6 +329,13 @@ impl fmt::Display for Refusal {
             Self::Empty { id, file } => write!(
                 f,
                 "{file}:1: `{id}` has no statement. Write one, delete the migration, or allow it with `Policy::empty`"
+            ),
+            Self::Missing { id, applied } => write!(
+                f,
+                "`{id}` is in the lockfile and not registered{}. If its file or function was deleted, restore it; if its crate \
+                 is not linked, name it once: `admmgt::link!({});`; if it is meant to be gone, take its line out of the lockfile",
+                if *applied { ", and it is applied" } else { "" },
+                id.namespace().as_str().replace('-', "_")
             ),
             Self::Duplicate { id, locations: [first, second] } => {
                 write!(f, "`{id}` is written twice, at {first} and at {second}. Rename one of them")

@@ -19,7 +19,7 @@ use crate::report::Report;
 use crate::status::Status;
 use crate::verified::{self, Verified};
 use crate::{Capabilities, Context, Direction, Error, MigrationId, OnInterrupt, Policy, Probed, Resolution, Result};
-use crate::{Standing, Target};
+use crate::{Standing, Target, Verdict};
 
 /// Whatever the policy says, a waiting run looks this often.
 const LONGEST_POLL: Duration = Duration::from_secs(60);
@@ -31,6 +31,8 @@ pub(crate) struct Run {
     pub(crate) set: Arc<MigrationSet>,
     /// What is wrong with the set: then nothing runs, and a look tells what else is wrong.
     pub(crate) faults: Vec<Refusal>,
+    /// What the lockfile lists and nobody registered.
+    pub(crate) missing: Vec<MigrationId>,
     pub(crate) policy: Policy,
     pub(crate) target: Target,
     pub(crate) observers: Observers,
@@ -62,7 +64,12 @@ impl Run {
         report.duration_us = self.finished(report.ran.len(), clock.elapsed());
         match result {
             Ok(()) => Ok(report),
-            Err(error) if error.report().is_some() || report.ran.is_empty() => Err(error),
+            Err(mut error) if error.report().is_some() || report.ran.is_empty() => {
+                if let Some(told) = error.report_mut() {
+                    told.duration_us = report.duration_us;
+                }
+                Err(error)
+            }
             Err(error) => Err(Error::Stopped { report: Box::new(report), cause: Box::new(error) }),
         }
     }
@@ -198,6 +205,15 @@ impl Run {
         Ok((history, state))
     }
 
+    /// What the lockfile lists and nobody registered, if that is refused.
+    fn missing(&self, state: &State) -> Vec<Refusal> {
+        if self.policy.missing == Verdict::Allow {
+            return Vec::new();
+        }
+        let missing = self.missing.iter();
+        missing.map(|id| Refusal::Missing { id: id.clone(), applied: state.is_applied(id) }).collect()
+    }
+
     /// Refuses a set that is wrong in itself.
     pub(crate) fn sound(&self) -> Result<()> {
         if self.faults.is_empty() { Ok(()) } else { Err(Error::Refused { refusals: self.faults.clone() }) }
@@ -208,21 +224,22 @@ impl Run {
         self.decide_knowing(state, capabilities, given, &[])
     }
 
-    /// As [`Run::decide`], knowing which interrupted migrations have left nothing.
+    /// As [`Run::decide`], knowing what probes have found.
     fn decide_knowing(
         &self,
         state: &State,
         capabilities: Option<&Capabilities>,
         given: Option<&Plan>,
-        not_done: &[MigrationId],
+        probed: &[(MigrationId, Option<u32>)],
     ) -> Result<Prepared> {
         let (backend, dialect) = (self.driver.backend(), self.driver.dialect());
-        let facts = Facts::new(&backend, capabilities, &*dialect).not_done(not_done);
+        let facts = Facts::new(&backend, capabilities, &*dialect).probed(probed);
         let fresh = match plan::prepare(&self.set, state, &self.target, &self.policy, &facts) {
-            Ok(fresh) => self.sound().map(|()| fresh)?,
-            Err(found) => {
+            Ok(fresh) if self.faults.is_empty() && self.missing(state).is_empty() => fresh,
+            fresh => {
                 let mut refusals = self.faults.clone();
-                refusals.extend(found);
+                refusals.extend(self.missing(state));
+                refusals.extend(fresh.err().unwrap_or_default());
                 return Err(Error::Refused { refusals });
             }
         };
@@ -241,6 +258,11 @@ impl Run {
         report.already = plan.already;
         report.ahead.clone_from(&plan.ahead);
         report.edited_code.clone_from(&plan.edited_code);
+        if !self.missing.is_empty() {
+            let ids: Vec<String> = self.missing.iter().map(|id| format!("`{id}`")).collect();
+            let text = format!("in the lockfile and not registered: {}", ids.join(", "));
+            self.observers.tell(&Event::Notice { text });
+        }
         if !plan.ahead.is_empty() {
             self.observers.tell(&Event::Ahead { migrations: plan.ahead.clone() });
         }
@@ -375,12 +397,12 @@ impl Leased<'_> {
         report: &mut Report,
     ) -> Result<()> {
         let (_, state) = self.run.history(self.cx.session()).await?;
-        let (state, not_done) = self.probed(state).await?;
+        let (state, probed) = self.probed(state).await?;
         let capabilities = self.cx.session().capabilities();
         let prepared = match first {
             // Planning is a pure function: the same history has the same plan.
             Some((first, same)) if first.plan.base == *state.heads() && same == *capabilities => first,
-            _ => self.run.decide_knowing(&state, Some(capabilities), given.as_ref(), &not_done)?,
+            _ => self.run.decide_knowing(&state, Some(capabilities), given.as_ref(), &probed)?,
         };
         self.run.notice(&prepared.plan, report);
         self.run.observers.tell(&Event::Planned { migrations: prepared.plan.migrations() });
@@ -388,12 +410,12 @@ impl Leased<'_> {
     }
 
     /// Asks the probes of what was interrupted on its way forwards. What they found done is recorded; returned is
-    /// the history as it is then, and what they found not done.
-    async fn probed(&mut self, mut state: State) -> Result<(State, Vec<MigrationId>)> {
+    /// the history as it is then, and what goes on behind how many statements.
+    async fn probed(&mut self, mut state: State) -> Result<(State, Vec<(MigrationId, Option<u32>)>)> {
         let (set, policy) = (Arc::clone(&self.run.set), &self.run.policy);
-        let mut not_done = Vec::new();
+        let mut goes_on = Vec::new();
         if self.run.target.direction() == Direction::Down || !self.run.faults.is_empty() {
-            return Ok((state, not_done));
+            return Ok((state, goes_on));
         }
         let forwards = |standing: &Standing| matches!(standing, Standing::Interrupted { direction: Direction::Up, .. });
         let interrupted = state.interrupted().into_iter().filter(|(_, known)| forwards(&known.standing));
@@ -412,7 +434,12 @@ impl Leased<'_> {
                 }
                 Ok(Probed::NotDone) => {
                     let text = format!("the probe of `{id}` found that it goes on where it was interrupted");
-                    not_done.push(id);
+                    goes_on.push((id, None));
+                    text
+                }
+                Ok(Probed::Statements(count)) => {
+                    let text = format!("the probe of `{id}` found that {count} of its statements have ended");
+                    goes_on.push((id, Some(count)));
                     text
                 }
                 Ok(Probed::Unknown) => format!("the probe of `{id}` cannot tell how far it came"),
@@ -420,7 +447,7 @@ impl Leased<'_> {
             };
             self.run.observers.tell(&Event::Notice { text });
         }
-        Ok((state, not_done))
+        Ok((state, goes_on))
     }
 
     /// Returns how many records that took.

@@ -234,6 +234,16 @@ async fn a_probe_that_finds_nothing_lets_it_go_on() {
 }
 
 #[tokio::test]
+async fn a_probe_may_count_what_has_ended_beyond_what_is_known() {
+    let (database, mended) = interrupted(|_| Box::pin(async { Ok(Probed::Statements(2)) })).await;
+    assert_eq!(ran(&mended).await, ["1"]);
+    assert_eq!(database.journal(), ["one"]);
+    assert_eq!(kinds(&database), "1 started, 1 step_done, 1 failed, 1 step_done, 1 applied");
+    let (_, mended) = interrupted(|_| Box::pin(async { Ok(Probed::Statements(3)) })).await;
+    assert_eq!(mended.up().await.unwrap_err().kind(), ErrorKind::Interrupted);
+}
+
+#[tokio::test]
 async fn what_a_probe_cannot_tell_waits_for_a_person() {
     for probe in [
         (|_| Box::pin(async { Ok(Probed::Unknown) })) as ProbeBody,

@@ -4,7 +4,7 @@
 //! |---|---|---|---|
 //! | Flyway, refinery | `V1__users.sql`, `V2.1__plans.sql`, `V2_1__plans.sql`, also in folders; `R__views.sql` runs last, and again each time it changes | by version | `U1__users.sql` |
 //! | numbered: sqlx, golang-migrate, dbmate, goose | `0001_users.sql`, `1-users.up.sql`, `V2.plans.sql` | by number | `….down.sql`, or a section of the file |
-//! | diesel | `2024-01-01-000000_users/up.sql` | by name | `down.sql` in the same folder |
+//! | folders: diesel, Prisma | `2024-01-01-000000_users/up.sql`, `20240101000000_users/migration.sql` | by name, as a text | `down.sql` in the same folder |
 //!
 //! In any file: `-- +goose Up` and `-- +goose Down`, `-- migrate:up` and `-- migrate:down` split it into
 //! the two ways; `-- +goose NO TRANSACTION`, `-- migrate:up transaction:false`, a first line
@@ -25,6 +25,7 @@ use std::path::{Path, PathBuf};
 use self::name::{Named, Role};
 use self::sections::LargeSections;
 use crate::large::{self, LARGE, LargeProblem, Slice};
+use crate::order::natural;
 use crate::text::{TextProblem, decode};
 
 /// Which kind of folder it is.
@@ -70,6 +71,9 @@ pub struct Found {
     pub down: Option<Source>,
     /// It runs again each time it changes.
     pub repeatable: bool,
+    /// The id of the one that comes before it, where the layout orders names as texts and that is another order
+    /// than that of the ids.
+    pub after: Option<String>,
 }
 
 /// The text of one way, and where it stands. Lines are those of the file.
@@ -133,6 +137,18 @@ pub enum LayoutProblem {
         /// Which.
         folder: PathBuf,
     },
+    /// A migration that is a program.
+    Program {
+        /// The file.
+        file: PathBuf,
+    },
+    /// A file whose name says something more than that of another one.
+    Unclear {
+        /// The file.
+        file: PathBuf,
+        /// The other one.
+        beside: PathBuf,
+    },
     /// A file asks for something that is not supported.
     Unsupported {
         /// The file.
@@ -174,6 +190,17 @@ impl fmt::Display for LayoutProblem {
                  them elsewhere",
                 folder.display()
             ),
+            Self::Program { file } => write!(
+                f,
+                "{} is numbered like a migration and is no SQL; write it in SQL or as a `#[migration]` function, or keep it elsewhere",
+                file.display()
+            ),
+            Self::Unclear { file, beside } => write!(
+                f,
+                "{} stands beside {}, and what more its name says is not known; rename it, or keep it elsewhere",
+                file.display(),
+                beside.display()
+            ),
             Self::Unsupported { file, line, problem } => write!(f, "{}:{line}: {problem}", file.display()),
         }
     }
@@ -197,6 +224,8 @@ pub fn read(folder: &Path, dialect: &str) -> Result<Folder, Vec<LayoutProblem>> 
         dialect,
         found: BTreeMap::new(),
         words: Vec::new(),
+        takes_back: Vec::new(),
+        programs: Vec::new(),
         folder: Folder::default(),
         first: None,
         problems: Vec::new(),
@@ -228,6 +257,8 @@ struct Version {
     /// `metadata.toml` of diesel.
     outside: bool,
     repeatable: bool,
+    /// The name without endings.
+    stem: String,
 }
 
 struct Reading<'a> {
@@ -236,6 +267,9 @@ struct Reading<'a> {
     found: BTreeMap<String, Version>,
     /// Names that are migrations only where no plainer ones are.
     words: Vec<(PathBuf, Named)>,
+    /// Names that take something back where that is there.
+    takes_back: Vec<(PathBuf, Named)>,
+    programs: Vec<PathBuf>,
     folder: Folder,
     first: Option<(Layout, PathBuf)>,
     problems: Vec<LayoutProblem>,
@@ -252,9 +286,11 @@ impl Reading<'_> {
             self.subfolder(path, &name);
         } else {
             match name::parse(&name, self.dialect) {
+                Ok(named) if named.takes_back.is_some() => self.takes_back.push((path, named)),
                 Ok(named) if named.is_word => self.words.push((path, named)),
                 Ok(named) => self.file(path, named),
                 Err(name::OTHER_DIALECT) => {}
+                Err(name::PROGRAM) => self.programs.push(path),
                 Err(reason) => self.ignore(path, reason),
             }
         }
@@ -262,15 +298,19 @@ impl Reading<'_> {
 
     /// `up.sql`, `down.sql` and `metadata.toml` of diesel.
     fn subfolder(&mut self, path: PathBuf, name: &str) {
-        let up = path.join("up.sql");
-        if !up.is_file() {
+        // Prisma calls it `migration.sql`.
+        let Some(up) = ["up.sql", "migration.sql"].map(|file| path.join(file)).into_iter().find(|up| up.is_file())
+        else {
             return self.nested(path);
-        }
+        };
         self.layout(Layout::Diesel, &path);
         let version = self.found.entry(name::number(name)).or_default();
         // diesel compares versions without their dashes.
         let (head, rest) = name.split_once('_').unwrap_or((name, ""));
         let separator = if rest.is_empty() { "" } else { "_" };
+        // diesel orders by the version alone, Prisma by the whole name.
+        let of_prisma = up.ends_with("migration.sql");
+        version.stem = if of_prisma { name.to_owned() } else { format!("{}\0{rest}", head.replace('-', "")) };
         version.id = name::id(&format!("{}{separator}{rest}", head.replace('-', "")));
         if let Some((other, _)) = &version.up {
             let files = [other.clone(), up];
@@ -311,8 +351,10 @@ impl Reading<'_> {
         self.layout(named.layout, &path);
         let version = self.found.entry(named.version.clone()).or_default();
         version.repeatable = named.repeatable;
+        version.outside |= named.outside;
         if named.role == Role::Up || version.id.is_empty() {
             version.id = named.id;
+            version.stem = named.stem;
         }
         let place = if named.role == Role::Up { &mut version.up } else { &mut version.down };
         match place {
@@ -345,6 +387,7 @@ impl Reading<'_> {
     }
 
     fn finish(mut self) -> Result<Folder, Vec<LayoutProblem>> {
+        self.pair();
         let is_plain = !self.found.is_empty();
         for (path, named) in std::mem::take(&mut self.words) {
             if is_plain {
@@ -353,52 +396,121 @@ impl Reading<'_> {
                 self.file(path, named);
             }
         }
+        self.unclear();
+        let programs = std::mem::take(&mut self.programs);
+        if self.found.is_empty() {
+            programs.into_iter().for_each(|path| self.ignore(path, name::PROGRAM));
+        } else {
+            self.problems.extend(programs.into_iter().map(|file| LayoutProblem::Program { file }));
+        }
+        let mut as_texts = self.first.as_ref().is_some_and(|(layout, _)| *layout == Layout::Diesel);
+        let mut stems = Vec::new();
         for version in std::mem::take(&mut self.found).into_values() {
+            let stem = version.stem.clone();
             match self.migration(version) {
-                Ok(migration) => self.folder.migrations.push(migration),
+                Ok((migration, of_dbmate)) => {
+                    as_texts |= of_dbmate;
+                    stems.push(stem);
+                    self.folder.migrations.push(migration);
+                }
                 Err(problem) => self.problems.push(problem),
             }
+        }
+        if as_texts {
+            chain(&mut self.folder.migrations, &stems);
         }
         self.folder.layout = self.first.map(|(layout, _)| layout);
         if self.problems.is_empty() { Ok(self.folder) } else { Err(self.problems) }
     }
 
-    fn migration(&self, version: Version) -> Result<Found, LayoutProblem> {
-        let Version { id, up, down, outside, repeatable } = version;
+    /// What says by its name that it takes something back, does so where that is there.
+    fn pair(&mut self) {
+        for (path, named) in std::mem::take(&mut self.takes_back) {
+            let back = named.takes_back.as_deref().unwrap_or_default();
+            match self.found.get_mut(&named.version) {
+                Some(version) if version.stem == back && version.down.is_none() => {
+                    version.down = Some((path, named.for_dialect));
+                }
+                _ if named.is_word => self.words.push((path, named)),
+                _ => self.file(path, named),
+            }
+        }
+    }
+
+    /// `v2.14.0.err.sql` beside `v2.14.0.sql`: nobody knows what that is for.
+    fn unclear(&mut self) {
+        let files: BTreeMap<&str, &PathBuf> =
+            self.found.values().filter_map(|version| Some((&*version.stem, &version.up.as_ref()?.0))).collect();
+        for (stem, file) in &files {
+            let (base, word) = stem.rsplit_once('.').unwrap_or_default();
+            if let Some(beside) = files.get(base).filter(|_| word.starts_with(|first: char| first.is_alphabetic())) {
+                let (file, beside) = ((*file).clone(), (*beside).clone());
+                self.problems.push(LayoutProblem::Unclear { file, beside });
+            }
+        }
+    }
+
+    fn migration(&self, version: Version) -> Result<(Found, bool), LayoutProblem> {
+        let Version { id, up, down, outside, repeatable, .. } = version;
         let (up, down) = match (up, down) {
             (Some((up, _)), down) => (up, down.map(|(down, _)| down)),
             (None, Some((file, _))) => return Err(LayoutProblem::OnlyDown { file }),
             (None, None) => unreachable!("a version is made with a file"),
         };
         let down = down.map(|file| source(file, outside)).transpose()?;
-        let (up, section) = ways(up, outside)?;
-        Ok(Found { id, up, down: down.or(section), repeatable })
+        let Ways { up, down: section, of_dbmate } = ways(up, outside)?;
+        Ok((Found { id, up, down: down.or(section), repeatable, after: None }, of_dbmate))
     }
 }
 
+/// Where the order of the names as texts is not that of the ids, each comes after the one before.
+fn chain(migrations: &mut [Found], stems: &[String]) {
+    let mut order: Vec<usize> = (0..migrations.len()).collect();
+    order.sort_by(|a, b| stems[*a].cmp(&stems[*b]));
+    let id = |at: &usize| migrations[*at].id.clone();
+    let is_natural = order.windows(2).all(|pair| natural(&id(&pair[0]), &id(&pair[1])).is_lt());
+    if is_natural {
+        return;
+    }
+    for pair in order.windows(2) {
+        migrations[pair[1]].after = Some(migrations[pair[0]].id.clone());
+    }
+}
+
+/// Both ways of a migration.
+struct Ways {
+    up: Source,
+    down: Option<Source>,
+    of_dbmate: bool,
+}
+
 /// Both ways of a file that may hold both.
-fn ways(file: PathBuf, outside: bool) -> Result<(Source, Option<Source>), LayoutProblem> {
+fn ways(file: PathBuf, outside: bool) -> Result<Ways, LayoutProblem> {
     if is_large(&file)? {
         return match sections::split_large(&file) {
-            Ok(Ok(LargeSections { up, down, outside: up_outside, down_outside })) => {
+            Ok(Ok(LargeSections { up, down, outside: up_outside, down_outside, of_dbmate })) => {
                 let way = |slice, says_so| Source {
                     file: file.clone(),
                     text: Ok(Text::Large(slice)),
                     outside: outside || says_so,
                 };
-                Ok((way(up, up_outside), down.map(|down| way(down, down_outside))))
+                Ok(Ways { up: way(up, up_outside), down: down.map(|down| way(down, down_outside)), of_dbmate })
             }
             Ok(Err(misplaced)) => Err(unsupported(file, misplaced)),
             Err(LargeProblem::Io(error)) => Err(LayoutProblem::Unreadable { path: file, error }),
-            Err(LargeProblem::Text(problem)) => Ok((Source { file, text: Err(problem), outside }, None)),
+            Err(LargeProblem::Text(problem)) => {
+                let up = Source { file, text: Err(problem), outside };
+                Ok(Ways { up, down: None, of_dbmate: false })
+            }
         };
     }
     let whole = source(file, outside)?;
-    let Ok(Text::Whole(both)) = &whole.text else { return Ok((whole, None)) };
+    let Ok(Text::Whole(both)) = &whole.text else { return Ok(Ways { up: whole, down: None, of_dbmate: false }) };
     let sections = sections::split(both).map_err(|misplaced| unsupported(whole.file.clone(), misplaced))?;
     let way =
         |text, says_so| Source { file: whole.file.clone(), text: Ok(Text::Whole(text)), outside: outside || says_so };
-    Ok((way(sections.up, sections.outside), sections.down.map(|down| way(down, sections.down_outside))))
+    let down = sections.down.map(|down| way(down, sections.down_outside));
+    Ok(Ways { up: way(sections.up, sections.outside), down, of_dbmate: sections.of_dbmate })
 }
 
 fn unsupported(file: PathBuf, (line, problem): sections::Misplaced) -> LayoutProblem {

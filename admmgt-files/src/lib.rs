@@ -7,6 +7,7 @@
 //! ```text
 //! bytes of a file ──text──▶ &str ──checksum──▶ "v1:sha256:…"      (large: without holding the file)
 //! name of a migration ──name──▶ accepted, or a problem that says what to change
+//! two ids ──order──▶ which comes first
 //! admmgt.lock ──lockfile──▶ name of a migration to checksum and dependencies, and back
 //! ```
 
@@ -15,4 +16,5 @@ pub mod large;
 pub mod layout;
 pub mod lockfile;
 pub mod name;
+pub mod order;
 pub mod text;

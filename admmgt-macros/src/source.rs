@@ -54,7 +54,7 @@ pub(crate) fn listed(arguments: &FolderArguments, root: &Path) -> syn::Result<(V
     })?;
     let mut files = Vec::new();
     let mut listed = Vec::new();
-    for Found { id, up, down, repeatable } in read.migrations {
+    for Found { id, up, down, repeatable, after } in read.migrations {
         let mut embedded = |source: Source| {
             let file = relative(&source.file.display().to_string(), root);
             let text = match source.text {
@@ -68,7 +68,7 @@ pub(crate) fn listed(arguments: &FolderArguments, root: &Path) -> syn::Result<(V
         };
         let up = embedded(up)?;
         let down = down.map(&mut embedded).transpose()?;
-        listed.push(Listed { id, up, down, repeatable });
+        listed.push(Listed { id, up, down, repeatable, after });
     }
     if listed.is_empty() {
         return Err(refuse(format!("the folder `{written}` holds no migration; see the layouts that are known")));

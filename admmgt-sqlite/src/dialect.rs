@@ -42,7 +42,7 @@ use crate::script::{Pieces, Split, Statements};
 /// assert_eq!(
 ///     problems[0].to_string(),
 ///     "2:1: `VACUUM` cannot run in a transaction (SQLite: \"cannot VACUUM from within a transaction\"); \
-///      move it to a file of its own, or write `transaction = \"none\"`",
+///      move it to a file of its own, or write `transaction = \"none\"` (in a SQL file: `-- no-transaction` as its first line)",
 /// );
 /// ```
 #[derive(Debug, Clone, Copy, Default)]
@@ -161,7 +161,11 @@ fn judged(judge: Judge, mut problems: Vec<ScriptProblem>) -> Result<Vec<ScriptPr
 }
 
 fn does_nothing(step: &Step<'_>, mode: TransactionMode) -> bool {
-    matches!(step.verb, Verb::Idle(_)) && mode != TransactionMode::None
+    match step.verb {
+        Verb::Idle(_) => mode != TransactionMode::None,
+        Verb::OfTheShell => true,
+        _ => false,
+    }
 }
 
 /// A statement, and what it does to a transaction.
@@ -184,6 +188,8 @@ enum Verb<'a> {
     RollbackTo(Cow<'a, str>),
     /// It cannot be in a transaction, and how SQLite says so.
     Outside(&'static str),
+    /// A command of the sqlite3 shell that changes nothing.
+    OfTheShell,
     /// It silently does nothing in the transaction of a migration, and what to do.
     Idle(&'static str),
     Ordinary,
@@ -196,6 +202,6 @@ impl<'a> Step<'a> {
     }
 
     fn statement(&self) -> Statement {
-        Statement { text: self.split.text.to_owned(), line: self.split.line, column: self.split.column }
+        Statement { text: self.split.whole.to_owned(), line: self.split.line, column: self.split.column }
     }
 }

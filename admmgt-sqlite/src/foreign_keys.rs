@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use rusqlite::{Connection, ErrorCode, Result};
+use rusqlite::{Connection, Error, ErrorCode, Result};
 
 /// How the connection had them, how they are now, and what was violated before the run.
 #[derive(Debug, Default)]
@@ -14,8 +14,8 @@ pub(crate) struct ForeignKeys {
     /// As the connection had them; `None` while only looking.
     wanted: Option<bool>,
     enforced: bool,
-    /// What was violated already: `None` until somebody looked, `Some(None)` where that cannot be told.
-    before: Option<Option<Violations>>,
+    /// What was violated already: `None` until somebody looked.
+    before: Option<Violations>,
 }
 
 /// Table, parent, and the number of the key in its table.
@@ -37,7 +37,7 @@ impl ForeignKeys {
     /// Turns enforcement off, or on where the connection had it on.
     pub(crate) fn enforce(&mut self, db: &Connection, enforced: bool) -> Result<()> {
         if !enforced && self.before.is_none() {
-            self.before = Some(before(db)?);
+            self.before = Some(violations(db)?);
         }
         let enforced = enforced && self.wanted == Some(true);
         if self.enforced != enforced {
@@ -56,7 +56,7 @@ impl ForeignKeys {
 
     /// What is violated that was not before, in words; `None` if nothing is.
     pub(crate) fn worse(&self, db: &Connection) -> Result<Option<String>> {
-        let Some(Some(before)) = &self.before else { return Ok(None) };
+        let Some(before) = &self.before else { return Ok(None) };
         let now = violations(db)?;
         let mut gone: Vec<(&Key, u64)> =
             before.iter().filter(|(key, _)| !now.contains_key(*key)).map(|(key, count)| (key, *count)).collect();
@@ -103,27 +103,46 @@ fn are_on(db: &Connection) -> Result<bool> {
     db.query_row("PRAGMA foreign_keys", [], |row| row.get(0))
 }
 
-/// What is violated already; `None` where one key fits no table, so that nothing can be told.
-fn before(db: &Connection) -> Result<Option<Violations>> {
-    match violations(db) {
-        Ok(found) => Ok(Some(found)),
+/// How many rows point to nothing, by table, parent and key. A key that fits no table (its columns there are
+/// not unique, or there is no such table) is no violation, and hides what else its table violates.
+fn violations(db: &Connection) -> Result<Violations> {
+    let mut found = Violations::new();
+    match count(db, None, &mut found) {
         // Bare code 1, or none where rusqlite says where in the text.
-        Err(error) if matches!(error.sqlite_error_code(), None | Some(ErrorCode::Unknown)) => {
-            tracing::warn!(%error, "foreign keys cannot be checked before commits: one of them fits no table");
-            Ok(None)
+        Err(error) if is_mismatch(&error) => {
+            tracing::warn!(%error, "a foreign key fits no table; those of its table are not checked before commits");
+            found.clear();
         }
-        Err(error) => Err(error),
+        other => return other.map(|()| found),
     }
+    let mut tables = db.prepare("SELECT name FROM main.sqlite_schema WHERE type = 'table'")?;
+    let tables: Vec<String> = tables.query_map([], |row| row.get(0))?.collect::<Result<_>>()?;
+    for table in tables {
+        let mut of_table = Violations::new();
+        match count(db, Some(&table), &mut of_table) {
+            Err(error) if is_mismatch(&error) => continue,
+            other => other?,
+        }
+        found.append(&mut of_table);
+    }
+    Ok(found)
 }
 
-/// How many rows point to nothing, by table, parent and key.
-fn violations(db: &Connection) -> Result<Violations> {
-    let mut statement = db.prepare("PRAGMA foreign_key_check")?;
-    let mut rows = statement.query([])?;
-    let mut found = Violations::new();
+fn is_mismatch(error: &Error) -> bool {
+    matches!(error.sqlite_error_code(), None | Some(ErrorCode::Unknown))
+}
+
+/// Of one table, or of all.
+fn count(db: &Connection, table: Option<&str>, found: &mut Violations) -> Result<()> {
+    let sql = match table {
+        Some(_) => "SELECT \"table\", rowid, parent, fkid FROM pragma_foreign_key_check(?1)",
+        None => "PRAGMA foreign_key_check",
+    };
+    let mut statement = db.prepare(sql)?;
+    let mut rows = statement.query(rusqlite::params_from_iter(table))?;
     while let Some(row) = rows.next()? {
         let key = (row.get(0)?, row.get(2)?, row.get(3)?);
         *found.entry(key).or_default() += 1;
     }
-    Ok(found)
+    Ok(())
 }

@@ -38,6 +38,10 @@ struct Flags {
     reshaped: AtomicBool,
     /// A PRAGMA was given a value.
     tuned: AtomicBool,
+    /// The schema was written to as a table is.
+    rewritten: AtomicBool,
+    /// Something was made that is of this connection alone, or a database attached.
+    of_session: AtomicBool,
     /// What the body tried and may not do.
     denied: Mutex<Option<String>>,
     /// When the running statement has to end, in microseconds since `born`; 0 for never.
@@ -54,6 +58,8 @@ impl Guard {
             rolled_back: AtomicBool::new(false),
             reshaped: AtomicBool::new(false),
             tuned: AtomicBool::new(false),
+            rewritten: AtomicBool::new(false),
+            of_session: AtomicBool::new(false),
             denied: Mutex::new(None),
             deadline: AtomicU64::new(0),
             born: Instant::now(),
@@ -135,6 +141,16 @@ impl Guard {
         self.flags.tuned.swap(false, Ordering::SeqCst)
     }
 
+    /// Whether a body could have written to the schema as to a table since this was asked last.
+    pub(crate) fn take_rewritten(&self) -> bool {
+        self.flags.rewritten.swap(false, Ordering::SeqCst)
+    }
+
+    /// Whether a body made something temporary or attached a database since this was asked last.
+    pub(crate) fn take_of_session(&self) -> bool {
+        self.flags.of_session.swap(false, Ordering::SeqCst)
+    }
+
     /// What the body tried and was refused, in words that say what to do.
     pub(crate) fn denied(&self) -> Option<String> {
         self.flags.denied.lock().unwrap_or_else(PoisonError::into_inner).clone()
@@ -171,8 +187,18 @@ impl Flags {
         if self.stop.is_asked() {
             return Authorization::Deny;
         }
-        if let AuthAction::Pragma { pragma_value: Some(_), .. } = action {
-            self.tuned.store(true, Ordering::SeqCst);
+        match action {
+            AuthAction::Pragma { pragma_name, pragma_value: Some(_) } => {
+                self.tuned.store(true, Ordering::SeqCst);
+                if pragma_name.eq_ignore_ascii_case("writable_schema") {
+                    self.rewritten.store(true, Ordering::SeqCst);
+                }
+            }
+            AuthAction::CreateTempTable { .. }
+            | AuthAction::CreateTempView { .. }
+            | AuthAction::CreateTempTrigger { .. }
+            | AuthAction::Attach { .. } => self.of_session.store(true, Ordering::SeqCst),
+            _ => {}
         }
         if !self.is_armed() {
             return Authorization::Allow;
@@ -181,7 +207,7 @@ impl Flags {
             AuthAction::Transaction { .. } => {
                 "it tried BEGIN, COMMIT or ROLLBACK, and the transaction is the executor's: the change and its record \
                  are committed together. Use `Connection::savepoint` instead of `Connection::transaction`, take \
-                 transaction control out of SQL, or write `transaction = \"none\"`"
+                 transaction control out of SQL, or write `transaction = \"none\"` (in a SQL file: `-- no-transaction` as its first line)"
             }
             AuthAction::Savepoint { savepoint_name, .. } if savepoint_name.eq_ignore_ascii_case(savepoint) => {
                 "it tried to end the savepoint that guards its transaction; use savepoints of its own"

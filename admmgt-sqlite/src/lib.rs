@@ -22,6 +22,7 @@ mod statement;
 mod journal;
 mod lease;
 mod store;
+mod temporary;
 
 mod error;
 

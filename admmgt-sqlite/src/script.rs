@@ -15,6 +15,9 @@ pub use self::pieces::Pieces;
 pub struct Split<'a> {
     /// From its first token to its last: no terminator, no comments around it.
     pub text: &'a str,
+    /// From its first token up to its `;`, or to the end of the text: what SQLite keeps of some statements in the
+    /// schema, space and comments before the `;` included.
+    pub whole: &'a str,
     /// The line of its first token, counted from 1; lines end at `\n`.
     pub line: u32,
     /// The column of its first token in characters, counted from 1.
@@ -65,16 +68,16 @@ impl<'a> Statements<'a> {
             if state == State::Start {
                 start = token.start;
                 if token.text(self.text) == "." && self.rest().starts_with(|c: char| c.is_ascii_alphabetic()) {
-                    return Err(self.shell_command(start));
+                    return self.shell_command(start).map(Some);
                 }
             }
             match (state, token.kind) {
                 (State::Start, Kind::End) => return Ok(None),
                 (State::TriggerBody | State::TriggerPause, Kind::End) => return Err(self.stop(start, TRIGGER)),
-                (_, Kind::End) => return Ok(Some(self.cut(start, end, false))),
+                (_, Kind::End) => return Ok(Some(self.cut(start, end, token.start, false))),
                 (State::Start, Kind::Semicolon) => {}
                 (State::TriggerBody | State::TriggerPause, Kind::Semicolon) => state = State::TriggerPause,
-                (_, Kind::Semicolon) => return Ok(Some(self.cut(start, end, true))),
+                (_, Kind::Semicolon) => return Ok(Some(self.cut(start, end, token.start, true))),
                 _ => state = state.after(token, self.text),
             }
             end = token.end;
@@ -85,9 +88,10 @@ impl<'a> Statements<'a> {
         &self.text[self.at..]
     }
 
-    fn cut(&mut self, start: usize, end: usize, terminated: bool) -> Split<'a> {
+    fn cut(&mut self, start: usize, end: usize, before: usize, terminated: bool) -> Split<'a> {
         self.place.advance(self.text, start);
-        Split { text: &self.text[start..end], line: self.place.line, column: self.place.column, terminated }
+        let (text, whole) = (&self.text[start..end], &self.text[start..before]);
+        Split { text, whole, line: self.place.line, column: self.place.column, terminated }
     }
 
     fn problem(&mut self, start: usize, message: impl Into<String>) -> ScriptProblem {
@@ -101,10 +105,15 @@ impl<'a> Statements<'a> {
         self.problem(start, words)
     }
 
-    /// Takes the whole line, as the shell does.
-    fn shell_command(&mut self, start: usize) -> ScriptProblem {
+    /// Takes the whole line, as the shell does. What only changes how the shell prints is a statement that does
+    /// nothing.
+    fn shell_command(&mut self, start: usize) -> Result<Split<'a>, ScriptProblem> {
         self.at = self.text[start..].find('\n').map_or(self.text.len(), |newline| start + newline);
         let name = self.text[start..self.at].split_whitespace().next().unwrap_or(".").trim_end_matches(';');
+        if OF_THE_SHELL_ALONE.contains(&name) {
+            let end = start + self.text[start..self.at].trim_end().len();
+            return Ok(self.cut(start, end, end, self.at < self.text.len()));
+        }
         let instead = match name {
             ".read" => "put the SQL of that file here, or make it a migration of its own",
             ".import" => "write the rows as `insert` statements, or read them in a migration written in Rust",
@@ -112,7 +121,7 @@ impl<'a> Statements<'a> {
             ".exit" | ".quit" => "delete this line and what follows it",
             _ => "delete this line",
         };
-        self.problem(start, format!("`{name}` is a command of the sqlite3 shell, not SQL; {instead}"))
+        Err(self.problem(start, format!("`{name}` is a command of the sqlite3 shell, not SQL; {instead}")))
     }
 }
 
@@ -123,6 +132,38 @@ impl<'a> Iterator for Statements<'a> {
         self.find().transpose()
     }
 }
+
+/// Commands of the shell that change nothing in a database, and not what the shell does to it.
+const OF_THE_SHELL_ALONE: [&str; 28] = [
+    ".bail",
+    ".changes",
+    ".databases",
+    ".dbinfo",
+    ".echo",
+    ".eqp",
+    ".explain",
+    ".header",
+    ".headers",
+    ".help",
+    ".indexes",
+    ".indices",
+    ".log",
+    ".mode",
+    ".nullvalue",
+    ".once",
+    ".output",
+    ".print",
+    ".progress",
+    ".prompt",
+    ".schema",
+    ".separator",
+    ".show",
+    ".stats",
+    ".tables",
+    ".timeout",
+    ".timer",
+    ".width",
+];
 
 const TRIGGER: &str =
     "this `create trigger` never ends; close its body with `end;` after the `;` of its last statement";

@@ -21,6 +21,7 @@ use crate::place::Place;
 use crate::settings::Settings;
 use crate::statement::{names_savepoint, only_one, run};
 use crate::store::{self, Insert};
+use crate::temporary::Temporary;
 
 /// A connection, its guard, and what has to be put back in the end.
 #[derive(Debug)]
@@ -46,6 +47,7 @@ pub(crate) struct SqliteSession {
     /// A body had the connection in its hands, or a statement ran that no transaction takes back.
     lent: bool,
     settings: Settings,
+    temporary: Temporary,
     /// The caller's setting, where the connection is the caller's.
     busy_timeout_ms: Option<i64>,
     /// The caller's setting, where this session only reads.
@@ -77,6 +79,7 @@ impl SqliteSession {
             insert: Insert::default(),
             lent: false,
             settings: Settings::default(),
+            temporary: Temporary::default(),
             busy_timeout_ms: None,
             query_only: None,
         };
@@ -88,6 +91,8 @@ impl SqliteSession {
         if let Place::Given(_) = *self.place {
             let timeout = self.db()?.query_row("PRAGMA busy_timeout", [], |row| row.get(0));
             self.busy_timeout_ms = Some(timeout.map_err(|error| self.failed("reading the busy timeout", error))?);
+            let found = Temporary::read(self.db()?);
+            self.temporary = found.map_err(|error| self.failed("reading what is temporary", error))?;
         }
         if self.options.access == Access::Read {
             let found = self.db()?.query_row("PRAGMA query_only", [], |row| row.get(0));
@@ -178,6 +183,14 @@ impl SqliteSession {
 
     /// Puts the settings back, if anybody may have changed them.
     fn tune_as_found(&self) -> Result<()> {
+        if self.guard.take_rewritten() {
+            // What SQLite knows of the schema is not what stands in it any more.
+            self.batch("reading the schema again", "PRAGMA writable_schema = RESET")?;
+        }
+        if self.guard.take_of_session() {
+            let restored = self.temporary.restore(self.db()?);
+            restored.map_err(|error| self.failed("dropping what was temporary", error))?;
+        }
         if !self.guard.take_tuned() {
             return Ok(());
         }

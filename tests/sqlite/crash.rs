@@ -238,6 +238,38 @@ fn killed_anywhere_a_migration_without_a_transaction_is_never_rerun_or_skipped_s
     sweep(&CASES[4]);
 }
 
+/// A probe can always tell here, so nobody has to be asked; killed while it looks, the next run looks again.
+#[test]
+fn killed_anywhere_a_migration_with_a_probe_converges_by_itself() {
+    let case = Case {
+        name: "three statements without a transaction, and a probe",
+        orders: |at| Orders::new(at.path()).set(Sets::Probed, 3),
+        outside: true,
+    };
+    let points = points_of(&case);
+    let looked = AtomicUsize::new(0);
+    for_each(points.len(), |point| {
+        let scratch = Scratch::new();
+        let orders = (case.orders)(&scratch);
+        assert!(orders.clone().die_at(point).run().was_killed(), "no death at {point}");
+        for again in [7, 15, 20] {
+            orders.clone().die_at(again).run();
+        }
+        let answer = orders.run().answer();
+        assert_eq!(answer.error, None, "killed at {point} ({})", points[point - 1]);
+        looked
+            .fetch_add(usize::from(answer.points.iter().any(|name| name == "before a probe looks")), Ordering::SeqCst);
+        check_converged(&scratch, &orders);
+    });
+    let looked = looked.into_inner();
+    say(format_args!(
+        "{}: killed four times over, at {} points: all converged, {looked} after a look",
+        case.name,
+        points.len()
+    ));
+    assert!(looked > 0);
+}
+
 #[test]
 fn killed_while_it_recovers_from_a_kill_it_still_converges() {
     for case in &CASES[..3] {

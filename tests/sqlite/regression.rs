@@ -275,3 +275,76 @@ async fn async_code_does_not_begin_on_a_history_that_has_moved() {
     assert!(matches!(&error, Error::Stopped { cause, .. } if matches!(**cause, Error::HistoryMoved { .. })), "{error}");
     assert!(!began.load(std::sync::atomic::Ordering::SeqCst));
 }
+
+fn files(texts: &[&str]) -> Migrations {
+    let migrations =
+        texts.iter().zip(1..).map(|(text, at)| SqlMigration::new("app", at.to_string(), (*text).to_owned()).unwrap());
+    Migrations::new(migrations)
+}
+
+#[tokio::test]
+async fn a_foreign_key_that_fits_no_table_is_no_violation() {
+    let scratch = Scratch::new();
+    let mismatch = "create table p(a, b, unique(a, b)); create table c(a references p(a)); \
+                    insert into p values (1, 2); insert into c values (1)";
+    scratch.migrator(files(&[mismatch])).up().await.unwrap();
+    // The keys of other tables are still checked.
+    let dangling = "create table q(a primary key); create table d(a references q); insert into d values (1)";
+    let error = scratch.migrator(files(&[mismatch, dangling])).up().await.unwrap_err();
+    assert!(error.to_string().contains("1 row of `d` pointing to rows of `q`"), "{error}");
+}
+
+#[tokio::test]
+async fn the_schema_keeps_the_text_that_a_plain_client_gives_it() {
+    let sql = "create table t(a) /* of t */ strict ;\ncreate index i on t(a) /* of i */ ;\n\
+               create view v as select a from t /* of v */ ;\ncreate unique index u on t(a)\n-- the last\n";
+    let scratch = Scratch::new();
+    scratch.migrator(files(&[&sql.replace("(a) /* of t */ strict", "(a any) /* of t */ strict")])).up().await.unwrap();
+    let plain = Connection::open_in_memory().unwrap();
+    plain.execute_batch(&sql.replace("(a) /* of t */ strict", "(a any) /* of t */ strict")).unwrap();
+    let mut schema =
+        plain.prepare("select sql from sqlite_schema where name in ('t', 'i', 'v', 'u') order by name").unwrap();
+    let schema: Vec<String> = schema.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
+    let ours = scratch.texts("select sql from sqlite_schema where name in ('t', 'i', 'v', 'u') order by name");
+    assert_eq!(ours, schema);
+}
+
+#[tokio::test]
+async fn a_schema_that_was_written_to_is_read_again() {
+    let scratch = Scratch::new();
+    let rewritten = "create table t(a integer); pragma writable_schema = on; \
+                     update sqlite_schema set sql = 'create table t(a text, b)' where name = 't'; pragma writable_schema = off";
+    scratch
+        .migrator(files(&[rewritten, "alter table t add column c", "insert into t(a, b, c) values (1, 2, 3)"]))
+        .up()
+        .await
+        .unwrap();
+    assert_eq!(scratch.texts("select typeof(a) from t"), ["text"]);
+}
+
+#[tokio::test]
+async fn what_is_temporary_does_not_reach_the_next_file() {
+    let temporary = "create temp table t1(x); create temp view v1 as select x from t1; insert into t1 values (1)";
+    let attached = "attach ':memory:' as other; create table other.u(x)";
+    for group in [false, true] {
+        let scratch = Scratch::new();
+        let mut policy = Policy::default();
+        policy.group = group;
+        scratch.migrator(files(&[temporary, temporary, "create table t1(y)"])).policy(policy).up().await.unwrap();
+        assert_eq!(scratch.tables(), ["t1"]);
+    }
+    let scratch = Scratch::new();
+    let migrations = ["1", "2"].map(|id| SqlMigration::new("app", id, attached).unwrap().with(outside));
+    scratch.migrator(Migrations::new(migrations)).up().await.unwrap();
+
+    // What the caller's connection had before stays.
+    let db = Connection::open(scratch.path()).unwrap();
+    db.execute_batch("create temp table own(x); attach ':memory:' as mine").unwrap();
+    let database = Sqlite::connection(db);
+    let all = Migrations::new(["1", "2"].map(|id| SqlMigration::new("app", id, attached).unwrap().with(outside)));
+    let more = all.and(SqlMigration::new("app", "3", temporary).unwrap());
+    Migrator::new(database.clone()).migrations(more).up().await.unwrap();
+    let db = database.take_connection().unwrap();
+    db.execute_batch("insert into own values (1); create table mine.u(x)").unwrap();
+    assert!(db.execute_batch("select * from t1").is_err());
+}

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use admmgt::prelude::*;
 use admmgt::rusqlite::Connection;
-use admmgt::{Checksum, Meta, MigrationId, TransactionMode, async_trait};
+use admmgt::{BoxFuture, Checksum, Meta, MigrationId, TransactionMode, async_trait};
 use serde::{Deserialize, Serialize};
 
 use crate::orders::{Hold, Orders};
@@ -22,6 +22,8 @@ pub enum Sets {
     Small,
     /// As `Small`, but the second is three statements without a transaction.
     Outside,
+    /// As `Outside`, with a probe that counts what is there.
+    Probed,
     /// As `Outside`, but the first two statements are in a transaction and a savepoint of the file's own.
     OwnTransaction,
     /// As `Small`, but the second is a function without a transaction.
@@ -51,6 +53,7 @@ impl Sets {
                 (Self::Mixed, number) if number % 3 == 2 => all.and(one.code(Way::Plain, None)),
                 (Self::Mixed, number) if number % 3 == 0 => all.and(one.code(Way::Async, None)),
                 (Self::Outside, 2) => all.and(one.outside()),
+                (Self::Probed, 2) => all.and(one.outside().probe(probe)),
                 (Self::OwnTransaction, 2) => all.and(one.own_transaction()),
                 (Self::CodeOutside, 2) => all.and(one.code(Way::Outside, None)),
                 (Self::Held, 2) => all.and(one.code(Way::Plain, orders.hold.clone())),
@@ -66,6 +69,19 @@ impl Sets {
 struct One {
     namespace: String,
     number: usize,
+}
+
+/// How many of the three effects of the second migration of `app` are there.
+fn probe(cx: &mut Context) -> BoxFuture<'_, Result<Probed, BoxError>> {
+    let effects = "select (select count(*) from sqlite_schema where name in ('app_m2', 'app_m2_more'))
+                       + (select count(*) from log where migration = 'app/0002')";
+    let count = |db: &mut Connection| Ok(db.query_row(effects, [], |row| row.get(0))?);
+    Box::pin(async move {
+        pass("before a probe looks");
+        let count: u32 = cx.blocking(count).await?;
+        pass("after a probe has looked");
+        Ok(if count == 3 { Probed::Done } else { Probed::Statements(count) })
+    })
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

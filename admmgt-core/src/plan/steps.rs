@@ -45,11 +45,14 @@ pub(super) fn resume(
     let Standing::Interrupted { direction, done, .. } = known.standing else { return None };
     let migration = set.get(id).filter(|migration| migration.problems().is_empty())?;
     let meta = migration.meta();
+    let probed = facts.probed.iter().find(|(probed, _)| probed == id);
     let retry = match policy.on_interrupt.unwrap_or(meta.on_interrupt) {
         OnInterrupt::Manual => false,
         OnInterrupt::Retry => true,
-        OnInterrupt::Probe => facts.not_done.contains(id),
+        OnInterrupt::Probe => probed.is_some(),
     };
+    // What is on record has ended, whatever a probe says.
+    let done = probed.and_then(|(_, statements)| *statements).map_or(done, |statements| statements.max(done));
     // A way back that was interrupted is not gone on with by somebody who wants to go forwards.
     if !retry || direction != Direction::Up || target.direction() != Direction::Up {
         return None;
@@ -57,6 +60,9 @@ pub(super) fn resume(
     // What cannot run at all is refused where it is pending; here, as interrupted.
     let (mut step, script) = step(migration, direction, policy, facts).ok()?;
     if let Some(script) = &script {
+        if usize::try_from(done).is_ok_and(|done| done > script.count()) {
+            return None;
+        }
         let mut same = 0;
         let mut statements = script.iter(migration.sql(direction), facts.dialect).ok()?;
         for then in &known.step_hashes {

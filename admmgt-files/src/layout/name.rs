@@ -23,10 +23,28 @@ pub(super) struct Named {
     pub(super) is_word: bool,
     /// It runs again each time it changes.
     pub(super) repeatable: bool,
+    /// It runs outside of a transaction.
+    pub(super) outside: bool,
+    /// Without endings.
+    pub(super) stem: String,
+    /// The name of what it takes back, if there is a file of that name.
+    pub(super) takes_back: Option<String>,
 }
 
 /// The longest number of a migration, in characters.
 const LONGEST_NUMBER: usize = 46;
+
+/// Endings of names that may say of a file that it takes another one back.
+const TAKES_BACK: [&str; 8] = ["_down", "-down", ".rollback", "_rollback", "-rollback", "_undo", "_revert", "-undo"];
+
+/// Endings of files that tools run, and that are not SQL.
+const PROGRAMS: [&str; 18] = [
+    "js", "mjs", "cjs", "ts", "mts", "cts", "go", "py", "rb", "php", "rs", "java", "kt", "cs", "exs", "clj", "groovy",
+    "pl",
+];
+
+/// Why a file is none of ours; of interest to everybody.
+pub(super) const PROGRAM: &str = "it is numbered like a migration, and is a program";
 
 /// Why a file is none of ours; of no interest to anybody.
 pub(super) const OTHER_DIALECT: &str = "it is for another dialect";
@@ -54,16 +72,27 @@ const DIALECTS: [(&str, &str); 17] = [
 
 pub(super) fn parse(name: &str, dialect: &str) -> Result<Named, &'static str> {
     let (mut stem, ending) = name.rsplit_once('.').ok_or("it has no ending `.sql`")?;
+    let (mut role, mut for_dialect, mut outside) = (None, false, false);
     if !ending.eq_ignore_ascii_case("sql") {
-        return Err("its ending is not `.sql`");
+        let word = ending.to_ascii_lowercase();
+        // `0001.sql.sqlite`
+        let of_dialect = DIALECTS.iter().find(|(known, _)| *known == word);
+        stem = match (of_dialect, stem.rsplit_once('.')) {
+            (Some((_, backend)), Some((stem, "sql"))) if *backend == dialect => stem,
+            (Some(_), Some((_, "sql"))) => return Err(OTHER_DIALECT),
+            _ if PROGRAMS.contains(&&*word) && is_numbered(stem) => return Err(PROGRAM),
+            _ => return Err("its ending is not `.sql`"),
+        };
+        for_dialect = true;
     }
-    let (mut role, mut for_dialect) = (None, false);
     // `.up.sqlite.sql` and `.sqlite.up.sql` are both seen.
     while let Some((rest, word)) = stem.rsplit_once('.') {
         let word = word.to_ascii_lowercase();
         match (&*word, DIALECTS.iter().find(|(known, _)| *known == word)) {
-            ("up", _) if role.is_none() => role = Some(Role::Up),
-            ("down", _) if role.is_none() => role = Some(Role::Down),
+            ("up" | "do", _) if role.is_none() => role = Some(Role::Up),
+            ("down" | "undo", _) if role.is_none() => role = Some(Role::Down),
+            // pop
+            ("autocommit", _) => outside = true,
             (_, Some((_, backend))) if *backend == dialect => for_dialect = true,
             (_, Some(_)) => return Err(OTHER_DIALECT),
             _ => break,
@@ -77,15 +106,11 @@ pub(super) fn parse(name: &str, dialect: &str) -> Result<Named, &'static str> {
         _ if is_numbered(stem) => (Layout::Numbered, role.unwrap_or(Role::Up), number(stem)),
         _ => return Err("its name starts with no number or version"),
     };
-    if ["_down", "-down", ".rollback", "_rollback", ".undo", "_undo", ".revert", "_revert"]
-        .iter()
-        .any(|end| stem.ends_with(end))
-    {
-        return Err("its name says that it takes something back; call it `….down.sql`");
-    }
+    let takes_back = TAKES_BACK.iter().find_map(|end| stem.strip_suffix(end)).filter(|_| role == Role::Up);
     let is_word = layout == Layout::Numbered && !numbered(stem).starts_with(|first: char| first.is_ascii_digit());
     let id = if layout == Layout::Flyway { flyway_id(stem) } else { id(numbered(stem)) };
-    Ok(Named { layout, role, version, id, for_dialect, is_word, repeatable })
+    let (stem, takes_back) = (stem.to_owned(), takes_back.map(str::to_owned));
+    Ok(Named { layout, role, version, id, for_dialect, is_word, repeatable, outside, stem, takes_back })
 }
 
 /// `V2.1__name`, `U2_1__name`, `R__name`.
@@ -190,7 +215,13 @@ mod tests {
             ("1-users.down.sql", "Numbered Down 1 1-users"),
             ("001.users.SQL", "Numbered Up 1 001.users"),
             ("V3_users.sql", "Numbered Up 3 3_users"),
-            ("3_users_down.sql", "its name says that it takes something back; call it `….down.sql`"),
+            ("3_users_down.sql", "Numbered Up 3 3_users_down"),
+            ("3_users.undo.sql", "Numbered Down 3 3_users"),
+            ("3_users.cockroach.autocommit.up.sql", "it is for another dialect"),
+            ("01.sql.sqlite", "Numbered Up 1 01 ours"),
+            ("01.sql.postgres", "it is for another dialect"),
+            ("0002_backfill.go", "it is numbered like a migration, and is a program"),
+            ("mod.rs", "its ending is not `.sql`"),
             ("7.sql", "Numbered Up 7 7"),
             ("m0001_users.sql", "Numbered Up m0001_users m0001_users"),
             ("20240101T120000Z-users.sql", "Numbered Up 20240101T120000Z-users 20240101T120000Z-users"),

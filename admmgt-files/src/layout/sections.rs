@@ -14,6 +14,8 @@ pub(super) struct Sections {
     pub(super) outside: bool,
     /// So is the way down.
     pub(super) down_outside: bool,
+    /// The marks are those of dbmate.
+    pub(super) of_dbmate: bool,
 }
 
 /// [`Sections`] of a file that is not held in memory.
@@ -23,6 +25,7 @@ pub(super) struct LargeSections {
     pub(super) down: Option<Slice>,
     pub(super) outside: bool,
     pub(super) down_outside: bool,
+    pub(super) of_dbmate: bool,
 }
 
 enum Mark {
@@ -32,6 +35,9 @@ enum Mark {
     Down {
         outside: bool,
     },
+    /// A word that is a mark where nothing stands before it, and else may be for people.
+    PlainUp,
+    PlainDown,
     /// Both ways.
     Outside,
     /// What our splitter sees by itself: where a statement begins and ends.
@@ -41,7 +47,8 @@ enum Mark {
 
 pub(super) fn split(text: &str) -> Result<Sections, Misplaced> {
     let first = first_line_says_so(text);
-    let mut sections = Sections { up: String::new(), down: None, outside: first, down_outside: first };
+    let mut sections =
+        Sections { up: String::new(), down: None, outside: first, down_outside: first, of_dbmate: false };
     let mut reader = Reader::new(first);
     let mut lines_so_far = String::new();
     for (line, number) in text.split_inclusive('\n').zip(1..) {
@@ -54,6 +61,7 @@ pub(super) fn split(text: &str) -> Result<Sections, Misplaced> {
         lines_so_far.push_str(end);
     }
     (sections.outside, sections.down_outside) = (reader.outside, reader.down_outside);
+    sections.of_dbmate = reader.of_dbmate;
     Ok(sections)
 }
 
@@ -74,7 +82,7 @@ pub(super) fn split_large(path: &Path) -> Result<Result<LargeSections, Misplaced
         }
         ends.update(end_of(text));
         // A mark fits into one piece.
-        let fate = if is_whole { reader.line(text, line) } else { Ok(Fate::Kept) };
+        let fate = if is_whole { reader.line(text, line) } else { reader.statement() };
         let next = u32::try_from(line + 1).unwrap_or(u32::MAX);
         match fate {
             Err(problem) => return Ok(Err(problem)),
@@ -88,8 +96,8 @@ pub(super) fn split_large(path: &Path) -> Result<Result<LargeSections, Misplaced
     }
     down.as_mut().unwrap_or(&mut up).0.end = at;
     let done = |(slice, hash): (Slice, SqlHasher)| Slice { checksum: hash.finish(), ..slice };
-    let (outside, down_outside) = (reader.outside, reader.down_outside);
-    Ok(Ok(LargeSections { up: done(up), down: down.map(done), outside, down_outside }))
+    let Reader { outside, down_outside, of_dbmate, .. } = reader;
+    Ok(Ok(LargeSections { up: done(up), down: down.map(done), outside, down_outside, of_dbmate }))
 }
 
 /// The line, and what is wrong with it.
@@ -108,17 +116,44 @@ enum Fate {
 /// Reads line by line.
 struct Reader {
     marked: bool,
+    /// By a plain word.
+    plainly: bool,
+    /// Something stands in it that is no comment.
+    begun: bool,
+    /// A line that looks like the mark of the way down, where no way up was marked.
+    suspect: Option<usize>,
     goes_down: bool,
     outside: bool,
     down_outside: bool,
+    of_dbmate: bool,
 }
 
 impl Reader {
     fn new(outside: bool) -> Self {
-        Self { marked: false, goes_down: false, outside, down_outside: outside }
+        Self {
+            marked: false,
+            plainly: false,
+            begun: false,
+            suspect: None,
+            goes_down: false,
+            outside,
+            down_outside: outside,
+            of_dbmate: false,
+        }
+    }
+
+    /// A line of a statement, or a part of one.
+    fn statement(&mut self) -> Result<Fate, Misplaced> {
+        self.begun = true;
+        // To run both ways one after the other would undo the first.
+        match self.suspect {
+            Some(number) if !self.marked && !self.goes_down => Err((number, NO_WAY_UP)),
+            _ => Ok(Fate::Kept),
+        }
     }
 
     fn line(&mut self, line: &str, number: usize) -> Result<Fate, Misplaced> {
+        self.of_dbmate |= comment(line).is_some_and(|comment| comment.starts_with("migrate:"));
         match mark(line) {
             Some(Mark::Up { .. }) if self.goes_down => {
                 Err((number, "a second way up behind the way down; keep one of each in a file"))
@@ -134,12 +169,27 @@ impl Reader {
                 self.goes_down = true;
                 Ok(Fate::BeginsDown)
             }
+            Some(Mark::PlainUp) if !self.marked && !self.begun && !self.goes_down => {
+                (self.marked, self.plainly) = (true, true);
+                Ok(Fate::BeginsUp)
+            }
+            Some(Mark::PlainDown) if self.plainly && !self.goes_down => {
+                self.goes_down = true;
+                Ok(Fate::BeginsDown)
+            }
+            Some(Mark::PlainDown) if !self.marked && !self.goes_down => {
+                // What follows may all be comments: then it is for people.
+                self.suspect.get_or_insert(number);
+                Ok(Fate::Kept)
+            }
             Some(Mark::Unsupported(problem)) => Err((number, problem)),
             Some(Mark::Outside) => {
                 (self.outside, self.down_outside) = (true, true);
                 Ok(Fate::Kept)
             }
-            Some(Mark::Nothing) | None => Ok(Fate::Kept),
+            Some(Mark::Nothing | Mark::PlainUp | Mark::PlainDown) => Ok(Fate::Kept),
+            None if comment(line).is_some() || line.trim().is_empty() => Ok(Fate::Kept),
+            None => self.statement(),
         }
     }
 }
@@ -150,12 +200,13 @@ fn end_of(line: &str) -> &str {
     &line[line.len() - end..]
 }
 
-/// Marks for the two ways, of tools that are not read.
-const OTHERS: [&str; 6] = ["up migration", "down migration", "!ups", "!downs", "@up", "@down"];
+const NO_WAY_UP: &str =
+    "this looks like the mark of the way down, and no way up is marked; write `-- migrate:up` and `-- migrate:down`";
 
 fn mark(line: &str) -> Option<Mark> {
-    let comment = line.trim_start_matches('\u{feff}').trim().strip_prefix("--")?.trim();
+    let comment = comment(line)?;
     let lower = comment.to_ascii_lowercase();
+    let words: Vec<&str> = lower.split_whitespace().collect();
     if let Some(rest) = lower.strip_prefix("+goose") {
         let words: Vec<&str> = rest.split_whitespace().collect();
         return Some(match &*words {
@@ -169,27 +220,41 @@ fn mark(line: &str) -> Option<Mark> {
             ),
         });
     }
-    if let Some(rest) = lower.strip_prefix("+migrate") {
-        let words: Vec<&str> = rest.split_whitespace().collect();
-        let outside = words.contains(&"notransaction");
-        return Some(match words.first() {
-            Some(&"up") => Mark::Up { outside },
-            Some(&"down") => Mark::Down { outside },
-            _ => Mark::Nothing,
-        });
+    let outside = words.contains(&"notransaction") || words.contains(&"transaction:false");
+    match &*words {
+        // sql-migrate, and what was made after it: micrate, gorp. rambler says it without a sign.
+        [tool, "up", ..] if tool.starts_with('+') => return Some(Mark::Up { outside }),
+        [tool, "down", ..] if tool.starts_with('+') => return Some(Mark::Down { outside }),
+        ["rambler", "up"] | ["migrate:up", ..] => return Some(Mark::Up { outside }),
+        // MyBatis marks nothing but the way down.
+        ["rambler", "down"] | ["migrate:down", ..] | ["//@undo" | "@undo"] => return Some(Mark::Down { outside }),
+        ["liquibase", "formatted", "sql"] => {
+            return Some(Mark::Unsupported("a changelog of Liquibase; give each change a file of its own"));
+        }
+        _ => {}
     }
-    // To run both ways one after the other would undo the first.
-    if OTHERS.contains(&&*lower) || (lower.contains("create above") && lower.contains("drop below")) {
-        return Some(Mark::Unsupported(
-            "a mark of another tool for the two ways; write `-- migrate:up` and `-- migrate:down` instead",
-        ));
-    }
-    let outside = lower.split_whitespace().any(|word| word == "transaction:false");
-    match lower.split_whitespace().next() {
-        Some("migrate:up") => Some(Mark::Up { outside }),
-        Some("migrate:down") => Some(Mark::Down { outside }),
+    let bare: Vec<&str> = lower.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).collect();
+    match &*bare {
+        ["up" | "ups"] => Some(Mark::PlainUp),
+        ["down" | "downs" | "undo" | "rollback"] => Some(Mark::PlainDown),
+        ["up", around] | [around, "up"] if AROUND.contains(around) => Some(Mark::PlainUp),
+        ["down" | "undo" | "rollback", around] | [around, "down" | "undo" | "rollback"] if AROUND.contains(around) => {
+            Some(Mark::PlainDown)
+        }
+        // tern
+        ["create", "above", "drop", "below"] => Some(Mark::Down { outside: false }),
         _ => None,
     }
+}
+
+/// Words beside `up` and `down` that make a mark of a comment.
+const AROUND: [&str; 8] = ["migrate", "migration", "migrations", "script", "section", "begin", "start", "sql"];
+
+/// What stands behind `--`, or between the signs of a comment of one line.
+fn comment(line: &str) -> Option<&str> {
+    let line = line.trim_start_matches('\u{feff}').trim();
+    let block = || line.strip_prefix("/*")?.strip_suffix("*/");
+    line.strip_prefix("--").or_else(block).map(str::trim)
 }
 
 /// sqlx looks at the first line only.
@@ -210,7 +275,7 @@ mod tests {
         let text = "create table a(x);\n-- up, down\n";
         assert_eq!(
             split(text).unwrap(),
-            Sections { up: text.to_owned(), down: None, outside: false, down_outside: false }
+            Sections { up: text.to_owned(), down: None, outside: false, down_outside: false, of_dbmate: false }
         );
         assert!(split("-- no-transaction\nvacuum;").unwrap().outside);
         assert!(!split("vacuum;\n-- no-transaction\n").unwrap().outside);
@@ -262,13 +327,41 @@ mod tests {
     }
 
     #[test]
+    fn marks_of_many_tools_are_read() {
+        for (up, down) in [
+            ("-- Up", "-- Down"),
+            ("--up", "--down"),
+            ("-- ==== UP ====", "-- ==== DOWN ===="),
+            ("/* up */", "/* down */"),
+            ("-- +micrate Up", "-- +micrate Down"),
+            ("-- rambler up", "-- rambler down"),
+            ("-- created by somebody", "-- //@UNDO"),
+            ("-- Up Migration", "-- Down Migration"),
+            ("", "---- create above / drop below ----"),
+            ("-- +goose Up", "-- +goose Down\n-- down\n-- migrate down"),
+            ("-- migrate:up", "-- migrate:down\n-- up"),
+            ("", "-- +goose Down"),
+        ] {
+            let text = format!("\u{feff}-- for people\n{up}\nup;\n{down}\ndown;\n");
+            let sections = split(&text).unwrap_or_else(|problem| panic!("{up} {down} {problem:?}"));
+            assert!(sections.up.contains("up;") && !sections.up.contains("down;"), "{text}");
+            assert!(sections.down.unwrap().contains("down;"), "{text}");
+        }
+        let kept = split("create table ups(x);\n-- up to here\n-- goes down well\n").unwrap();
+        assert_eq!(kept.down, None);
+        let for_people = split("create table a(x);\n-- Rollback:\n-- drop table a;\n").unwrap();
+        assert_eq!(for_people.down, None);
+    }
+
+    #[test]
     fn what_cannot_be_meant_is_refused_by_line() {
         assert_eq!(split("-- +goose Down\n-- +goose Up\n").unwrap_err().0, 2);
         assert_eq!(split("-- migrate:up\n-- migrate:down\n-- migrate:down\n").unwrap_err().0, 3);
         assert_eq!(split("-- +goose ENVSUB ON\n").unwrap_err().0, 1);
         assert_eq!(split("-- +goose Up\n-- +goose Dwon\n").unwrap_err().0, 2);
-        assert_eq!(split("create table a(x);\n---- create above / drop below ----\n").unwrap_err().0, 2);
-        assert_eq!(split("-- Up Migration\n").unwrap_err().0, 1);
+        assert_eq!(split("create table a(x);\n-- down\ndrop table a;\n").unwrap_err().0, 2);
+        assert_eq!(split("create table a(x);\n-- up\nselect 1;\n-- ==== DOWN ====\ndrop table a;\n").unwrap_err().0, 4);
+        assert_eq!(split("--liquibase formatted sql\n").unwrap_err().0, 1);
         assert!(split("-- +migrate Up notransaction\nup;\n-- +migrate Down\ndown;\n").unwrap().down.is_some());
     }
 }

@@ -8,6 +8,7 @@ use quote::quote_spanned;
 
 use super::item::{Parts, here, item};
 use crate::check::arguments::Shared;
+use crate::check::dependencies::Dependency;
 use crate::check::folder::FolderArguments;
 use crate::check::values::{OnInterrupt, Transaction};
 
@@ -26,6 +27,8 @@ pub(crate) struct Listed {
     pub(crate) up: Embedded,
     pub(crate) down: Option<Embedded>,
     pub(crate) repeatable: bool,
+    /// The id of the one that it comes after.
+    pub(crate) after: Option<String>,
 }
 
 /// What stands in place of the macro call. `watched` are the files whose edit compiles the crate again.
@@ -39,11 +42,12 @@ pub(crate) fn folder(arguments: &FolderArguments, listed: &[Listed], watched: &[
 }
 
 fn migration(arguments: &FolderArguments, listed: &Listed) -> TokenStream {
-    let Listed { id, up, down, repeatable } = listed;
+    let Listed { id, up, down, repeatable, after } = listed;
+    let depends_on = after.iter().map(|id| Dependency::Name { namespace: arguments.namespace.clone(), id: id.clone() });
     let shared = Shared {
         id: id.clone(),
         namespace: arguments.namespace.clone(),
-        depends_on: Vec::new(),
+        depends_on: depends_on.collect(),
         transaction: if up.outside { Transaction::None } else { Transaction::Auto },
         on_interrupt: OnInterrupt::default(),
         probe: None,

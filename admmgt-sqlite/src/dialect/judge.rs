@@ -49,6 +49,13 @@ impl Judge {
             Verb::RollbackTo(name) => self.unwind(step, name, 1),
             Verb::Outside(why) => self.outside(step, why),
             Verb::Idle(advice) => self.idle(step, advice),
+            Verb::OfTheShell => {
+                let message = format!(
+                    "`{}` is a command of the sqlite3 shell and does nothing here; delete this line",
+                    step.name
+                );
+                self.idle.push(ScriptProblem::new(step.split.line, step.split.column, message));
+            }
         }
     }
 
@@ -125,7 +132,7 @@ impl Judge {
                 TransactionMode::Required => {
                     "move it to a migration of its own with `transaction = \"none\"`".to_owned()
                 }
-                _ => "move it to a file of its own, or write `transaction = \"none\"`".to_owned(),
+                _ => "move it to a file of its own, or write `transaction = \"none\"` (in a SQL file: `-- no-transaction` as its first line)".to_owned(),
             }
         } else if let Some(line) = self.opened() {
             format!("move it out of the one that line {line} opens")
@@ -164,7 +171,9 @@ impl Judge {
     fn or_none(&self) -> &'static str {
         match self.mode {
             TransactionMode::Required => "",
-            _ => ", or write `transaction = \"none\"` to keep it",
+            _ => {
+                ", or write `transaction = \"none\"` (in a SQL file: `-- no-transaction` as its first line) to keep it"
+            }
         }
     }
 

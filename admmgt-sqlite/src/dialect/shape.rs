@@ -50,7 +50,7 @@ impl Shape {
         let ends = match step.verb {
             // Lines that are refused anyway do not hide a transaction: `sqlite3 .dump` writes
             // `PRAGMA foreign_keys=OFF;` before its `BEGIN`.
-            Verb::Idle(_) => return,
+            Verb::Idle(_) | Verb::OfTheShell => return,
             Verb::Begin => Ends::Begins,
             Verb::Commit => Ends::Commits,
             Verb::Rollback => Ends::RollsBack,

@@ -40,6 +40,18 @@ fn check(mode: TransactionMode, cases: &[(&str, &str)]) {
     }
 }
 
+#[test]
+fn commands_that_only_the_shell_hears_are_left_out_in_any_mode() {
+    for mode in [Auto, Required, Without] {
+        let script = SqliteDialect.parse(".bail on\nbegin;\ncreate table a(x) ;\n.mode csv\ncommit;", mode).unwrap();
+        let texts: Vec<&str> = script.statements.iter().map(|statement| &*statement.text).collect();
+        let expected: &[&str] =
+            if mode == Without { &["begin", "create table a(x) ", "commit"] } else { &["create table a(x) "] };
+        assert_eq!(texts, expected);
+        assert_eq!(script.idle.len(), 2);
+    }
+}
+
 /// Whether a text is refused, in one word per problem: its line and the start of its message.
 fn refused(sql: &str, mode: TransactionMode) -> Vec<String> {
     check_scan(sql, mode);
@@ -188,12 +200,12 @@ fn transaction_control_that_breaks_the_migrations_own_is_refused() {
         &[
             (
                 "begin",
-                "1:1: `BEGIN`: the migration already runs in a transaction; delete it, or write `transaction = \"none\"` to keep it",
+                "1:1: `BEGIN`: the migration already runs in a transaction; delete it, or write `transaction = \"none\"` (in a SQL file: `-- no-transaction` as its first line) to keep it",
             ),
             (
                 "select 1; commit",
                 "1:11: `COMMIT` would end the transaction of the migration before its record is written; \
-             delete it, or write `transaction = \"none\"` to keep it",
+             delete it, or write `transaction = \"none\"` (in a SQL file: `-- no-transaction` as its first line) to keep it",
             ),
             ("rollback", "1:1: `ROLLBACK` would take back what ran before it; delete it, or roll back to a savepoint"),
         ],
@@ -307,7 +319,8 @@ fn every_problem_is_reported_in_the_order_of_lines() {
                 ".mode csv\nsavepoint s;\npragma foreign_keys=1;\nvacuum;\ncommit;\n.read x.sql\nselect 1;",
                 &["1 .mode", "2 SAVEPOINT s", "3 PRAGMA foreign_keys", "4 VACUUM", "5 COMMIT", "6 .read"],
             ),
-            (".headers on\nbegin;\nselect 'x", &["1 .headers", "3 '"]),
+            (".import a b\nbegin;\nselect 'x", &["1 .import", "3 '"]),
+            (".bail on\ncreate table a(x);\n.headers off", &["1 .bail", "3 .headers"]),
         ],
     );
 }

@@ -51,6 +51,10 @@ impl<'a> Words<'a> {
     }
 
     pub(super) fn verb(mut self) -> (Cow<'static, str>, Verb<'a>) {
+        if self.text.starts_with('.') {
+            let name = self.text.split_whitespace().next().unwrap_or_default();
+            return (Cow::Owned(name.to_owned()), Verb::OfTheShell);
+        }
         let first = self.next();
         let (name, verb) = match KEYWORDS.iter().find(|keyword| self.is(first, keyword)) {
             Some(&"BEGIN") => ("BEGIN", Verb::Begin),

@@ -44,6 +44,7 @@ pub struct Pieces<R> {
 struct Found {
     start: usize,
     end: usize,
+    before: usize,
     line: u32,
     column: u32,
     terminated: bool,
@@ -90,8 +91,9 @@ impl<R: Read> Pieces<R> {
             self.read()?;
         };
         Ok(found.map(|found| {
-            let Found { start, end, line, column, terminated } = found?;
-            Ok(Split { text: &self.text[start..end], line, column, terminated })
+            let Found { start, end, before, line, column, terminated } = found?;
+            let (text, whole) = (&self.text[start..end], &self.text[start..before]);
+            Ok(Split { text, whole, line, column, terminated })
         }))
     }
 
@@ -114,10 +116,17 @@ impl<R: Read> Pieces<R> {
         Some(match found {
             Ok(None) => None,
             Err(problem) => Some(Err(problem)),
-            Ok(Some(Split { text, line, column, terminated })) => {
+            Ok(Some(Split { text, whole, line, column, terminated })) => {
                 // The place is that of the statement's beginning.
                 let start = self.place.at;
-                Some(Ok(Found { start, end: start + text.len(), line, column, terminated }))
+                Some(Ok(Found {
+                    start,
+                    end: start + text.len(),
+                    before: start + whole.len(),
+                    line,
+                    column,
+                    terminated,
+                }))
             }
         })
     }

@@ -21,6 +21,12 @@ fn split(sql: &str) -> String {
     whole
 }
 
+#[test]
+fn what_stands_before_the_semicolon_is_kept_apart() {
+    let whole = |sql: &'static str| Statements::new(sql).map(|split| split.unwrap().whole).collect::<Vec<_>>();
+    assert_eq!(whole(" create index i on t(a) /* c */ ; b -- d\n"), ["create index i on t(a) /* c */ ", "b -- d\n"]);
+}
+
 fn check(cases: &[(&str, &str)]) {
     for (sql, expected) in cases {
         assert_eq!(split(sql), *expected, "{sql:?}");
@@ -170,7 +176,9 @@ fn what_never_ends_is_named_where_it_starts() {
 #[test]
 fn commands_of_the_shell_are_named_and_the_text_goes_on() {
     check(&[
-        (".mode csv", "1:1: `.mode` is a command of the sqlite3 shell, not SQL; delete this line"),
+        (".shell ls", "1:1: `.shell` is a command of the sqlite3 shell, not SQL; delete this line"),
+        (".mode csv", "1:1 .mode csv~"),
+        ("a;\n.bail on \nb", "1:1 a | 2:1 .bail on | 3:1 b~"),
         (
             "a;\n.read it's.sql\nb;",
             "1:1 a | 2:1: `.read` is a command of the sqlite3 shell, not SQL; \
