@@ -78,3 +78,19 @@ grep -q 'app/0001_authors' <<<"$said"
 said=$(run)
 echo "$said"
 grep -q '^nothing to do: 2 migrations are applied' <<<"$said"
+
+# A folder that is compiled in; a file that comes later is named, with what to do.
+mkdir "$folder/app/migrations"
+echo 'create table shelves (id integer primary key);' >"$folder/app/migrations/0002_shelves.sql"
+echo 'migrations_dir!("migrations", backend = "sqlite", strict = true);' >>"$folder/app/src/main.rs"
+said=$(run)
+echo "$said"
+grep -q 'up   app/0002_shelves' <<<"$said"
+echo 'create table rooms (id integer primary key);' >"$folder/app/migrations/0003_rooms.sql"
+said=$(run)
+echo "$said"
+grep -q '0003_rooms.sql is new and not in this program' <<<"$said"
+touch "$folder/app/src/main.rs"
+said=$(run)
+echo "$said"
+grep -q 'up   app/0003_rooms' <<<"$said"

@@ -69,12 +69,12 @@ fn in_pieces(text: &str, bytes: usize) -> Vec<Result<Split<'_>, ScriptProblem>> 
     let mut found = Vec::new();
     let mut from = 0;
     while let Some(split) = pieces.next().expect("text is UTF-8") {
-        found.push(split.map(|split| {
+        found.push(split.map(|split: Split<'_>| {
             // The same place in the whole text: statements come in order.
-            from += text[from..].find(split.text).expect("it is a part of the text");
-            let own = &text[from..from + split.text.len()];
-            from += own.len();
-            Split { text: own, ..split }
+            from += text[from..].find(split.whole).expect("it is a part of the text");
+            let whole = &text[from..from + split.whole.len()];
+            from += whole.len();
+            Split { text: &whole[..split.text.len()], whole, ..split }
         }));
     }
     found

@@ -451,3 +451,91 @@ fn a_program_of_ones_own_keeps_its_policy() {
     policy.empty = admmgt::Verdict::Allow;
     assert_eq!(exit(strict.policy(policy)), format!("{:?}", std::process::ExitCode::SUCCESS));
 }
+
+#[test]
+fn views_run_again_when_they_change() {
+    let desk = Desk::new(&[
+        ("V1__users.sql", "create table users (id integer primary key, name text);\n"),
+        ("R__names.sql", "drop view if exists names;\ncreate view names as select name from users;\n"),
+    ]);
+    desk.check(
+        &["up"],
+        expect![[r#"
+        $ admmgt up
+        ran 2 migrations in <n> ms
+          up   app/V1__users  <n> ms
+          up   app/R__names  <n> ms
+    "#]],
+    );
+    desk.write("R__names.sql", "drop view if exists names;\ncreate view names as select upper(name) from users;\n");
+    desk.check(
+        &["check", "plan", "up", "status", "down", "history", "check"],
+        expect![[r#"
+        $ admmgt check
+        1 of 2 migrations applied
+          applied     app/V1__users  <time>
+          again       app/R__names   <time>  [has changed, runs again]
+        [exit 3]
+        $ admmgt plan
+        1 migration to run
+          up   app/R__names (2 statements)
+               note: it runs again: it has changed since it was applied on <time>
+        $ admmgt up
+        ran 1 migration in <n> ms, 1 was applied before
+          up   app/R__names  <n> ms
+        $ admmgt status
+        2 of 2 migrations applied
+          applied     app/V1__users  <time>
+          applied     app/R__names   <time>
+        $ admmgt down
+        ran 1 migration in <n> ms, 2 were applied before
+          down app/R__names  <n> ms
+        $ admmgt history
+            1  <time>  applied    up    app/V1__users  by ada on desk
+            2  <time>  applied    up    app/R__names  by ada on desk
+            3  <time>  applied    up    app/R__names  by ada on desk
+            4  <time>  reverted   down  app/R__names  by ada on desk
+            5  <time>  applied    up    app/R__names  by ada on desk  (as it was applied by record 2)
+        $ admmgt check
+        1 of 2 migrations applied
+          applied     app/V1__users  <time>
+          again       app/R__names   <time>  [has changed, runs again]
+        [exit 3]
+    "#]],
+    );
+}
+
+#[test]
+fn a_file_that_was_deleted_and_a_folder_without_any() {
+    let desk = Desk::new(&[USERS, PLANS]);
+    desk.check(
+        &["lock --update", "up"],
+        expect![[r#"
+        $ admmgt lock --update
+        admmgt.lock is written
+        $ admmgt up
+        ran 2 migrations in <n> ms
+          up   app/0001_users  <n> ms
+          up   app/0002_plans  <n> ms
+    "#]],
+    );
+    desk.remove(PLANS.0);
+    desk.check(&["up", "check", "--lockfile none.lock up"], expect![[r#"
+        $ admmgt up
+        error: nothing ran: `app/0002_plans` is in the lockfile and not registered, and it is applied. If its file or function was deleted, restore it; if its crate is not linked, name it once: `admmgt::link!(app);`; if it is meant to be gone, take its line out of the lockfile
+        [exit 4]
+        $ admmgt check
+        1 of 1 migration applied
+          applied     app/0001_users  <time>
+          ahead       app/0002_plans  <time>
+        $ admmgt --lockfile none.lock up
+        nothing to do: 1 migration is applied
+        the database is ahead: it has 1 migration that this program does not know
+    "#]]);
+    desk.remove(USERS.0);
+    desk.check(&["--lockfile none.lock status"], expect![[r#"
+        $ admmgt --lockfile none.lock status
+        error: migrations holds no migration; a file is called `0001_users.sql`, `0001_users.up.sql` or `V1__users.sql`, a folder `0001_users/up.sql`
+        [exit 2]
+    "#]]);
+}

@@ -4,6 +4,7 @@ use std::any::Any;
 use std::sync::Arc;
 
 use crate::driver::{Outcome, Session};
+use crate::event::{Event, Observers};
 use crate::script::{Dialect, Statement};
 use crate::{Backend, BoxError, Error, Meta, MigrationId, TransactionMode};
 
@@ -15,13 +16,14 @@ use crate::{Backend, BoxError, Error, Meta, MigrationId, TransactionMode};
 pub struct Context {
     session: Box<dyn Session>,
     dialect: Arc<dyn Dialect>,
+    observers: Observers,
     migration: Option<MigrationId>,
     transaction: TransactionMode,
 }
 
 impl Context {
-    pub(crate) fn new(session: Box<dyn Session>, dialect: Arc<dyn Dialect>) -> Self {
-        Self { session, dialect, migration: None, transaction: TransactionMode::Auto }
+    pub(crate) fn new(session: Box<dyn Session>, dialect: Arc<dyn Dialect>, observers: Observers) -> Self {
+        Self { session, dialect, observers, migration: None, transaction: TransactionMode::Auto }
     }
 
     /// A migration's body begins.
@@ -57,6 +59,25 @@ impl Context {
     /// The migration that runs.
     pub fn migration(&self) -> Option<&MigrationId> {
         self.migration.as_ref()
+    }
+
+    /// Says how far the body has come: so many of its parts are done, of so many where that is known. Whoever
+    /// observes the run hears it as [`Event::Progress`]; what a part is, is the body's affair: rows, files.
+    ///
+    /// ```
+    /// # use admmgt_core::{BoxError, Context};
+    /// async fn import(cx: &mut Context) -> Result<(), BoxError> {
+    ///     for done in 1..=10 {
+    ///         cx.execute("insert into plans(name) values ('free')").await?;
+    ///         cx.progress(done, Some(10));
+    ///     }
+    ///     Ok(())
+    /// }
+    /// ```
+    pub fn progress(&self, done: u64, of: Option<u64>) {
+        if let Some(migration) = self.migration.clone() {
+            self.observers.tell(&Event::Progress { migration, done, of });
+        }
     }
 
     /// Runs one statement and says how many rows it changed.

@@ -78,6 +78,16 @@ pub enum Event {
         /// Rows changed.
         rows: u64,
     },
+    /// A body says how far it has come, with [`crate::Context::progress`].
+    #[non_exhaustive]
+    Progress {
+        /// Which migration.
+        migration: MigrationId,
+        /// So many of its parts are done.
+        done: u64,
+        /// Of so many, where that is known.
+        of: Option<u64>,
+    },
     /// Its body ended well; nothing is committed yet.
     #[non_exhaustive]
     BodyDone {
@@ -196,6 +206,7 @@ fn log(event: &Event) {
         Event::StatementDone { migration, number, of, rows } => {
             tracing::trace!(%migration, number, of, rows, "statement done");
         }
+        Event::Progress { migration, done, of } => tracing::debug!(%migration, done, of, "progress"),
         Event::BodyDone { migration } => tracing::trace!(%migration, "body done"),
         Event::MigrationDone { migration, direction, duration_us } => {
             tracing::info!(%migration, %direction, duration_us, "done");

@@ -55,6 +55,8 @@ mod probe;
 mod run;
 
 mod memory;
+#[cfg(feature = "metrics")]
+mod metrics;
 
 #[doc(hidden)]
 #[path = "private.rs"]
@@ -64,6 +66,8 @@ use __private as private;
 pub use admmgt_files::layout::{Ignored, Layout};
 pub use async_trait::async_trait;
 
+#[cfg(feature = "metrics")]
+pub use crate::metrics::Metrics;
 pub use adopt::{ForeignEntry, ForeignHistory};
 pub use amend::{Repair, Resolution};
 pub use context::{AnyBackend, Context, FromBlocking, FromContext};

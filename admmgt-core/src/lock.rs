@@ -8,7 +8,7 @@ use admmgt_files::lockfile::{Entry, LockfileProblem};
 
 pub use admmgt_files::lockfile::Lockfile;
 
-use crate::registry::MigrationSet;
+use crate::registry::{MigrationSet, not_embedded};
 use crate::{Error, Meta, MigrationId, Migrations, Refusal};
 
 /// The name of the file, beside `Cargo.toml`.
@@ -168,6 +168,10 @@ impl std::error::Error for CheckError {}
 /// Everything that is wrong with the migrations, or every way in which the file says something else.
 pub fn check(migrations: &Migrations, path: &Path, update: bool) -> std::result::Result<(), CheckError> {
     let set = MigrationSet::new(migrations).map_err(CheckError::Set)?;
+    let new = not_embedded();
+    if !new.is_empty() {
+        return Err(CheckError::Set(new));
+    }
     let file = |problem: String| CheckError::File { path: path.to_owned(), problem };
     if update {
         let text = lockfile(&set).to_string();

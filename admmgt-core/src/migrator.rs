@@ -13,7 +13,7 @@ use crate::event::{Observer, Observers};
 use crate::lock::Lockfile;
 use crate::plan::Plan;
 use crate::record::{Author, Record};
-use crate::registry::{MigrationSet, Migrations};
+use crate::registry::{MigrationSet, Migrations, not_embedded};
 use crate::report::Report;
 use crate::run::Run;
 use crate::status::Status;
@@ -365,7 +365,10 @@ impl Migrator {
 
     fn start(&self) -> Run {
         let author = Author::of_this_process();
-        let (set, faults) = MigrationSet::examine(&self.listed());
+        let (set, mut faults) = MigrationSet::examine(&self.listed());
+        if self.migrations.is_none() {
+            faults.extend(not_embedded());
+        }
         let missing = self.locked.iter().filter(|id| set.get(id).is_none()).cloned().collect();
         Run {
             driver: Arc::clone(&self.driver),

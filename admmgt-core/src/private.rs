@@ -51,6 +51,20 @@ pub struct Registration(pub &'static Item);
 
 inventory::collect!(Registration);
 
+/// A folder whose files are in the program, of a build that is not for release: so that a file that came later is
+/// noticed.
+#[derive(Debug)]
+#[allow(missing_docs)]
+pub struct EmbeddedFolder {
+    pub path: &'static str,
+    /// As it was written.
+    pub written: &'static str,
+    pub dialect: &'static str,
+    pub ids: &'static [&'static str],
+}
+
+inventory::collect!(EmbeddedFolder);
+
 /// The fields of a [`Meta`], all known at compile time; nothing in it is dropped, so that a constant
 /// can take it apart.
 #[derive(Debug, Clone, Copy)]

@@ -49,6 +49,14 @@ pub enum Refusal {
         /// The file.
         file: String,
     },
+    /// A file came into an embedded folder after the program was compiled.
+    #[non_exhaustive]
+    NotEmbedded {
+        /// The file.
+        file: String,
+        /// The folder, as it is written in `migrations_dir!`.
+        folder: String,
+    },
     /// The lockfile lists a migration that nobody registered.
     #[non_exhaustive]
     Missing {
@@ -329,6 +337,11 @@ impl fmt::Display for Refusal {
             Self::Empty { id, file } => write!(
                 f,
                 "{file}:1: `{id}` has no statement. Write one, delete the migration, or allow it with `Policy::empty`"
+            ),
+            Self::NotEmbedded { file, folder } => write!(
+                f,
+                "{file} is new and not in this program: rustc does not hear of new files. Touch the file with \
+                 `migrations_dir!(\"{folder}\")` and build again; `println!(\"cargo::rerun-if-changed={folder}\")` in build.rs does it always"
             ),
             Self::Missing { id, applied } => write!(
                 f,

@@ -4,15 +4,18 @@
 use std::collections::BTreeMap;
 use std::collections::{HashMap, HashSet};
 use std::fmt;
+use std::path::Path;
 use std::sync::Arc;
+
+use admmgt_files::layout::Found;
 
 use crate::digest::{Digest, NamespaceHead};
 use crate::graph;
 use crate::history::APPLIED;
 use crate::migration::{Item, Migration};
-use crate::private::Registration;
+use crate::private::{EmbeddedFolder, Registration};
 use crate::refusal::Refusal;
-use crate::{Meta, MigrationId, Namespace};
+use crate::{DirError, Meta, MigrationId, MigrationsDir, Namespace};
 
 /// A list of migrations, not yet checked: all that are registered, or those that are named.
 ///
@@ -48,6 +51,24 @@ impl Migrations {
     /// it links.
     pub fn registered() -> Self {
         inventory::iter::<Registration>.into_iter().map(|registration| Entry::Item(registration.0)).collect()
+    }
+
+    /// The SQL files of a folder, read now, in any layout that [`MigrationsDir`] reads; `backend` is `sqlite`,
+    /// `postgres` …. What is no migration is passed over: [`MigrationsDir`] lists it.
+    ///
+    /// # Errors
+    /// Everything that makes the folder no list of migrations.
+    ///
+    /// ```no_run
+    /// use admmgt_core::{MemoryDriver, Migrations, Migrator};
+    ///
+    /// let migrations = Migrations::from_dir("app", "migrations", "memory")?;
+    /// let migrator = Migrator::new(MemoryDriver::new()).migrations(migrations);
+    /// # let _ = migrator;
+    /// # Ok::<(), admmgt_core::DirError>(())
+    /// ```
+    pub fn from_dir(namespace: &str, folder: impl AsRef<Path>, backend: &str) -> Result<Self, DirError> {
+        MigrationsDir::read(namespace, folder, backend).map(|read| read.migrations)
     }
 
     /// Migrations made at run time.
@@ -117,6 +138,23 @@ impl fmt::Debug for Migrations {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(self.metas().map(|meta| meta.id.to_string())).finish()
     }
+}
+
+/// The files of embedded folders that came after the program was compiled, in builds that are not for release.
+/// rustc never hears of a new file.
+pub(crate) fn not_embedded() -> Vec<Refusal> {
+    inventory::iter::<EmbeddedFolder>.into_iter().flat_map(newer).collect()
+}
+
+fn newer(folder: &EmbeddedFolder) -> Vec<Refusal> {
+    // Where the program runs far from its sources, there is nothing to compare.
+    let Ok(read) = admmgt_files::layout::read(Path::new(folder.path), folder.dialect) else { return Vec::new() };
+    let new = read.migrations.iter().filter(|found| !folder.ids.contains(&&*found.id));
+    let refusal = |found: &Found| Refusal::NotEmbedded {
+        file: found.up.file.display().to_string(),
+        folder: folder.written.to_owned(),
+    };
+    new.map(refusal).collect()
 }
 
 /// A checked list in its order: names are unique, dependencies are there, no cycles.
@@ -239,5 +277,25 @@ impl MigrationSet {
 impl fmt::Debug for MigrationSet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(self.metas().map(|meta| meta.id.to_string())).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_came_after_the_build_is_named() {
+        let folder = std::env::temp_dir().join(format!("admmgt-embedded-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(folder.join("0001_users.sql"), "").unwrap();
+        std::fs::write(folder.join("0002_plans.sql"), "").unwrap();
+        let path: &'static str = folder.display().to_string().leak();
+        let embedded = |path, ids| EmbeddedFolder { path, written: "migrations", dialect: "", ids };
+        assert_eq!(newer(&embedded(path, &["0001_users", "0002_plans"])), []);
+        assert_eq!(newer(&embedded("/nowhere/at/all", &[])), []);
+        let [refusal] = &*newer(&embedded(path, &["0001_users"])) else { panic!("one file is new") };
+        assert!(refusal.to_string().contains("0002_plans.sql is new"), "{refusal}");
+        std::fs::remove_dir_all(&folder).unwrap();
     }
 }

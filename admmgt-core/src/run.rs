@@ -111,7 +111,7 @@ impl Run {
             }
         };
         self.observers.tell(&Event::LeaseAcquired);
-        let cx = Context::new(session, self.driver.dialect());
+        let cx = Context::new(session, self.driver.dialect(), self.observers.clone());
         let mut leased = Leased { run: self, cx, lease };
         let result = match self.prepare(leased.cx.session()).await {
             Ok(()) => work(&mut leased).await,

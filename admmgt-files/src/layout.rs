@@ -1,16 +1,7 @@
 //! Folders of SQL files, as people have them.
 //!
-//! | layout | files | order | way back |
-//! |---|---|---|---|
-//! | Flyway, refinery | `V1__users.sql`, `V2.1__plans.sql`, `V2_1__plans.sql`, also in folders; `R__views.sql` runs last, and again each time it changes | by version | `U1__users.sql` |
-//! | numbered: sqlx, golang-migrate, dbmate, goose | `0001_users.sql`, `1-users.up.sql`, `V2.plans.sql` | by number | `….down.sql`, or a section of the file |
-//! | folders: diesel, Prisma | `2024-01-01-000000_users/up.sql`, `20240101000000_users/migration.sql` | by name, as a text | `down.sql` in the same folder |
-//!
-//! In any file: `-- +goose Up` and `-- +goose Down`, `-- migrate:up` and `-- migrate:down` split it into
-//! the two ways; `-- +goose NO TRANSACTION`, `-- migrate:up transaction:false`, a first line
-//! `-- no-transaction`, and `run_in_transaction = false` in diesel's `metadata.toml` say that it runs
-//! outside of one. A word for one dialect before the ending (`0001_users.sqlite.sql`,
-//! `0001_users.up.postgres.sql`) keeps a file for that dialect; it wins over the one without a word.
+//! Which layouts there are, in which order each runs, and which marks are read, is written down for users at
+//! `admmgt_core::MigrationsDir`.
 //!
 //! [`read`] reads a folder; everything that is not a migration is listed with the reason.
 

@@ -172,7 +172,7 @@ pub fn sql_migration(arguments: proc_macro::TokenStream) -> proc_macro::TokenStr
 /// ```
 ///
 /// `backend = "sqlite"` keeps the migrations for one kind of database, and chooses the files that are for one
-/// dialect only; `namespace` and `crate` are those of [`#[migration]`](macro@migration).
+/// dialect only; `strict = true` refuses files that are no migrations; `namespace` and `crate` are those of [`#[migration]`](macro@migration).
 ///
 /// An edited or deleted file compiles the crate again. Of a *new* file rustc never hears, whatever a macro does:
 /// keep a lockfile (`admmgt::check!()`), whose new line it does hear of, or write

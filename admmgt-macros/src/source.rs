@@ -52,6 +52,11 @@ pub(crate) fn listed(arguments: &FolderArguments, root: &Path) -> syn::Result<(V
         let lines: Vec<String> = problems.iter().map(|problem| relative(&problem.to_string(), root)).collect();
         refuse(lines.join("\n"))
     })?;
+    if arguments.strict && !read.ignored.is_empty() {
+        let lines = read.ignored.iter().map(|file| format!("{}: {}", file.path.display(), file.reason));
+        let lines: Vec<String> = lines.map(|line| relative(&line, root)).collect();
+        return Err(refuse(format!("the folder `{written}` holds what is no migration:\n{}", lines.join("\n"))));
+    }
     let mut files = Vec::new();
     let mut listed = Vec::new();
     for Found { id, up, down, repeatable, after } in read.migrations {

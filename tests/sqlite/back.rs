@@ -1,7 +1,7 @@
 //! The way back on real files, and folders of every layout: up, down, up.
 
 use admmgt::prelude::*;
-use admmgt::{Error, ErrorKind, MigrationsDir, OnInterrupt, Refusal, Target};
+use admmgt::{Error, ErrorKind, OnInterrupt, Refusal, Target};
 use admmgt_tests::{Scratch, outside, sql};
 
 fn both_ways(id: &str, up: &str, down: &str) -> SqlMigration {
@@ -152,129 +152,6 @@ async fn a_baseline_makes_a_database_that_has_everything_current() {
     migrator.baseline(None, "made by an older tool").await.unwrap();
     migrator.ensure_current().await.unwrap();
     assert_eq!(migrator.up().await.unwrap().ran.len(), 0);
-}
-
-/// Two tables by two files, in each layout, with a way back where the layout has one.
-const LAYOUTS: [(&str, &[(&str, &str)]); 8] = [
-    (
-        "flyway",
-        &[
-            ("2023/V1__a.sql", "create table a(x);"),
-            ("V1_1__b.sql", "create table b(x);"),
-            ("V10__c.sql", "alter table b rename to c;"),
-            ("U1__a.sql", "drop table a;"),
-            ("U1.1__b.sql", "drop table b;"),
-            ("U10__c.sql", "alter table c rename to b;"),
-        ],
-    ),
-    (
-        "sqlx",
-        &[
-            ("20240101000000_a.up.sql", "create table a(x);"),
-            ("20240101000000_a.down.sql", "drop table a;"),
-            ("20240102000000_c.up.sql", "create table c(x);"),
-            ("20240102000000_c.down.sql", "drop table c"),
-        ],
-    ),
-    (
-        "golang-migrate",
-        &[
-            ("9_a.up.sql", "create table a(x);"),
-            ("9_a.down.sql", "drop table a;"),
-            ("10_c.up.sql", "alter table a rename to c; create table a(x)"),
-            ("10_c.down.sql", "drop table a; alter table c rename to a;"),
-        ],
-    ),
-    (
-        "goose",
-        &[
-            (
-                "00001_a.sql",
-                "-- +goose Up\n-- +goose StatementBegin\ncreate table a(x);\n-- +goose StatementEnd\n-- +goose Down\ndrop table a;\n",
-            ),
-            (
-                "00002_c.sql",
-                "-- +goose NO TRANSACTION\n-- +goose Up\ncreate table c(x);\nvacuum;\n-- +goose Down\ndrop table c;\n",
-            ),
-        ],
-    ),
-    (
-        "dbmate",
-        &[
-            ("20240101_a.sql", "-- migrate:up\ncreate table a(x);\n\n-- migrate:down\ndrop table a;\n"),
-            (
-                "20240102_c.sql",
-                "-- migrate:up\ncreate table c(x);\n\n-- migrate:down transaction:false\nvacuum; drop table c;\n",
-            ),
-        ],
-    ),
-    (
-        "diesel",
-        &[
-            ("2024-01-01-000000_a/up.sql", "create table a(x);"),
-            ("2024-01-01-000000_a/down.sql", "drop table a;"),
-            ("2024-01-01-000001_c/up.sql", "vacuum; create table c(x);"),
-            ("2024-01-01-000001_c/down.sql", "drop table c;"),
-            ("2024-01-01-000001_c/metadata.toml", "run_in_transaction = false # VACUUM\n"),
-        ],
-    ),
-    (
-        "dialects",
-        &[
-            ("1_a.postgres.sql", "this is not for SQLite"),
-            ("1_a.sql", "nor is this"),
-            ("1_a.sqlite.sql", "create table a(x);"),
-            ("2_c.up.sqlite.sql", "create table c(x);"),
-            ("2_c.down.sqlite.sql", "drop table c;"),
-        ],
-    ),
-    (
-        "hand-made",
-        &[
-            ("1 make a.sql", "\u{feff}BEGIN;\r\ncreate table a(x);\r\nCOMMIT;\r\n"),
-            ("02-c.sql", "create table c(x) -- no semicolon; at the end"),
-            ("README.md", "ignored"),
-        ],
-    ),
-];
-
-#[tokio::test]
-async fn a_folder_of_every_layout_goes_up_and_down_and_up() {
-    for (layout, files) in LAYOUTS {
-        let scratch = Scratch::new();
-        for (name, text) in files {
-            let path = scratch.folder().join("migrations").join(name);
-            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-            std::fs::write(path, text).unwrap();
-        }
-        let folder = MigrationsDir::read("app", scratch.folder().join("migrations"), "sqlite").unwrap();
-        let migrator = scratch.migrator(folder.migrations);
-        migrator.up().await.unwrap_or_else(|error| panic!("{layout}: {error}"));
-        assert_eq!(scratch.tables(), ["a", "c"], "{layout}");
-        let first = schema(&scratch);
-        let back = migrator.down(Target::Nothing).await;
-        if matches!(layout, "dialects" | "hand-made") {
-            assert!(back.unwrap_err().refusals().iter().all(|one| matches!(one, Refusal::Irreversible { .. })));
-            continue;
-        }
-        back.unwrap_or_else(|error| panic!("{layout}: {error}"));
-        assert_eq!(scratch.tables(), Vec::<String>::new(), "{layout}");
-        migrator.up().await.unwrap();
-        assert_eq!(schema(&scratch), first, "{layout}");
-    }
-}
-
-/// What is wrong in a file is said with its own lines, also behind a mark.
-#[tokio::test]
-async fn errors_in_a_section_name_the_line_of_the_file() {
-    let scratch = Scratch::new();
-    let folder = scratch.folder().join("migrations");
-    std::fs::create_dir(&folder).unwrap();
-    std::fs::write(folder.join("1_a.sql"), "-- +goose Up\nselect 1;\n\n-- +goose Down\nselect 2;\ncommit;\n").unwrap();
-    let migrator = scratch.migrator(MigrationsDir::read("app", &folder, "sqlite").unwrap().migrations);
-    migrator.up().await.unwrap();
-    let error = migrator.down(Target::Back(1)).await.unwrap_err();
-    assert!(error.to_string().contains("1_a.sql:6:1: `COMMIT`"), "{error}");
 }
 
 /// The tables as the tools make them; the rows as they write them.

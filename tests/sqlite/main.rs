@@ -4,8 +4,8 @@
 //! - `everyday`: order, policies, plans, status, events;
 //! - `refusals`: bad SQL files and sets, before anything runs;
 //! - `places`: files that cannot be used; `damage`: histories that were changed by hand;
-//! - `back`: the way back, and folders of every layout;
-//! - `large`: files that are not held in memory;
+//! - `back`: the way back;
+//! - `layouts`: folders as people have them; `large`: files that are not held in memory;
 //! - `guard`: what a body may not do to its transaction;
 //! - `cancel`: runs that are dropped, bodies that panic;
 //! - `races`, `crash`: many processes at once, and processes killed at every point;
@@ -19,6 +19,7 @@ mod everyday;
 mod first;
 mod guard;
 mod large;
+mod layouts;
 mod places;
 mod races;
 mod refusals;

@@ -60,12 +60,12 @@ async fn statements_that_break_or_miss_the_transaction_are_refused_by_line() {
         ],
         expect![[r#"
             nothing ran, for 7 reasons:
-              - $/1.sql:2:1: `VACUUM` cannot run in a transaction (SQLite: "cannot VACUUM from within a transaction"); move it to a file of its own, or write `transaction = "none"` (in `app/1`)
-              - $/2.sql:2:1: `COMMIT` would end the transaction of the migration before its record is written; delete it, or write `transaction = "none"` to keep it (in `app/2`)
+              - $/1.sql:2:1: `VACUUM` cannot run in a transaction (SQLite: "cannot VACUUM from within a transaction"); move it to a file of its own, or write `transaction = "none"` (in a SQL file: `-- no-transaction` as its first line) (in `app/1`)
+              - $/2.sql:2:1: `COMMIT` would end the transaction of the migration before its record is written; delete it, or write `transaction = "none"` (in a SQL file: `-- no-transaction` as its first line) to keep it (in `app/2`)
               - $/3.sql:1:1: `PRAGMA foreign_keys` would silently do nothing: foreign keys are already off while a migration runs and are checked before its commit, so delete the line (in `app/3`)
-              - $/4.sql:1:1: `BEGIN`: the migration already runs in a transaction; delete it, or write `transaction = "none"` to keep it (in `app/4`)
+              - $/4.sql:1:1: `BEGIN`: the migration already runs in a transaction; delete it, or write `transaction = "none"` (in a SQL file: `-- no-transaction` as its first line) to keep it (in `app/4`)
               - $/4.sql:3:1: `ROLLBACK` would take back what ran before it; delete it, or roll back to a savepoint (in `app/4`)
-              - $/5.sql:2:1: `PRAGMA journal_mode` cannot run in a transaction (SQLite: "cannot change into wal mode from within a transaction", or silently nothing); move it to a file of its own, or write `transaction = "none"` (in `app/5`)
+              - $/5.sql:2:1: `PRAGMA journal_mode` cannot run in a transaction (SQLite: "cannot change into wal mode from within a transaction", or silently nothing); move it to a file of its own, or write `transaction = "none"` (in a SQL file: `-- no-transaction` as its first line) (in `app/5`)
               - $/6.sql:1:1: `.read` is a command of the sqlite3 shell, not SQL; put the SQL of that file here, or make it a migration of its own (in `app/6`)"#]],
     )
     .await;

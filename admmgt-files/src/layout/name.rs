@@ -99,6 +99,14 @@ pub(super) fn parse(name: &str, dialect: &str) -> Result<Named, &'static str> {
         }
         stem = rest;
     }
+    // postgrator: `001.do.users.sql`
+    let parts: Vec<&str> = stem.splitn(3, '.').collect();
+    let joined;
+    if let ([number, word @ ("do" | "undo"), name], None) = (&*parts, role) {
+        role = Some(if *word == "do" { Role::Up } else { Role::Down });
+        joined = format!("{number}.{name}");
+        stem = &joined;
+    }
     let repeatable = is_repeatable(stem);
     let (layout, role, version) = match flyway(stem) {
         // `R__views.down.sql` takes a repeatable one back; others have `U`.

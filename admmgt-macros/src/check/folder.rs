@@ -15,6 +15,8 @@ pub(crate) struct FolderArguments {
     pub(crate) folder: LitStr,
     pub(crate) namespace: String,
     pub(crate) backend: Option<String>,
+    /// Files that are no migrations are an error.
+    pub(crate) strict: bool,
     pub(crate) library: Path,
 }
 
@@ -33,10 +35,11 @@ impl FolderArguments {
         let mut arguments = Arguments::read(rest, OF_DIR, &mut errors);
         let namespace = errors.keep(namespace(arguments.take("namespace"), package)).unwrap_or_default();
         let backend = arguments.take("backend").and_then(|it| errors.keep(values::name(&it)));
+        let strict = arguments.take("strict").and_then(|it| errors.keep(values::yes_or_no(&it))).unwrap_or_default();
         let library = arguments
             .take("crate")
             .and_then(|it| errors.keep(values::path(&it, "this is not the path of a crate")))
             .unwrap_or_else(|| parse_quote!(::admmgt));
-        errors.finish().map(|()| Self { folder, namespace, backend, library })
+        errors.finish().map(|()| Self { folder, namespace, backend, strict, library })
     }
 }

@@ -64,7 +64,12 @@ pub(crate) const OF_SQL: &[Key] = &[
 ];
 
 /// What `migrations_dir!("folder", …)` takes besides the folder.
-pub(crate) const OF_DIR: &[Key] = &[NAMESPACE, Key { name: "backend", example: r#"backend = "sqlite""# }, CRATE];
+pub(crate) const OF_DIR: &[Key] = &[
+    NAMESPACE,
+    Key { name: "backend", example: r#"backend = "sqlite""# },
+    Key { name: "strict", example: "strict = true" },
+    CRATE,
+];
 
 /// One entry whose key is known and not a repetition.
 pub(crate) struct Argument {

@@ -35,8 +35,23 @@ pub(crate) struct Listed {
 pub(crate) fn folder(arguments: &FolderArguments, listed: &[Listed], watched: &[&Path]) -> TokenStream {
     let items = listed.iter().map(|one| migration(arguments, one));
     let watched = watched.iter().map(|path| path.display().to_string());
+    let (library, written) = (&arguments.library, &arguments.folder);
+    let dialect = arguments.backend.as_deref().unwrap_or_default();
+    let ids = listed.iter().map(|one| &one.id);
     quote_spanned! {here()=>
         #(#items)*
+        #[cfg(debug_assertions)]
+        const _: () = {
+            use #library as __admmgt;
+            __admmgt::__private::inventory::submit! {
+                __admmgt::__private::EmbeddedFolder {
+                    path: ::core::concat!(::core::env!("CARGO_MANIFEST_DIR"), "/", #written),
+                    written: #written,
+                    dialect: #dialect,
+                    ids: &[#(#ids),*],
+                }
+            }
+        };
         const _: &[&[::core::primitive::u8]] = &[#(::core::include_bytes!(#watched)),*];
     }
 }
