@@ -15,6 +15,7 @@ use crate::{InvalidName, MigrationId, Migrations, SqlMigration, SqlSource, Trans
 /// | sqlx, golang-migrate, sql-migrate, goose, tern, node-sqlite, postgrator | `0001_users.sql`, `1-users.up.sql`, `20240101_users.sql`, `V1_users.sql`, `001.do.users.sql`; 1 to 46 characters, then `_`, `__`, `-` or `.` | by number, padded or not | `….down.sql`, `….undo.sql`, `0001_users_down.sql`, or a section of the file |
 /// | dbmate | as these, with `-- migrate:up` | by the name of the file, as a text | `-- migrate:down` |
 /// | diesel | `2024-01-01-000000_users/up.sql` | by version without dashes, as a text | `down.sql` beside it |
+/// | rusqlite_migration | `01-users/up.sql` | by number | `down.sql` beside it |
 /// | Prisma | `20240101000000_users/migration.sql` | by the name of the folder, as a text | none |
 ///
 /// *Ids* are the names without endings: `V2.1__plans`, `0001_users`; a letter `V` before a plain number is left

@@ -217,6 +217,7 @@ pub fn read(folder: &Path, dialect: &str) -> Result<Folder, Vec<LayoutProblem>> 
         words: Vec::new(),
         takes_back: Vec::new(),
         programs: Vec::new(),
+        counted: false,
         folder: Folder::default(),
         first: None,
         problems: Vec::new(),
@@ -261,6 +262,8 @@ struct Reading<'a> {
     /// Names that take something back where that is there.
     takes_back: Vec<(PathBuf, Named)>,
     programs: Vec<PathBuf>,
+    /// A folder's name starts with a number and no version of diesel.
+    counted: bool,
     folder: Folder,
     first: Option<(Layout, PathBuf)>,
     problems: Vec<LayoutProblem>,
@@ -296,13 +299,16 @@ impl Reading<'_> {
         };
         self.layout(Layout::Diesel, &path);
         let version = self.found.entry(name::number(name)).or_default();
-        // diesel compares versions without their dashes.
+        // diesel orders by the version alone, without its dashes; Prisma by the whole name; rusqlite_migration, which
+        // calls them `10-users`, by the number.
         let (head, rest) = name.split_once('_').unwrap_or((name, ""));
+        let number = head.replace('-', "");
+        let is_number = number.bytes().all(|byte| byte.is_ascii_digit());
         let separator = if rest.is_empty() { "" } else { "_" };
-        // diesel orders by the version alone, Prisma by the whole name.
-        let of_prisma = up.ends_with("migration.sql");
-        version.stem = if of_prisma { name.to_owned() } else { format!("{}\0{rest}", head.replace('-', "")) };
-        version.id = name::id(&format!("{}{separator}{rest}", head.replace('-', "")));
+        version.id = name::id(&if is_number { format!("{number}{separator}{rest}") } else { name.to_owned() });
+        let of_diesel = is_number && up.ends_with("up.sql");
+        version.stem = if of_diesel { format!("{number}\0{rest}") } else { name.to_owned() };
+        self.counted |= !is_number;
         if let Some((other, _)) = &version.up {
             let files = [other.clone(), up];
             return self.problems.push(LayoutProblem::Twice { version: name.to_owned(), files });
@@ -394,7 +400,7 @@ impl Reading<'_> {
         } else {
             self.problems.extend(programs.into_iter().map(|file| LayoutProblem::Program { file }));
         }
-        let mut as_texts = self.first.as_ref().is_some_and(|(layout, _)| *layout == Layout::Diesel);
+        let mut as_texts = self.first.as_ref().is_some_and(|(layout, _)| *layout == Layout::Diesel) && !self.counted;
         let mut stems = Vec::new();
         for version in std::mem::take(&mut self.found).into_values() {
             let stem = version.stem.clone();

@@ -227,6 +227,13 @@ fn folders_and_files_that_are_ordered_as_texts() {
             20240102000000_b: migration.sql `b`
             ignored migration_lock.toml: its ending is not `.sql`"#]],
     );
+    check(
+        &[("1-a/up.sql", "a"), ("02-b_c/up.sql", "b"), ("10-d/up.sql", "d")],
+        expect![[r#"
+            1-a: up.sql `a`
+            02-b_c: up.sql `b`
+            10-d: up.sql `d`"#]],
+    );
     // dbmate orders by the name of the file, in which `0` comes before `_`.
     check(
         &[("1_a.sql", "-- migrate:up\na"), ("2_b.sql", "-- migrate:up\nb"), ("10_c.sql", "-- migrate:up\nc")],
