@@ -75,7 +75,6 @@ fn of_refusal(refusal: &Refusal) -> u8 {
         | Refusal::Irreversible { .. }
         | Refusal::StillNeeded { .. }
         | Refusal::NotRegistered { .. }
-        | Refusal::TargetPending { .. }
         | Refusal::PartlyReplaced { .. }
         | Refusal::Ahead { .. } => REFUSED,
         _ => USAGE,

@@ -31,7 +31,14 @@ pub(crate) fn error(shared: &Shared, error: &Error) -> ExitCode {
     if let (Format::Human, Some(report)) = (shared.format, error.report().filter(|report| !report.ran.is_empty())) {
         line(&report.to_string());
     }
-    problem(shared, &error.to_string(), exit::of_error(error))
+    let code = exit::of_error(error);
+    if shared.format == Format::Json {
+        let words = as_commands(&error.to_string(), &shared.program);
+        let (refusals, report) = (error.refusals(), error.report());
+        line(&json!({ "error": words, "exit": code, "refusals": refusals, "report": report }).to_string());
+        return ExitCode::from(code);
+    }
+    problem(shared, &error.to_string(), code)
 }
 
 /// The name that a program was called by, without its folder.

@@ -199,14 +199,13 @@ fn words_that_cannot_be_meant() {
             For more information, try '--help'.
             [exit 2]
             $ admmgt up --to 0009_nothing
-            error: nothing ran: the target `app/0009_nothing` is not registered. A migration is named `namespace/id`; see `admmgt status`
+            error: nothing ran: the target `app/0009_nothing` is not registered. Its neighbour would be `app/0001_users`; see `admmgt status`
             [exit 2]
             $ admmgt up --to users
-            error: nothing ran: the target `app/users` is not registered. A migration is named `namespace/id`; see `admmgt status`
+            error: nothing ran: the target `app/users` is not registered. Is `app/0001_users` meant?
             [exit 2]
             $ admmgt down --to 0001
-            error: nothing ran: the way back cannot end at `app/0001_users`, which is not applied. Name one that is; see `admmgt status`
-            [exit 8]
+            nothing to do: 0 migrations are applied
             $ admmgt --dir nowhere up
             error: the folder nowhere cannot be read as migrations:
               - nowhere cannot be read: No such file or directory (os error 2)
@@ -471,37 +470,39 @@ fn views_run_again_when_they_change() {
     desk.check(
         &["check", "plan", "up", "status", "down", "history", "check"],
         expect![[r#"
-        $ admmgt check
-        1 of 2 migrations applied
-          applied     app/V1__users  <time>
-          again       app/R__names   <time>  [has changed, runs again]
-        [exit 3]
-        $ admmgt plan
-        1 migration to run
-          up   app/R__names (2 statements)
-               note: it runs again: it has changed since it was applied on <time>
-        $ admmgt up
-        ran 1 migration in <n> ms, 1 was applied before
-          up   app/R__names  <n> ms
-        $ admmgt status
-        2 of 2 migrations applied
-          applied     app/V1__users  <time>
-          applied     app/R__names   <time>
-        $ admmgt down
-        ran 1 migration in <n> ms, 2 were applied before
-          down app/R__names  <n> ms
-        $ admmgt history
-            1  <time>  applied    up    app/V1__users  by ada on desk
-            2  <time>  applied    up    app/R__names  by ada on desk
-            3  <time>  applied    up    app/R__names  by ada on desk
-            4  <time>  reverted   down  app/R__names  by ada on desk
-            5  <time>  applied    up    app/R__names  by ada on desk  (as it was applied by record 2)
-        $ admmgt check
-        1 of 2 migrations applied
-          applied     app/V1__users  <time>
-          again       app/R__names   <time>  [has changed, runs again]
-        [exit 3]
-    "#]],
+            $ admmgt check
+            1 of 2 migrations applied
+              applied     app/V1__users  <time>
+              again       app/R__names   <time>  [has changed, runs again]
+            [exit 3]
+            $ admmgt plan
+            1 migration to run
+              up   app/R__names (2 statements)
+                   note: it runs again: it has changed since it was applied on <time>
+            $ admmgt up
+            ran 1 migration in <n> ms, 1 was applied before
+              up   app/R__names  <n> ms
+                   note: it runs again: it has changed since it was applied on <time>
+            $ admmgt status
+            2 of 2 migrations applied
+              applied     app/V1__users  <time>
+              applied     app/R__names   <time>
+            $ admmgt down
+            ran 1 migration in <n> ms, 2 were applied before
+              down app/R__names  <n> ms
+                   note: its form of <time> is put back
+            $ admmgt history
+                1  <time>  applied    up    app/V1__users  by ada on desk
+                2  <time>  applied    up    app/R__names  by ada on desk
+                3  <time>  applied    up    app/R__names  by ada on desk
+                4  <time>  reverted   down  app/R__names  by ada on desk
+                5  <time>  applied    up    app/R__names  by ada on desk  (as it was applied by record 2)
+            $ admmgt check
+            1 of 2 migrations applied
+              applied     app/V1__users  <time>
+              again       app/R__names   <time>  [has changed, runs again]
+            [exit 3]
+        "#]],
     );
 }
 

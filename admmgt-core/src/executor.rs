@@ -78,7 +78,14 @@ struct BodyError {
 impl Executor<'_> {
     /// Runs all steps, in order, and stops at the first that fails.
     pub(crate) async fn run(&mut self, prepared: &Prepared) -> Result<()> {
-        let jobs = Job::all(prepared, self.set)?;
+        let (skipped, jobs): (Vec<_>, Vec<_>) =
+            Job::all(prepared, self.set)?.into_iter().partition(|job| job.step.skipped);
+        for job in skipped {
+            let mut record = self.event(job, RecordKind::Skipped);
+            record.detail = Some("it is not applied".to_owned());
+            self.append(vec![record]).await?;
+            self.report.skipped.push(job.id());
+        }
         if prepared.plan.group {
             return self.in_transaction(&jobs).await;
         }
@@ -365,7 +372,8 @@ impl Executor<'_> {
 
     fn done(&mut self, job: Job<'_>, duration_us: u64) {
         let (direction, transaction) = (job.step.direction, job.step.transaction);
-        self.report.ran.push(Ran { migration: job.id(), direction, transaction, duration_us });
+        let notes = job.step.notes.clone();
+        self.report.ran.push(Ran { migration: job.id(), direction, transaction, duration_us, notes });
         self.observers.tell(&Event::MigrationDone { migration: job.id(), direction, duration_us });
     }
 

@@ -18,7 +18,7 @@ pub(crate) use self::judge::edited;
 use self::judge::{ahead, backend, dependencies, interrupted, is_code, is_older, out_of_order, renamed, runs_again};
 pub(crate) use self::judge::{is_open, is_overtaken};
 use self::replaced::{Replaced, replaced};
-use self::steps::{Steps, WithScript, counted_in, put_back, resume, step};
+use self::steps::{Steps, WithScript, counted_in, put_back, resume, skipped, step};
 use crate::digest::NamespaceHead;
 use crate::history::{Standing, State};
 use crate::policy::{Policy, Verdict};
@@ -77,6 +77,9 @@ pub struct Step {
     /// Nothing runs: it stands for these, which are applied, and is counted in.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub counts_in: Vec<MigrationId>,
+    /// Nothing runs: it was to be taken back to, and is not applied. That is put on record.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub skipped: bool,
     /// The body that was applied before, by its checksum, is put back: the way back of a repeatable migration.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub puts_back: Option<Checksum>,
@@ -93,7 +96,9 @@ impl Step {
     fn does_the_same(&self, other: &Self) -> bool {
         let what = |step: &Self| (step.direction, step.transaction, step.statements, step.resume);
         let name = |step: &'_ Self| (step.migration.clone(), step.checksum.clone(), step.puts_back.clone());
-        name(self) == name(other) && what(self) == what(other) && self.counts_in == other.counts_in
+        name(self) == name(other)
+            && what(self) == what(other)
+            && (&self.counts_in, self.skipped) == (&other.counts_in, other.skipped)
     }
 }
 
@@ -124,9 +129,14 @@ impl fmt::Display for Plan {
             return write!(f, "nothing to do: {count} {verb} applied");
         }
         let together = if self.group { ", all in one transaction" } else { "" };
-        write!(f, "{} to run{together}", crate::report::counted(self.steps.len()).0)?;
+        let running = self.steps.iter().filter(|step| !step.skipped).count();
+        write!(f, "{} to run{together}", crate::report::counted(running).0)?;
         for step in &self.steps {
             let Step { migration, direction, transaction, statements, resume, description, notes, .. } = step;
+            if step.skipped {
+                write!(f, "\n  skip {migration}, which is not applied")?;
+                continue;
+            }
             write!(f, "\n  {direction:<4} {migration}")?;
             if !description.is_empty() {
                 write!(f, "  {description}")?;
@@ -309,6 +319,9 @@ pub(crate) fn prepare(
     }
     if target.direction() == Direction::Down {
         refusals.extend(path.refusals);
+        if let (true, Target::BackTo(last)) = (path.skips, target) {
+            steps.add(set.get(last).map(|migration| skipped(migration.meta())).ok_or_else(Vec::new));
+        }
         for back::Leaving { id, earlier } in path.leaving {
             let Some(migration) = set.get(id) else { continue };
             steps.add(match earlier {

@@ -246,18 +246,14 @@ pub enum Refusal {
         id: MigrationId,
         /// The registered name that comes nearest.
         nearest: Option<MigrationId>,
+        /// The registered names that it would stand between.
+        neighbours: Vec<MigrationId>,
     },
     /// The target names a tag that no migration has.
     #[non_exhaustive]
     UnknownTag {
         /// The tag.
         tag: String,
-    },
-    /// The way back should end at a migration that is not applied.
-    #[non_exhaustive]
-    TargetPending {
-        /// Which.
-        id: MigrationId,
     },
     /// A migration on the way back has no way back.
     #[non_exhaustive]
@@ -455,23 +451,21 @@ impl fmt::Display for Refusal {
                 "{location}: `{id}` is what was applied as `{from}`, which is not registered any more. Take its old name \
                  back, or call `Migrator::repair` with `Repair::Rename`"
             ),
-            Self::UnknownTarget { id, nearest } => {
+            Self::UnknownTarget { id, nearest, neighbours } => {
                 write!(f, "the target `{id}` is not registered.")?;
-                match nearest {
-                    Some(nearest) => write!(f, " Is `{nearest}` meant?"),
-                    None => f.write_str(" A migration is named `namespace/id`; see `Migrator::status`"),
+                match (nearest, &**neighbours) {
+                    (Some(nearest), _) => write!(f, " Is `{nearest}` meant?"),
+                    (None, [one]) => write!(f, " Its neighbour would be `{one}`; see `Migrator::status`"),
+                    (None, [one, other, ..]) => {
+                        write!(f, " It would stand between `{one}` and `{other}`; see `Migrator::status`")
+                    }
+                    (None, []) => f.write_str(" A migration is named `namespace/id`; see `Migrator::status`"),
                 }
             }
             Self::UnknownTag { tag } => {
                 write!(
                     f,
                     "no migration has the tag `{tag}`. Write it in `tags = [\"{tag}\"]`, or choose another target"
-                )
-            }
-            Self::TargetPending { id } => {
-                write!(
-                    f,
-                    "the way back cannot end at `{id}`, which is not applied. Name one that is; see `Migrator::status`"
                 )
             }
             Self::Irreversible { id, location } => write!(
@@ -499,7 +493,16 @@ impl fmt::Display for Refusal {
 
 impl Refusal {
     pub(crate) fn unknown_target(id: &MigrationId, set: &MigrationSet) -> Self {
-        Self::UnknownTarget { id: id.clone(), nearest: nearest(id, set.metas().map(|meta| &meta.id)).cloned() }
+        let mut own: Vec<&MigrationId> =
+            set.metas().map(|meta| &meta.id).filter(|one| one.namespace() == id.namespace()).collect();
+        own.sort();
+        let at = own.partition_point(|one| *one < id);
+        let before = at.checked_sub(1).and_then(|before| own.get(before));
+        let neighbours = before.into_iter().chain(own.get(at)).map(|one| (*one).clone()).collect();
+        // A name without its number is meant more often than one that looks like it.
+        let named = own.iter().copied().find(|one| id.id().len() > 2 && one.id().contains(id.id()));
+        let nearest = named.or_else(|| nearest(id, set.metas().map(|meta| &meta.id))).cloned();
+        Self::UnknownTarget { id: id.clone(), nearest, neighbours }
     }
 }
 

@@ -32,6 +32,9 @@ pub struct Report {
     pub run: RunId,
     /// What was run, in the order it was run.
     pub ran: Vec<Ran>,
+    /// What should be taken back to and was not applied; that is on record now.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub skipped: Vec<MigrationId>,
     /// How many registered migrations were applied already.
     pub already: usize,
     /// What the history knows of our namespaces and this program does not.
@@ -54,6 +57,9 @@ pub struct Ran {
     pub transaction: bool,
     /// How long it took, in microseconds, from its start to its commit.
     pub duration_us: u64,
+    /// What was decided about its statements: some were left out, or it ran without a transaction.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
 }
 
 impl Report {
@@ -62,6 +68,7 @@ impl Report {
             format: REPORT_FORMAT,
             run,
             ran: Vec::new(),
+            skipped: Vec::new(),
             already: 0,
             ahead: Vec::new(),
             edited_code: Vec::new(),
@@ -87,11 +94,13 @@ impl fmt::Display for Report {
                 let verb = if self.already == 1 { "was" } else { "were" };
                 write!(f, ", {} {verb} applied before", self.already)?;
             }
-            for Ran { migration, direction, transaction, duration_us } in &self.ran {
+            for Ran { migration, direction, transaction, duration_us, notes } in &self.ran {
                 let outside = if *transaction { "" } else { ", without a transaction" };
                 write!(f, "\n  {direction:<4} {migration}  {}{outside}", time(*duration_us))?;
+                notes.iter().try_for_each(|note| write!(f, "\n       note: {note}"))?;
             }
         }
+        self.skipped.iter().try_for_each(|id| write!(f, "\nskipped {id}, which is not applied"))?;
         if !self.ahead.is_empty() {
             write!(
                 f,

@@ -78,7 +78,11 @@ impl Run {
         let first = match self.look(Access::Write).await? {
             Look::Missing => {
                 // Decided before the database is made, so that a refusal leaves nothing behind.
-                self.decide(&State::default(), None, given.as_ref())?;
+                let prepared = self.decide(&State::default(), None, given.as_ref())?;
+                if prepared.plan.is_empty() {
+                    self.notice(&prepared.plan, report);
+                    return Ok(());
+                }
                 None
             }
             Look::There { session, state, .. } => {

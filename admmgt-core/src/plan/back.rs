@@ -23,6 +23,8 @@ pub(super) struct Path<'a> {
     pub(super) again: Vec<&'a MigrationId>,
     /// Everything that forbids a part of it, so that nobody is left half-way.
     pub(super) refusals: Vec<Refusal>,
+    /// The migration to go back to is not applied itself: that is put on record.
+    pub(super) skips: bool,
     /// Repeatable ones that stay as they are, although a target of everything names them too.
     pub(super) staying: Vec<&'a MigrationId>,
 }
@@ -40,10 +42,9 @@ pub(super) fn path<'a>(set: &MigrationSet, state: &'a State, target: &Target) ->
     let mut chosen = applied;
     let mut others = match target {
         Target::Back(count) | Target::Again(count) => chosen.split_off((*count).min(chosen.len())),
-        Target::BackTo(last) => match (set.get(last), state.is_applied(last)) {
-            (None, _) => return Path::refused(Refusal::unknown_target(last, set)),
-            (_, false) => return Path::refused(Refusal::TargetPending { id: last.clone() }),
-            _ => {
+        Target::BackTo(last) => match set.get(last) {
+            None => return Path::refused(Refusal::unknown_target(last, set)),
+            Some(_) => {
                 let leaving = after(set, &chosen, last);
                 chosen.extract_if(.., |(id, _)| !leaving.contains(*id)).collect()
             }
@@ -51,7 +52,9 @@ pub(super) fn path<'a>(set: &MigrationSet, state: &'a State, target: &Target) ->
         _ => chosen.extract_if(.., |(id, _)| is_repeatable(id)).collect::<Vec<_>>(),
     };
     others.retain(|(id, _)| is_repeatable(id));
-    let mut path = Path::default();
+    // A database without a history has nothing to put on record.
+    let skips = matches!(target, Target::BackTo(last) if !state.is_applied(last)) && state.seq() > 0;
+    let mut path = Path { skips, ..Path::default() };
     let once_again = matches!(target, Target::Again(_));
     let mut gone: HashSet<&MigrationId> = HashSet::new();
     for (id, known) in &chosen {

@@ -112,6 +112,11 @@ pub(super) fn counted_in(meta: &Meta) -> WithScript {
     (Step { counts_in: meta.replaces.to_vec(), ..of(meta, Direction::Up, true) }, None)
 }
 
+/// The step of a migration that should be gone back to, and is not applied.
+pub(super) fn skipped(meta: &Meta) -> WithScript {
+    (Step { skipped: true, ..of(meta, Direction::Down, true) }, None)
+}
+
 /// The step that puts an earlier form of a repeatable migration back.
 pub(super) fn put_back(
     migration: &dyn Migration,
@@ -142,6 +147,7 @@ fn of(meta: &Meta, direction: Direction, transaction: bool) -> Step {
         statements: None,
         resume: None,
         counts_in: Vec::new(),
+        skipped: false,
         puts_back: None,
         description: meta.description.to_string(),
         location: meta.location.clone(),

@@ -18,6 +18,8 @@ pub(super) struct Shape {
     outside: Vec<String>,
     /// Something can.
     inside: bool,
+    /// `PRAGMA page_size` is given a value.
+    resized: bool,
 }
 
 /// What a statement does to a transaction.
@@ -37,6 +39,9 @@ pub(super) struct Form {
     pub(super) without_its_own: bool,
     pub(super) notes: Vec<String>,
 }
+
+const PAGE_SIZE: &str = "`PRAGMA page_size` changes nothing in a file that is in WAL mode, as it is unless the driver \
+                         keeps its journal (`journal(Journal::Keep)`)";
 
 impl Form {
     /// Whether a statement is the script's own BEGIN or COMMIT, in whose place the migration's stand.
@@ -64,6 +69,7 @@ impl Shape {
         self.first.get_or_insert(ends);
         if let Verb::Outside(_) = step.verb {
             let name = format!("`{}`", step.name);
+            self.resized |= step.name == "PRAGMA page_size";
             if !self.outside.contains(&name) {
                 self.outside.push(name);
             }
@@ -73,10 +79,11 @@ impl Shape {
     }
 
     pub(super) fn form(self, mode: TransactionMode) -> Form {
+        let resized = self.resized.then(|| PAGE_SIZE.to_owned());
         let form = |in_transaction, without_its_own, note: Option<String>| Form {
             in_transaction,
             without_its_own,
-            notes: note.into_iter().collect(),
+            notes: note.into_iter().chain(resized).collect(),
         };
         let is_one = self.first == Some(Ends::Begins) && self.last == Some(Ends::Commits) && !self.broken;
         if mode == TransactionMode::None {

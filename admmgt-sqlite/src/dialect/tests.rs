@@ -133,7 +133,7 @@ fn a_file_of_statements_that_cannot_be_in_a_transaction_runs_without_one() {
             (
                 "PRAGMA main.page_size(8192);\nVACUUM main into 'x'; vacuum;",
                 "out | 1 PRAGMA main.page_size(8192) | 2 VACUUM main into 'x' | 2 vacuum | \
-             (it runs without a transaction: `PRAGMA page_size`, `VACUUM` cannot be in one)",
+             (it runs without a transaction: `PRAGMA page_size`, `VACUUM` cannot be in one) | (`PRAGMA page_size` changes nothing in a file that is in WAL mode, as it is unless the driver keeps its journal (`journal(Journal::Keep)`))",
             ),
         ],
     );
