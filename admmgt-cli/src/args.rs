@@ -60,9 +60,9 @@ pub(crate) struct Shared {
     /// How many seconds a statement may run
     #[arg(long, global = true, value_name = "SECONDS")]
     pub(crate) statement_timeout: Option<u64>,
-    /// The lockfile: what it lists must be there
-    #[arg(long, global = true, value_name = "FILE", default_value = "admmgt.lock")]
-    pub(crate) lockfile: PathBuf,
+    /// The lockfile: what it lists must be there [default: admmgt.lock, if it is there]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) lockfile: Option<PathBuf>,
     /// The name of the program, for advice.
     #[arg(skip)]
     pub(crate) program: String,

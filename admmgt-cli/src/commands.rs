@@ -1,9 +1,14 @@
 //! Each command as a call of the library.
 
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use admmgt::{Error, MigrationId, Migrator, OnInterrupt, Plan, Policy, Repair, Resolution, Result, Target, Verdict};
+use admmgt::{
+    Error, LOCKFILE, Lockfile, MigrationId, Migrator, OnInterrupt, Plan, Policy, Repair, Resolution, Result, Target,
+    Verdict,
+};
 
 use crate::args::{Back, Command, Forwards, Repaired, Shared, Source};
 use crate::{exit, output};
@@ -23,11 +28,42 @@ pub(crate) fn run(migrator: Migrator, source: Option<&Source>, shared: &Shared, 
     policy.lock_timeout = seconds(shared.lock_timeout).unwrap_or(policy.lock_timeout);
     policy.statement_timeout = seconds(shared.statement_timeout).or(policy.statement_timeout);
     let migrator = migrator.policy(policy);
+    let migrator = match locked(source, shared, &command) {
+        Ok(Some(locked)) => migrator.lockfile(&locked),
+        Ok(None) => migrator,
+        Err(problem) => return output::problem(shared, &problem, exit::USAGE),
+    };
     let said = Said { migrator, namespace: source.map(|source| source.namespace.as_str()), shared };
     match runtime.block_on(said.command(command)) {
         Ok(code) => code,
         Err(error) => output::error(shared, &error),
     }
+}
+
+/// What the lockfile says: the one that was named, or for a folder the one beside it, if it is there.
+fn locked(
+    source: Option<&Source>,
+    shared: &Shared,
+    command: &Command,
+) -> std::result::Result<Option<Lockfile>, String> {
+    // To write it anew, it need not be readable.
+    let named = match (&shared.lockfile, source, command) {
+        (_, _, Command::Lock { .. }) => return Ok(None),
+        (Some(named), _, _) => named.clone(),
+        (None, Some(_), _) => PathBuf::from(LOCKFILE),
+        (None, None, _) => return Ok(None),
+    };
+    let text = match std::fs::read_to_string(&named) {
+        Ok(text) => text,
+        Err(error) if error.kind() == ErrorKind::NotFound && shared.lockfile.is_none() => return Ok(None),
+        Err(error) => return Err(format!("{} cannot be read: {error}", named.display())),
+    };
+    let mut locked = Lockfile::parse(&text).map_err(|problem| format!("{}: {problem}", named.display()))?;
+    if let Some(source) = source {
+        // A folder is of one namespace; the file may be of several.
+        locked.entries.retain(|name, _| name.split('/').next() == Some(&*source.namespace));
+    }
+    Ok(Some(locked))
 }
 
 struct Said<'a> {
@@ -61,12 +97,16 @@ impl Said<'_> {
             Command::History => output::history(self.shared, &self.migrator.history().await?),
             Command::Check => {
                 let status = self.migrator.status().await?;
-                output::value(self.shared, &status);
-                return Ok(ExitCode::from(exit::of_status(&status)));
+                // What `up` would refuse is said here too.
+                let refused = self.migrator.plan().await.err().filter(|error| !error.refusals().is_empty());
+                let code = refused.as_ref().map_or(0, exit::of_error);
+                let code = exit::first(&[exit::of_status(&status), code]);
+                output::check(self.shared, &status, refused.as_ref(), code);
+                return Ok(ExitCode::from(code));
             }
             Command::Verify => output::value(self.shared, &self.migrator.verify().await?),
             Command::Lock { update } => {
-                let file = &self.shared.lockfile;
+                let file = self.shared.lockfile.as_deref().unwrap_or(Path::new(LOCKFILE));
                 let migrations = self.migrator.listed();
                 if let Err(error) = admmgt::check(&migrations, file, update) {
                     let code = match error {

@@ -50,12 +50,17 @@ pub(crate) fn of_error(error: &Error) -> u8 {
     }
 }
 
+/// The first of several that hold; 0 if none does.
+pub(crate) fn first(codes: &[u8]) -> u8 {
+    ORDER.into_iter().find(|code| codes.contains(code)).unwrap_or_default()
+}
+
 /// The first of what is not as it should be.
 pub(crate) fn of_status(status: &Status) -> u8 {
     let any = |is_so: fn(&StatusRow) -> bool| status.migrations.iter().any(is_so);
     if any(|row| matches!(row.standing, Standing::Interrupted { .. })) {
         INTERRUPTED
-    } else if any(|row| row.edited && !row.again && !row.overtaken) {
+    } else if any(|row| row.edited && !row.again && !row.held_back) {
         DRIFT
     } else if any(StatusRow::is_open) {
         PENDING
@@ -76,6 +81,8 @@ fn of_refusal(refusal: &Refusal) -> u8 {
         | Refusal::StillNeeded { .. }
         | Refusal::NotRegistered { .. }
         | Refusal::PartlyReplaced { .. }
+        | Refusal::ReplacesOthers { .. }
+        | Refusal::TargetPending { .. }
         | Refusal::Ahead { .. } => REFUSED,
         _ => USAGE,
     }

@@ -28,7 +28,7 @@ use std::process::ExitCode;
 use admmgt::Migrator;
 use clap::Parser;
 
-use crate::args::{Alone, Command, Embedded};
+use crate::args::{Alone, Embedded};
 
 /// Runs the command line of this process on a migrator of one's own, and says how to exit.
 pub fn run(migrator: Migrator) -> ExitCode {
@@ -55,9 +55,7 @@ pub fn alone(words: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> Ex
         Err(error) => return exit::of_words(&error),
     };
     "admmgt".clone_into(&mut shared.program);
-    // To write it anew, it need not be readable.
-    let locked = !matches!(command, Command::Lock { .. });
-    match source::migrator(&source, locked.then_some(&shared.lockfile)) {
+    match source::migrator(&source) {
         Ok(migrator) => commands::run(migrator, Some(&source), &shared, command),
         Err(problem) => output::problem(&shared, &problem, exit::USAGE),
     }

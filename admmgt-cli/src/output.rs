@@ -4,7 +4,7 @@ use std::fmt::Display;
 use std::io::Write;
 use std::process::ExitCode;
 
-use admmgt::{Error, Record};
+use admmgt::{Error, Record, Status};
 use serde::Serialize;
 use serde_json::json;
 
@@ -31,7 +31,24 @@ pub(crate) fn error(shared: &Shared, error: &Error) -> ExitCode {
     if let (Format::Human, Some(report)) = (shared.format, error.report().filter(|report| !report.ran.is_empty())) {
         line(&report.to_string());
     }
-    let code = exit::of_error(error);
+    refused(shared, error, exit::of_error(error))
+}
+
+/// How everything stands, and why nothing could run.
+pub(crate) fn check(shared: &Shared, status: &Status, refused: Option<&Error>, code: u8) {
+    match (refused, shared.format) {
+        (None, _) => value(shared, status),
+        (Some(error), Format::Json) => {
+            line(&json!({ "status": status, "refusals": error.refusals(), "exit": code }).to_string());
+        }
+        (Some(error), Format::Human) => {
+            value(shared, status);
+            problem(shared, &error.to_string(), code);
+        }
+    }
+}
+
+fn refused(shared: &Shared, error: &Error, code: u8) -> ExitCode {
     if shared.format == Format::Json {
         let words = as_commands(&error.to_string(), &shared.program);
         let (refusals, report) = (error.refusals(), error.report());

@@ -1,12 +1,10 @@
 //! From a folder and a URL to a migrator.
 
-use std::path::{Path, PathBuf};
-
-use admmgt::{Lockfile, MigrationsDir, Migrator, Policy, Verdict};
+use admmgt::{MigrationsDir, Migrator, Policy, Verdict};
 
 use crate::args::Source;
 
-pub(crate) fn migrator(source: &Source, locked: Option<&PathBuf>) -> Result<Migrator, String> {
+pub(crate) fn migrator(source: &Source) -> Result<Migrator, String> {
     let url = source.url.as_deref().ok_or("no database is named; write `--url sqlite:app.db`, or set ADMMGT_URL")?;
     let driver = driver(url)?;
     let folder = MigrationsDir::read(&source.namespace, &source.dir, driver.1).map_err(|error| error.to_string())?;
@@ -27,21 +25,7 @@ pub(crate) fn migrator(source: &Source, locked: Option<&PathBuf>) -> Result<Migr
     // The plain clients run them too.
     let mut policy = Policy::default();
     (policy.empty, policy.idle, policy.mixed) = (Verdict::Allow, Verdict::Allow, Verdict::Allow);
-    let migrator = driver.0.migrations(folder.migrations).policy(policy);
-    let locked = locked.map(|path| lockfile(source, path)).transpose()?.flatten();
-    Ok(locked.map_or(migrator.clone(), |locked| migrator.lockfile(&locked)))
-}
-
-/// What the lockfile says of this folder's namespace; nothing where there is none.
-fn lockfile(source: &Source, path: &Path) -> Result<Option<Lockfile>, String> {
-    let text = match std::fs::read_to_string(path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(format!("{} cannot be read: {error}", path.display())),
-    };
-    let mut locked = Lockfile::parse(&text).map_err(|problem| format!("{}: {problem}", path.display()))?;
-    locked.entries.retain(|name, _| name.split('/').next() == Some(&*source.namespace));
-    Ok(Some(locked))
+    Ok(driver.0.migrations(folder.migrations).policy(policy))
 }
 
 /// The database of a URL, and the name of its backend.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::history::State;
+use crate::plan::Compared;
 use crate::record::{Author, Record, RecordKind};
 use crate::registry::MigrationSet;
 use crate::{Direction, Error, Meta, Migration, Result, SqlSource};
@@ -111,7 +112,8 @@ pub(crate) fn records(
         let list: String = problems.iter().map(|problem| format!("\n  - {problem}")).collect();
         return Err(usage(format!("the history of {} cannot be counted in:{list}", history.tool)));
     }
-    chosen.retain(|meta| crate::plan::is_open(meta, state));
+    let compared = Compared::new(set, state);
+    chosen.retain(|meta| compared.is_open(meta));
     chosen.sort_by_key(|meta| set.place(&meta.id));
     let record = |meta: &Meta| {
         let (id, checksum) = (meta.id.clone(), meta.checksum.clone());

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::adopt::{self, ForeignHistory};
 use crate::history::{Earlier, Known, Standing, State};
-use crate::plan::is_open;
+use crate::plan::Compared;
 use crate::record::{Author, Record, RecordKind};
 use crate::registry::MigrationSet;
 use crate::{Direction, Error, Meta, MigrationId, Origin, Result};
@@ -57,7 +57,7 @@ impl Amendment {
         reason: &str,
     ) -> Result<Vec<Record>> {
         let mut records = match self {
-            Self::Resolve(id, resolution) => resolve(state, id, *resolution, author)?,
+            Self::Resolve(id, resolution) => resolve(set, state, id, *resolution, author)?,
             Self::Baseline(last) => baseline(set, state, last.as_ref(), author)?,
             Self::Repair(Repair::Checksum(id)) => vec![accept(set, state, id, author)?],
             Self::Adopt(history) => adopt::records(history, set, state, author)?,
@@ -71,7 +71,13 @@ impl Amendment {
     }
 }
 
-fn resolve(state: &State, id: &MigrationId, resolution: Resolution, author: &Author) -> Result<Vec<Record>> {
+fn resolve(
+    set: &MigrationSet,
+    state: &State,
+    id: &MigrationId,
+    resolution: Resolution,
+    author: &Author,
+) -> Result<Vec<Record>> {
     let known = state.get(id).filter(|known| matches!(known.standing, Standing::Interrupted { .. }));
     let known = known.ok_or_else(|| {
         usage(format!("`{id}` is not interrupted, so there is nothing to resolve; see `Migrator::status`"))
@@ -82,18 +88,53 @@ fn resolve(state: &State, id: &MigrationId, resolution: Resolution, author: &Aut
     };
     // Of what was started, not of what is registered now: an edit since then must not pass unseen.
     let mut records = vec![of_known(id, known, RecordKind::Resolved, direction, author)];
-    if let (Resolution::Pending, Some(earlier)) = (resolution, known.earlier.last()) {
+    let meta = set.get(id).map(|migration| migration.meta());
+    match (resolution, known.earlier.last()) {
         // Of a repeatable one that was to run again, what it was before is still there.
-        records.push(as_before(id, earlier, RecordKind::Baseline, author));
+        (Resolution::Pending, Some(earlier)) if known.stood => {
+            records.push(as_before(id, earlier, RecordKind::Baseline, author));
+        }
+        (Resolution::Pending, _) => {
+            records.extend(meta.into_iter().flat_map(|meta| no_more_replaced(meta, state, author)))
+        }
+        (Resolution::Applied, _) => records.extend(meta.into_iter().flat_map(|meta| replaced(meta, state, author))),
     }
     Ok(records)
+}
+
+/// What a migration stands for is there in its name from here on.
+pub(crate) fn replaced(meta: &Meta, state: &State, author: &Author) -> Vec<Record> {
+    of_replaced(meta, state, Standing::Applied, RecordKind::Replaced, Direction::Up, author)
+}
+
+/// A migration is taken back, and with it what it stands for.
+pub(crate) fn no_more_replaced(meta: &Meta, state: &State, author: &Author) -> Vec<Record> {
+    of_replaced(meta, state, Standing::Replaced, RecordKind::Reverted, Direction::Down, author)
+}
+
+fn of_replaced(
+    meta: &Meta,
+    state: &State,
+    standing: Standing,
+    kind: RecordKind,
+    direction: Direction,
+    author: &Author,
+) -> Vec<Record> {
+    let known = meta.replaces.iter().filter_map(|id| Some((id, state.get(id)?)));
+    let standing = known.filter(|(_, known)| known.standing == standing);
+    let record = |(id, known): (&MigrationId, &Known)| {
+        let mut record = of_known(id, known, kind, direction, author);
+        record.detail = Some(meta.id.to_string());
+        record
+    };
+    standing.map(record).collect()
 }
 
 /// An earlier form of a repeatable migration is the one that stands.
 pub(crate) fn as_before(id: &MigrationId, earlier: &Earlier, kind: RecordKind, author: &Author) -> Record {
     let checksum = earlier.checksum.clone();
-    let mut record = Record::new(0, id.clone(), kind, Direction::Up, checksum, earlier.origin, author);
-    record.detail = Some(format!("as it was applied by record {}", earlier.seq));
+    let mut record = Record::new(0, id.clone(), kind, Direction::Down, checksum, earlier.origin, author);
+    record.detail = Some(format!("as it was applied by record {}", earlier.since));
     record.body.clone_from(&earlier.body);
     record
 }
@@ -111,8 +152,11 @@ fn baseline(set: &MigrationSet, state: &State, last: Option<&MigrationId>, autho
     };
     let ids = set.metas().filter(counted).map(|meta| &meta.id).collect();
     let all = set.with_dependencies(ids);
-    let open = set.metas().filter(|meta| all.contains(&meta.id) && is_open(meta, state));
-    Ok(open.map(|meta| of_meta(meta, RecordKind::Baseline, author)).collect())
+    let compared = Compared::new(set, state);
+    let open = set.metas().filter(|meta| all.contains(&meta.id) && compared.is_open(meta));
+    let records =
+        |meta: &Meta| [replaced(meta, state, author), vec![of_meta(meta, RecordKind::Baseline, author)]].concat();
+    Ok(open.flat_map(records).collect())
 }
 
 fn accept(set: &MigrationSet, state: &State, id: &MigrationId, author: &Author) -> Result<Record> {

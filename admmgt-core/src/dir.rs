@@ -127,7 +127,7 @@ fn migration(namespace: &str, found: Found) -> Result<SqlMigration, InvalidName>
     };
     let migration = migration.with(|mut meta| {
         meta.repeatable = repeatable;
-        meta.depends_on = after.into_iter().collect();
+        meta.after = after;
         meta.transaction(mode(up.outside))
     });
     Ok(match down {

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use tracing::Instrument;
 
-use crate::amend::as_before;
+use crate::amend::{as_before, no_more_replaced, replaced};
 use crate::driver::Atomicity;
 use crate::error::{FailedStatement, Failure};
 use crate::event::{Event, Observers};
@@ -83,6 +83,7 @@ impl Executor<'_> {
         for job in skipped {
             let mut record = self.event(job, RecordKind::Skipped);
             record.detail = Some("it is not applied".to_owned());
+            self.lease.verify(self.cx.session()).await?;
             self.append(vec![record]).await?;
             self.report.skipped.push(job.id());
         }
@@ -299,10 +300,10 @@ impl Executor<'_> {
     }
 
     async fn commit(&mut self, begun: &[Job<'_>], last: Job<'_>, records: Vec<Record>) -> Result<()> {
-        let change = self.state.change(&records)?;
-        match self.cx.session().commit(&change.batch(records, self.lease.token())).await {
+        let batch = self.state.batch(records, self.lease.token())?;
+        match self.cx.session().commit(&batch).await {
             Ok(Atomicity::Kept) => {
-                self.state.accept(change);
+                self.state.accept(batch);
                 Ok(())
             }
             Ok(Atomicity::Broken) => {
@@ -347,7 +348,8 @@ impl Executor<'_> {
     async fn remember(&mut self, job: Job<'_>, error: &str, begun: &[Job<'_>]) {
         let mut failed = self.event(job, RecordKind::Failed);
         failed.detail = Some(error.to_owned());
-        let started = begun.iter().map(|job| self.event(*job, RecordKind::Started));
+        let begun = begun.iter().filter(|job| job.step.counts_in.is_empty());
+        let started = begun.map(|job| self.event(*job, RecordKind::Started));
         let records = numbered(started.chain([failed]).collect());
         if let Err(problem) = self.append(records).await {
             let text = format!("the failure of `{}` could not be recorded: {problem}", job.step.migration);
@@ -356,9 +358,9 @@ impl Executor<'_> {
     }
 
     async fn append(&mut self, records: Vec<Record>) -> Result<()> {
-        let change = self.state.change(&records)?;
-        self.store.append(self.cx.session(), &change.batch(records, self.lease.token())).await?;
-        self.state.accept(change);
+        let batch = self.state.batch(records, self.lease.token())?;
+        self.store.append(self.cx.session(), &batch).await?;
+        self.state.accept(batch);
         Ok(())
     }
 
@@ -394,36 +396,32 @@ impl Executor<'_> {
             Direction::Down => RecordKind::Reverted,
         };
         let mut record = self.event(job, kind);
-        record.steps = job.step.statements.map(count);
-        record.duration_us = Some(duration_us);
-        if job.step.puts_back.is_some() {
+        if let Some(checksum) = &job.step.puts_back {
             let known = self.state.get(&job.step.migration);
             let earlier = known.into_iter().flat_map(|known| &known.earlier);
-            let earlier = earlier.rev().find(|earlier| Some(&earlier.checksum) == job.step.puts_back.as_ref());
-            let there =
-                earlier.map(|earlier| as_before(&job.step.migration, earlier, RecordKind::Applied, self.author));
-            return [record].into_iter().chain(there.map(|there| self.next(there))).collect();
-        }
-        if self.policy.archive_bodies {
+            if let Some(earlier) = earlier.rev().find(|earlier| earlier.checksum == *checksum) {
+                record = self.next(as_before(&job.step.migration, earlier, RecordKind::Applied, self.author));
+            }
+        } else if self.policy.archive_bodies {
             let source = job.migration.sql(job.step.direction);
             record.body = source.and_then(|source| source.text()).and_then(ArchivedBody::pack);
         }
-        vec![record]
+        record.steps = job.step.statements.map(count);
+        record.duration_us = Some(duration_us);
+        let mut records = vec![record];
+        if job.step.direction == Direction::Down {
+            let back = no_more_replaced(job.migration.meta(), &self.state, self.author);
+            records.extend(back.into_iter().map(|record| self.next(record)));
+        }
+        records
     }
 
     /// It stands for what is applied, from here on.
     fn counted_in(&self, job: Job<'_>) -> Vec<Record> {
-        let replaced = job.step.counts_in.iter().filter_map(|id| {
-            let known = self.state.get(id)?;
-            let (id, checksum) = (id.clone(), known.checksum.clone());
-            let mut record =
-                Record::new(0, id, RecordKind::Replaced, Direction::Up, checksum, known.origin, self.author);
-            record.detail = Some(job.step.migration.to_string());
-            Some(self.next(record))
-        });
+        let replaced = replaced(job.migration.meta(), &self.state, self.author);
         let mut there = self.event(job, RecordKind::Baseline);
         there.detail = Some(format!("it replaces {}", crate::report::counted(job.step.counts_in.len()).0));
-        replaced.chain([there]).collect()
+        replaced.into_iter().map(|record| self.next(record)).chain([there]).collect()
     }
 
     /// A record with the next number.
@@ -435,8 +433,10 @@ impl Executor<'_> {
     /// The next record.
     fn event(&self, job: Job<'_>, kind: RecordKind) -> Record {
         let meta = job.migration.meta();
-        let (id, checksum) = (job.id(), meta.checksum.clone());
-        Record::new(self.state.seq() + 1, id, kind, job.step.direction, checksum, meta.origin, self.author)
+        // What is taken back is what was applied, whatever is registered now.
+        let known = self.state.get(&meta.id).filter(|_| job.step.direction == Direction::Down);
+        let (checksum, origin) = known.map_or((&meta.checksum, meta.origin), |known| (&known.checksum, known.origin));
+        Record::new(self.state.seq() + 1, job.id(), kind, job.step.direction, checksum.clone(), origin, self.author)
     }
 }
 

@@ -16,7 +16,7 @@ const SUGGESTIONS: usize = 20;
 /// Orders migrations so that each comes after what it depends on, and by id wherever dependencies
 /// allow: adding one never reshuffles the others. Returns positions in `metas`, each id once, and all
 /// that is wrong with them: duplicates, names that differ only by case or zeros, unknown dependencies
-/// and cycles. Then the order is that of the ids, and good for looking things up only.
+/// and cycles. Then the order is good for looking things up only.
 pub(crate) fn order(metas: &[&Meta], replaced: &HashMap<&MigrationId, &Meta>) -> (Vec<usize>, Vec<Refusal>) {
     // Ranks are positions in the order of ids, so that the loops below compare integers.
     let mut by_id: Vec<usize> = (0..metas.len()).collect();
@@ -48,6 +48,12 @@ pub(crate) fn order(metas: &[&Meta], replaced: &HashMap<&MigrationId, &Meta>) ->
                     refusals.push(unknown(metas[*at], dependency, candidates));
                 }
             }
+        }
+    }
+    for (at, rank) in by_id.iter().zip(0u32..) {
+        let after = metas[*at].after.as_ref().and_then(|after| rank_of.get(after));
+        if let Some(after) = after.filter(|after| **after != rank) {
+            graph.add_edge((*after).into(), rank.into(), ());
         }
     }
     let ranks = kahn(&graph);

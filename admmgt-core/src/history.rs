@@ -76,6 +76,8 @@ pub struct Known {
     pub at: Timestamp,
     /// The record that brought it there.
     pub seq: u64,
+    /// Its place among what ran: the record that first applied the form that stands.
+    pub since: u64,
     /// It ran here, rather than being counted in.
     pub ran: bool,
     /// The run that brought it there.
@@ -90,8 +92,11 @@ pub struct Known {
     pub body: Option<ArchivedBody>,
     /// The hashes of the statements that have ended, of an interrupted one.
     pub step_hashes: Vec<String>,
-    /// What was applied under this name before, of a repeatable one that has changed; the last one last.
+    /// What was applied under this name before the form that stands or was started, and not taken back; the last
+    /// one last. Of a repeatable one that has changed.
     pub earlier: Vec<Earlier>,
+    /// Of an interrupted one: the last of these stood when it was started to run again.
+    pub stood: bool,
 }
 
 /// A form of a repeatable migration that another one took the place of.
@@ -103,7 +108,7 @@ pub struct Earlier {
     /// Whether that is of SQL or of code.
     pub origin: Origin,
     /// The record that applied it.
-    pub seq: u64,
+    pub since: u64,
     /// When that was.
     pub at: Timestamp,
     /// The SQL, where it was archived.
@@ -174,7 +179,7 @@ impl State {
     pub fn applied_last_first(&self) -> Vec<(&MigrationId, &Known)> {
         let mut applied = self.that(|known| known.standing == Standing::Applied);
         applied.reverse();
-        applied.sort_by_key(|(_, known)| std::cmp::Reverse(if known.ran { known.seq } else { 0 }));
+        applied.sort_by_key(|(_, known)| std::cmp::Reverse(if known.ran { known.since } else { 0 }));
         applied
     }
 
@@ -199,49 +204,51 @@ impl State {
         self.seq
     }
 
-    /// What records would change that are about to be written; [`State::accept`] follows once they are.
-    pub(crate) fn change(&self, records: &[Record]) -> Result<Change> {
-        let mut change = Change { seq: self.seq, known: HashMap::new(), heads: self.heads.clone() };
-        for record in records {
-            follows(change.seq, record)?;
-            change.seq = record.seq;
-            let before = change.known.get(&record.migration).or_else(|| self.known.get(&record.migration));
-            let after = moved(before, &mut change.heads, record);
-            change.known.insert(record.migration.clone(), after);
+    /// Records that are about to be written, with the heads that move with them; [`State::accept`] follows once they
+    /// are.
+    pub(crate) fn batch(&self, records: Vec<Record>, fence: Option<Token>) -> Result<Batch> {
+        let (mut seq, mut heads) = (self.seq, self.heads.clone());
+        let mut shares: HashMap<&MigrationId, Option<Share<'_>>> = HashMap::new();
+        for record in &records {
+            follows(seq, record)?;
+            seq = record.seq;
+            let known = || self.known.get(&record.migration).and_then(Share::of);
+            let before = shares.get(&record.migration).copied().unwrap_or_else(known);
+            let after = Share::after(before, record);
+            move_head(&mut heads, record, before, after);
+            shares.insert(&record.migration, after);
         }
-        Ok(change)
+        let heads = heads.into_iter().collect();
+        Ok(Batch { records, heads, fence })
     }
 
     /// Takes over what was written.
-    pub(crate) fn accept(&mut self, change: Change) {
-        self.seq = change.seq;
-        self.heads = change.heads;
-        self.known.extend(change.known);
+    pub(crate) fn accept(&mut self, batch: Batch) {
+        self.heads = batch.heads.into_iter().collect();
+        for record in &batch.records {
+            self.seq = record.seq;
+            self.stand(record);
+        }
     }
 
     fn add(&mut self, record: &Record) -> Result<()> {
         follows(self.seq, record)?;
         self.seq = record.seq;
-        let after = moved(self.known.get(&record.migration), &mut self.heads, record);
-        self.known.insert(record.migration.clone(), after);
+        let before = self.known.get(&record.migration).and_then(Share::of);
+        move_head(&mut self.heads, record, before, Share::after(before, record));
+        self.stand(record);
         Ok(())
     }
-}
 
-/// A [`State`] after some more records, as far as it differs.
-#[derive(Debug)]
-pub(crate) struct Change {
-    seq: u64,
-    known: HashMap<MigrationId, Known>,
-    /// All of them.
-    heads: BTreeMap<Namespace, NamespaceHead>,
-}
-
-impl Change {
-    /// The records, with the heads that move with them.
-    pub(crate) fn batch(&self, records: Vec<Record>, fence: Option<Token>) -> Batch {
-        let heads = self.heads.iter().map(|(namespace, head)| (namespace.clone(), *head)).collect();
-        Batch { records, heads, fence }
+    fn stand(&mut self, record: &Record) {
+        match self.known.get_mut(&record.migration) {
+            Some(known) => known.stand(record),
+            None => {
+                let mut known = Known::unheard_of(record);
+                known.stand(record);
+                self.known.insert(record.migration.clone(), known);
+            }
+        }
     }
 }
 
@@ -255,90 +262,144 @@ fn follows(seq: u64, record: &Record) -> Result<()> {
     ))
 }
 
-/// How the migration of a record stands after it; moves the head of its namespace.
-fn moved(before: Option<&Known>, heads: &mut BTreeMap<Namespace, NamespaceHead>, record: &Record) -> Known {
-    let after = stands(before, record);
+/// What one migration has in the digest of its namespace: a word for how it stands, and its checksum.
+#[derive(Debug, Clone, Copy)]
+struct Share<'a> {
+    word: &'static str,
+    checksum: &'a Checksum,
+}
+
+impl<'a> Share<'a> {
+    fn of(known: &'a Known) -> Option<Self> {
+        known.standing.word().map(|word| Self { word, checksum: &known.checksum })
+    }
+
+    /// After one more record.
+    fn after(before: Option<Self>, record: &'a Record) -> Option<Self> {
+        let checksum = &record.checksum;
+        let stands = |standing: Standing| standing.word().map(|word| Self { word, checksum });
+        match (record.kind, record.direction) {
+            (RecordKind::Applied | RecordKind::Baseline, _) | (RecordKind::Resolved, Direction::Up) => {
+                stands(Standing::Applied)
+            }
+            (RecordKind::Reverted | RecordKind::Replaced, _) | (RecordKind::Resolved, Direction::Down) => None,
+            (RecordKind::Started, direction) => stands(Standing::Interrupted { direction, done: 0, steps: None }),
+            (RecordKind::Repaired, _) => before.map(|before| Self { checksum, ..before }),
+            (RecordKind::StepDone | RecordKind::Failed | RecordKind::Skipped, _) => before,
+        }
+    }
+}
+
+/// The head of a record's namespace after it.
+fn move_head(
+    heads: &mut BTreeMap<Namespace, NamespaceHead>,
+    record: &Record,
+    before: Option<Share<'_>>,
+    after: Option<Share<'_>>,
+) {
     let namespace = record.migration.namespace();
     let mut head = heads.get(namespace).copied().unwrap_or_default();
-    if let Some(share) = before.and_then(|known| share(&record.migration, known)) {
-        head.digest = head.digest.minus(share);
+    let digest = |share: Share<'_>| Digest::of(&record.migration, share.word, share.checksum);
+    if let Some(share) = before {
+        head.digest = head.digest.minus(digest(share));
         head.count -= 1;
     }
-    if let Some(share) = share(&record.migration, &after) {
-        head.digest = head.digest.plus(share);
+    if let Some(share) = after {
+        head.digest = head.digest.plus(digest(share));
         head.count += 1;
     }
     head.seq = record.seq;
     heads.insert(namespace.clone(), head);
-    after
 }
 
-fn share(id: &MigrationId, known: &Known) -> Option<Digest> {
-    known.standing.word().map(|word| Digest::of(id, word, &known.checksum))
-}
-
-/// How a migration stands after one more record.
-fn stands(before: Option<&Known>, record: &Record) -> Known {
-    let after = stands_alone(before, record);
-    match before {
-        Some(before) => Known { earlier: earlier(before, record), ..after },
-        None => after,
-    }
-}
-
-/// What was applied under the name of a record's migration before it.
-fn earlier(before: &Known, record: &Record) -> Vec<Earlier> {
-    let mut earlier = before.earlier.clone();
-    let puts_in_place = matches!(record.kind, RecordKind::Applied | RecordKind::Baseline);
-    let begins = puts_in_place || (record.kind == RecordKind::Started && record.direction == Direction::Up);
-    if begins && before.standing == Standing::Applied && before.checksum != record.checksum {
-        let Known { checksum, origin, seq, at, body, .. } = before.clone();
-        earlier.push(Earlier { checksum, origin, seq, at, body });
-    } else if puts_in_place && earlier.last().is_some_and(|last| last.checksum == record.checksum) {
-        earlier.pop();
-    }
-    earlier
-}
-
-fn stands_alone(before: Option<&Known>, record: &Record) -> Known {
-    let ended = |standing| Known {
-        standing,
-        checksum: record.checksum.clone(),
-        origin: record.origin,
-        at: record.at,
-        seq: record.seq,
-        ran: record.kind != RecordKind::Baseline,
-        run: record.run.clone(),
-        by: record.by.clone(),
-        host: record.host.clone(),
-        last_error: None,
-        body: record.body.clone(),
-        step_hashes: Vec::new(),
-        earlier: Vec::new(),
-    };
-    let unchanged = || before.cloned().unwrap_or_else(|| ended(Standing::Pending));
-    match record.kind {
-        RecordKind::Applied | RecordKind::Baseline => ended(Standing::Applied),
-        RecordKind::Reverted => ended(Standing::Pending),
-        RecordKind::Replaced => ended(Standing::Replaced),
-        RecordKind::Resolved => match record.direction {
-            Direction::Up => ended(Standing::Applied),
-            Direction::Down => ended(Standing::Pending),
-        },
-        RecordKind::Started => {
-            ended(Standing::Interrupted { direction: record.direction, done: 0, steps: record.steps })
+impl Known {
+    fn unheard_of(record: &Record) -> Self {
+        Self {
+            standing: Standing::Pending,
+            checksum: record.checksum.clone(),
+            origin: record.origin,
+            at: record.at,
+            seq: record.seq,
+            since: record.seq,
+            ran: false,
+            run: record.run.clone(),
+            by: record.by.clone(),
+            host: record.host.clone(),
+            last_error: None,
+            body: None,
+            step_hashes: Vec::new(),
+            earlier: Vec::new(),
+            stood: false,
         }
-        RecordKind::StepDone => {
-            let mut known = unchanged();
-            if let Standing::Interrupted { done, .. } = &mut known.standing {
-                *done = record.step.unwrap_or_else(|| done.saturating_add(1));
+    }
+
+    /// How it stands after one more record.
+    fn stand(&mut self, record: &Record) {
+        match (record.kind, record.direction) {
+            // An earlier form is put back: it stands as it did then.
+            (RecordKind::Applied | RecordKind::Baseline, Direction::Down) => {
+                let at = self.earlier.iter().rposition(|earlier| earlier.checksum == record.checksum);
+                let since = at.map_or(record.seq, |at| self.earlier[at].since);
+                self.earlier.truncate(at.unwrap_or_default());
+                self.end(record, Standing::Applied);
+                (self.ran, self.since) = (true, since);
             }
-            known.step_hashes.extend(record.detail.clone());
-            known
+            (RecordKind::Applied | RecordKind::Baseline, Direction::Up) => {
+                self.make_way(record);
+                self.end(record, Standing::Applied);
+                self.ran = record.kind == RecordKind::Applied;
+            }
+            (RecordKind::Resolved, Direction::Up) => {
+                self.end(record, Standing::Applied);
+                self.ran = true;
+            }
+            (RecordKind::Reverted, _) => {
+                self.end(record, Standing::Pending);
+                self.earlier.clear();
+            }
+            (RecordKind::Resolved, Direction::Down) => {
+                // What stood before it was started again still does, and is said to by the next record.
+                if !self.stood {
+                    self.earlier.clear();
+                }
+                self.end(record, Standing::Pending);
+            }
+            (RecordKind::Replaced, _) => self.end(record, Standing::Replaced),
+            (RecordKind::Started, direction) => {
+                let goes_on = self.stood && matches!(self.standing, Standing::Interrupted { .. });
+                let stood = direction == Direction::Up && (self.standing == Standing::Applied || goes_on);
+                if direction == Direction::Up {
+                    self.make_way(record);
+                }
+                self.end(record, Standing::Interrupted { direction, done: 0, steps: record.steps });
+                self.stood = stood;
+            }
+            (RecordKind::StepDone, _) => {
+                if let Standing::Interrupted { done, .. } = &mut self.standing {
+                    *done = record.step.unwrap_or_else(|| done.saturating_add(1));
+                }
+                self.step_hashes.extend(record.detail.clone());
+            }
+            (RecordKind::Failed, _) => self.last_error.clone_from(&record.detail),
+            (RecordKind::Repaired, _) => {
+                // The body that ran is not the one that was accepted.
+                (self.checksum, self.origin, self.body) = (record.checksum.clone(), record.origin, None);
+            }
+            (RecordKind::Skipped, _) => {}
         }
-        RecordKind::Failed => Known { last_error: record.detail.clone(), ..unchanged() },
-        RecordKind::Repaired => Known { checksum: record.checksum.clone(), origin: record.origin, ..unchanged() },
-        RecordKind::Skipped => unchanged(),
+    }
+
+    /// Another form takes the place of the one that stands.
+    fn make_way(&mut self, record: &Record) {
+        if self.standing == Standing::Applied && self.checksum != record.checksum {
+            let (checksum, body) = (self.checksum.clone(), self.body.take());
+            self.earlier.push(Earlier { checksum, origin: self.origin, since: self.since, at: self.at, body });
+        }
+    }
+
+    fn end(&mut self, record: &Record, standing: Standing) {
+        let earlier = std::mem::take(&mut self.earlier);
+        *self = Self { standing, earlier, body: record.body.clone(), ..Self::unheard_of(record) };
     }
 }
 
@@ -360,8 +421,8 @@ mod tests {
     fn fold(events: &[(&str, RecordKind, Direction)]) -> State {
         let mut state = State::default();
         for (at, (name, kind, direction)) in events.iter().enumerate() {
-            let change = state.change(&[record(at as u64 + 1, name, *kind, *direction)]).unwrap();
-            state.accept(change);
+            let batch = state.batch(vec![record(at as u64 + 1, name, *kind, *direction)], None).unwrap();
+            state.accept(batch);
         }
         state
     }
@@ -400,8 +461,8 @@ mod tests {
         };
         let mut state = State::default();
         let mut check = |kind, direction, body: &str, before: &[&str]| {
-            let change = state.change(&[of(state.seq() + 1, kind, direction, body)]).unwrap();
-            state.accept(change);
+            let batch = state.batch(vec![of(state.seq() + 1, kind, direction, body)], None).unwrap();
+            state.accept(batch);
             let earlier: Vec<&Checksum> =
                 state.get(&id("views")).unwrap().earlier.iter().map(|e| &e.checksum).collect();
             let expected: Vec<Checksum> = before.iter().map(|body| Checksum::of_sql(body)).collect();
@@ -410,12 +471,21 @@ mod tests {
         check(Applied, Up, "one", &[]);
         check(Applied, Up, "two", &["one"]);
         check(Started, Up, "three", &["one", "two"]);
+        check(Failed, Up, "three", &["one", "two"]);
+        check(Started, Up, "three", &["one", "two"]);
+        check(Resolved, Down, "three", &["one", "two"]);
+        check(Baseline, Down, "two", &["one"]);
+        check(Started, Up, "three", &["one", "two"]);
         check(Applied, Up, "three", &["one", "two"]);
-        check(Reverted, Down, "three", &["one", "two"]);
+        check(Applied, Down, "one", &[]);
         check(Applied, Up, "two", &["one"]);
-        check(Failed, Up, "three", &["one"]);
-        check(Repaired, Up, "four", &["one"]);
-        check(Applied, Up, "four", &["one"]);
+        check(Applied, Up, "one", &["one", "two"]);
+        check(Repaired, Up, "four", &["one", "two"]);
+        check(Started, Down, "four", &["one", "two"]);
+        check(Resolved, Down, "four", &[]);
+        check(Applied, Up, "one", &[]);
+        check(Applied, Up, "two", &["one"]);
+        check(Reverted, Down, "two", &[]);
     }
 
     #[test]
@@ -431,12 +501,41 @@ mod tests {
         assert_ne!(digest(&one), digest(&interrupted));
     }
 
+    proptest::proptest! {
+        #[test]
+        fn heads_are_moved_alike_by_what_is_written_and_by_what_is_read(
+            events in proptest::collection::vec((0..3_usize, 0..10_usize, proptest::bool::ANY, 0..3_usize), 0..30),
+            cuts in proptest::collection::vec(proptest::bool::ANY, 30),
+        ) {
+            const KINDS: [RecordKind; 10] =
+                [Started, StepDone, Applied, Failed, Reverted, Skipped, Resolved, Baseline, Repaired, Replaced];
+            let records: Vec<Record> = events.iter().zip(1..).map(|((name, kind, up, body), seq)| {
+                let direction = if *up { Direction::Up } else { Direction::Down };
+                let record = record(seq, ["a", "b", "c"][*name], KINDS[*kind], direction);
+                Record { checksum: Checksum::of_sql(["x", "y", "z"][*body]), ..record }
+            }).collect();
+            let mut state = State::default();
+            let mut open: Vec<Record> = Vec::new();
+            for (record, cut) in records.iter().zip(cuts) {
+                open.push(record.clone());
+                if cut {
+                    let batch = state.batch(std::mem::take(&mut open), None).unwrap();
+                    state.accept(batch);
+                }
+            }
+            let batch = state.batch(open, None).unwrap();
+            state.accept(batch);
+            let history = History { records, head: Head { namespaces: state.heads().clone() } };
+            proptest::prop_assert_eq!(State::fold(&history).unwrap(), state);
+        }
+    }
+
     #[test]
     fn a_history_changed_by_hand_is_found() {
         let records: Vec<Record> = (1..=3).map(|seq| record(seq, &format!("m{seq}"), Applied, Direction::Up)).collect();
         let mut state = State::default();
-        let change = state.change(&records).unwrap();
-        state.accept(change);
+        let batch = state.batch(records.clone(), None).unwrap();
+        state.accept(batch);
         let head = Head { namespaces: state.heads().clone() };
         let whole = History { records: records.clone(), head: head.clone() };
         assert_eq!(State::fold(&whole).unwrap(), state);

@@ -168,6 +168,8 @@ pub struct Meta {
     pub description: Cow<'static, str>,
     /// What has to be applied before it.
     pub depends_on: Cow<'static, [MigrationId]>,
+    /// What it comes after without depending on it: the order of a folder whose names are compared as texts.
+    pub after: Option<MigrationId>,
     /// The checksum of its body.
     pub checksum: Checksum,
     /// SQL or code.
@@ -200,6 +202,7 @@ impl Meta {
             id,
             description: Cow::Borrowed(""),
             depends_on: Cow::Borrowed(&[]),
+            after: None,
             checksum,
             origin: Origin::Code,
             transaction: TransactionMode::Auto,

@@ -14,9 +14,9 @@ use crate::{Direction, MigrationId};
 /// | `admmgt_run_duration_seconds` | histogram | | how long they took, waiting included |
 /// | `admmgt_migrations_total` | counter | `namespace`, `outcome`: `applied`, `reverted`, `failed`, `interrupted`, `retried` | migrations |
 /// | `admmgt_migration_duration_seconds` | histogram | `namespace`, `direction` | from their start to their commit |
-/// | `admmgt_statements_total` | counter | `namespace` | statements of SQL migrations that ended well |
+/// | `admmgt_statements_total` | counter | `namespace` | statements of SQL migrations that ended well, whatever became of their transactions |
 /// | `admmgt_rows_total` | counter | `namespace` | rows they changed |
-/// | `admmgt_lease_wait_seconds` | gauge | | how long this process has waited for another migrator; 0 when it has the lease |
+/// | `admmgt_lease_wait_seconds` | gauge | | how long this process has waited for another migrator; 0 when it has the lease or has given up |
 /// | `admmgt_ahead` | gauge | | applied migrations that this program does not know |
 ///
 /// ```
@@ -34,6 +34,7 @@ pub struct Metrics;
 impl Observer for Metrics {
     fn observe(&self, event: &Event) {
         match event {
+            Event::RunStarted { .. } => gauge!("admmgt_ahead").set(0.0),
             Event::Ahead { migrations } => gauge!("admmgt_ahead").set(amount(migrations.len())),
             Event::LeaseWaiting { waited_ms, .. } => {
                 gauge!("admmgt_lease_wait_seconds").set(std::time::Duration::from_millis(*waited_ms).as_secs_f64());
@@ -53,6 +54,7 @@ impl Observer for Metrics {
             Event::MigrationInterrupted { migration, .. } => ended(migration, "interrupted"),
             Event::MigrationRetried { migration, .. } => ended(migration, "retried"),
             Event::RunFinished { duration_us, .. } => {
+                gauge!("admmgt_lease_wait_seconds").set(0.0);
                 counter!("admmgt_runs_total").increment(1);
                 histogram!("admmgt_run_duration_seconds").record(seconds(*duration_us));
             }
@@ -114,6 +116,7 @@ mod tests {
             .collect();
         lines.sort();
         expect_test::expect![[r#"
+            admmgt_ahead: 0
             admmgt_lease_wait_seconds: 0
             admmgt_migration_duration_seconds namespace=app direction=down: 1 times
             admmgt_migration_duration_seconds namespace=app direction=up: 1 times

@@ -1,6 +1,7 @@
 //! What would run, decided from values alone: no database, no clock, no randomness.
 
 mod back;
+mod compared;
 mod forwards;
 mod judge;
 mod replaced;
@@ -13,10 +14,10 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+pub(crate) use self::compared::Compared;
 use self::forwards::Wanted;
 pub(crate) use self::judge::edited;
-use self::judge::{ahead, backend, dependencies, interrupted, is_code, is_older, out_of_order, renamed, runs_again};
-pub(crate) use self::judge::{is_open, is_overtaken};
+use self::judge::{backend, dependencies, interrupted, is_code, out_of_order, renamed};
 use self::replaced::{Replaced, replaced};
 use self::steps::{Steps, WithScript, counted_in, put_back, resume, skipped, step};
 use crate::digest::NamespaceHead;
@@ -231,8 +232,9 @@ pub(crate) fn prepare(
     facts: &Facts<'_>,
 ) -> Result<Prepared, Vec<Refusal>> {
     let applied = state.applied();
+    let compared = Compared::new(set, state);
     let mut refusals: Vec<Refusal> = set.metas().filter_map(|meta| backend(meta, facts.backend)).collect();
-    let wanted = forwards::wanted(set, state, target).unwrap_or_else(|refusal| {
+    let wanted = forwards::wanted(set, state, &compared, target).unwrap_or_else(|refusal| {
         refusals.push(*refusal);
         Wanted::These(HashSet::new())
     });
@@ -243,7 +245,7 @@ pub(crate) fn prepare(
         steps: Vec::new(),
         group: policy.group,
         already: 0,
-        ahead: ahead(set, state),
+        ahead: compared.ahead.iter().map(|id| (*id).clone()).collect(),
         edited_code: Vec::new(),
         staying: Vec::new(),
         base: state.heads().clone(),
@@ -272,8 +274,8 @@ pub(crate) fn prepare(
         let meta = migration.meta();
         match state.get(&meta.id) {
             Some(known) if meta.repeatable && known.standing == Standing::Applied => {
-                let asked_for = is_older(meta, known) && *target == Target::To(meta.id.clone());
-                if (runs_again(meta, known) || asked_for)
+                let asked_for = compared.is_held_back(meta, known) && *target == Target::To(meta.id.clone());
+                if (compared.runs_again(meta, known) || asked_for)
                     && target.direction() == Direction::Up
                     && wanted.contains(&meta.id)
                 {
@@ -303,11 +305,11 @@ pub(crate) fn prepare(
                 }
             }
             _ if target.direction() == Direction::Down || !wanted.contains(&meta.id) => {}
-            _ => match replaced(meta, state) {
+            _ => match replaced(meta, state, &compared.ahead) {
                 Replaced::All => steps.add(Ok(counted_in(meta))),
                 Replaced::Some(refusal) => refusals.push(refusal),
                 Replaced::None => {
-                    let renamed = renamed(meta, state, &plan.ahead);
+                    let renamed = renamed(meta, state, &compared.ahead);
                     if renamed.is_none() && policy.out_of_order == Verdict::Refuse {
                         refusals.extend(out_of_order(set, meta, &applied));
                     }
@@ -319,7 +321,7 @@ pub(crate) fn prepare(
     }
     if target.direction() == Direction::Down {
         refusals.extend(path.refusals);
-        if let (true, Target::BackTo(last)) = (path.skips, target) {
+        if let (true, Target::BackTo(last)) = (path.skips && path.leaving.is_empty(), target) {
             steps.add(set.get(last).map(|migration| skipped(migration.meta())).ok_or_else(Vec::new));
         }
         for back::Leaving { id, earlier } in path.leaving {

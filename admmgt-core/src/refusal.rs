@@ -131,6 +131,17 @@ pub enum Refusal {
         /// What is not.
         pending: Vec<MigrationId>,
     },
+    /// Of what a migration replaces, nothing is applied, and something else is that is not known here: perhaps what
+    /// it stands for, in another name.
+    #[non_exhaustive]
+    ReplacesOthers {
+        /// Who replaces.
+        id: MigrationId,
+        /// Where it is written.
+        location: Location,
+        /// What is applied and not known.
+        unknown: Vec<MigrationId>,
+    },
     /// A migration for another kind of database.
     #[non_exhaustive]
     WrongBackend {
@@ -254,6 +265,12 @@ pub enum Refusal {
     UnknownTag {
         /// The tag.
         tag: String,
+    },
+    /// The way back should end at a migration that is not applied, behind which others are.
+    #[non_exhaustive]
+    TargetPending {
+        /// Which.
+        id: MigrationId,
     },
     /// A migration on the way back has no way back.
     #[non_exhaustive]
@@ -380,6 +397,14 @@ impl fmt::Display for Refusal {
                     if pending.len() == 1 { "is" } else { "are" }
                 )
             }
+            Self::ReplacesOthers { id, location, unknown } => {
+                write!(f, "{location}: nothing that `{id}` replaces is applied, but")?;
+                named(f, unknown)?;
+                f.write_str(
+                    ", which this program does not know. If that is what it stands for, bring the database up to date with the \
+                     release that squashed it first; `baseline` counts in what is there",
+                )
+            }
             Self::WrongBackend { id, location, wants, connected } => write!(
                 f,
                 "{location}: `{id}` is written for {wants}, and this is {connected}. Leave it out with \
@@ -468,6 +493,11 @@ impl fmt::Display for Refusal {
                     "no migration has the tag `{tag}`. Write it in `tags = [\"{tag}\"]`, or choose another target"
                 )
             }
+            Self::TargetPending { id } => write!(
+                f,
+                "the way back cannot end at `{id}`, which is not applied, while others behind it are. Name one that is; see \
+                 `Migrator::status`"
+            ),
             Self::Irreversible { id, location } => write!(
                 f,
                 "{location}: `{id}` has no way back. Write its `down`, or write the opposite change as a new migration"

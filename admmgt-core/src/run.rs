@@ -10,7 +10,7 @@ use crate::event::{EVENT_FORMAT, Event, Observers};
 use crate::executor::{Executor, LONGEST_PAUSE};
 use crate::history::{Head, History, State};
 use crate::lease::{Acquired, Lease, LeaseRequest};
-use crate::plan::{self, Facts, Plan, Prepared};
+use crate::plan::{self, Compared, Facts, Plan, Prepared};
 use crate::probe;
 use crate::record::{Author, Record, micros};
 use crate::refusal::Refusal;
@@ -306,7 +306,8 @@ impl Run {
         if !self.faults.is_empty() {
             return self.decide(&state, capabilities.as_ref(), None).map(|_| ());
         }
-        let open = self.set.metas().filter(|meta| plan::is_open(meta, &state));
+        let compared = Compared::new(&self.set, &state);
+        let open = self.set.metas().filter(|meta| compared.is_open(meta));
         let pending: Vec<MigrationId> = open.map(|meta| meta.id.clone()).collect();
         if !pending.is_empty() {
             return Err(Error::NotCurrent { pending, waited: None });

@@ -6,7 +6,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::history::{Standing, State};
-use crate::plan::{is_open, is_overtaken};
+use crate::plan::Compared;
 use crate::record::Timestamp;
 use crate::registry::MigrationSet;
 use crate::{Meta, MigrationId, Namespace};
@@ -49,17 +49,19 @@ pub struct StatusRow {
     /// It is repeatable, has changed since it was applied, and will run again.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub again: bool,
-    /// It is repeatable, and a later form of it is applied than is registered here.
+    /// It is repeatable, is not what was applied, and does not run: this program is behind its database.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub overtaken: bool,
+    pub held_back: bool,
     /// What the last attempt failed with.
     pub last_error: Option<String>,
 }
 
 impl Status {
     pub(crate) fn new(set: &MigrationSet, state: Option<&State>) -> Self {
+        let compared = state.map(|state| Compared::new(set, state));
         let row = |id: &MigrationId, meta: Option<&Meta>| {
             let known = state.and_then(|state| state.get(id));
+            let both = meta.zip(known).zip(compared.as_ref());
             StatusRow {
                 migration: id.clone(),
                 standing: known.map_or(Standing::Pending, |known| known.standing.clone()),
@@ -69,8 +71,8 @@ impl Status {
                 edited: known.zip(meta).is_some_and(|(known, meta)| {
                     known.standing == Standing::Applied && known.checksum != meta.checksum
                 }),
-                again: meta.zip(state).is_some_and(|(meta, state)| state.is_applied(id) && is_open(meta, state)),
-                overtaken: known.zip(meta).is_some_and(|(known, meta)| is_overtaken(meta, known)),
+                again: both.is_some_and(|((meta, known), compared)| compared.runs_again(meta, known)),
+                held_back: both.is_some_and(|((meta, known), compared)| compared.is_held_back(meta, known)),
                 last_error: known.and_then(|known| known.last_error.clone()),
             }
         };
@@ -154,7 +156,7 @@ fn details(f: &mut fmt::Formatter<'_>, row: &StatusRow) -> fmt::Result {
     }
     match row {
         StatusRow { again: true, .. } => f.write_str("  [has changed, runs again]")?,
-        StatusRow { overtaken: true, .. } => f.write_str("  [a later form is applied]")?,
+        StatusRow { held_back: true, .. } => f.write_str("  [another form is applied; this program is behind]")?,
         StatusRow { edited: true, .. } => f.write_str("  [edited since]")?,
         _ => {}
     }

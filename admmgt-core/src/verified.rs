@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::history::State;
 use crate::plan;
-use crate::record::Record;
+use crate::record::{Record, RecordKind};
 use crate::registry::MigrationSet;
 use crate::{Checksum, Error, Origin, Result};
 
@@ -53,7 +53,8 @@ pub(crate) fn verify(set: &MigrationSet, state: &State, records: &[Record]) -> R
 
 /// The checksum of a record is that of `up`; what a way back ran is kept beside it.
 fn is_of_the_body(record: &Record) -> bool {
-    record.direction == crate::Direction::Up && record.checksum.as_str().starts_with("v1:sha256:")
+    let puts_back = record.kind == RecordKind::Applied;
+    (puts_back || record.direction == crate::Direction::Up) && record.checksum.as_str().starts_with("v1:sha256:")
 }
 
 fn damaged(record: &Record, problem: &str) -> Error {

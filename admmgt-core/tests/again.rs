@@ -57,21 +57,30 @@ async fn a_repeatable_one_comes_last_and_again_when_it_changes() {
 #[tokio::test]
 async fn an_older_program_does_not_put_its_own_form_back() {
     let database = MemoryDriver::new();
-    let older = migrator(&database, [view("v", "view 1")]);
+    let older = migrator(&database, [sql("1", "one"), view("v", "view 1")]);
     older.up().await.unwrap();
-    migrator(&database, [view("v", "view 2")]).up().await.unwrap();
+    migrator(&database, [sql("1", "one"), sql("2", "two"), view("v", "view 2")]).up().await.unwrap();
 
     let report = older.up().await.unwrap();
-    assert_eq!((report.ran.len(), report.ahead), (0, vec![id("v")]));
+    assert_eq!((report.ran.len(), report.ahead), (0, vec![id("2")]));
     older.ensure_current().await.unwrap();
-    assert!(older.status().await.unwrap().to_string().contains("a later form is applied"));
+    assert!(older.status().await.unwrap().to_string().contains("another form is applied; this program is behind"));
     let mut policy = Policy::default();
     policy.ahead = Verdict::Refuse;
     assert_eq!(older.clone().policy(policy).up().await.unwrap_err().kind(), ErrorKind::Refused);
 
     // Who means it says so.
     assert_eq!(ran(&older.target(Target::To(id("v")))).await, ["v"]);
-    assert_eq!(database.journal(), ["view 1", "view 2", "view 1"]);
+    assert_eq!(database.journal(), ["one", "view 1", "two", "view 2", "view 1"]);
+}
+
+#[tokio::test]
+async fn an_edit_that_was_taken_back_runs_too() {
+    let database = MemoryDriver::new();
+    for form in ["view 1", "view 2", "view 1", "view 3", "view 2", "view 3"] {
+        assert_eq!(ran(&migrator(&database, [view("v", form)])).await, ["v"], "{form}");
+    }
+    assert_eq!(database.journal(), ["view 1", "view 2", "view 1", "view 3", "view 2", "view 3"]);
 }
 
 #[tokio::test]
@@ -86,11 +95,11 @@ async fn taking_a_repeatable_one_back_puts_back_what_was_there() {
     newest.down(Target::Back(1)).await.unwrap();
     newest.down(Target::Back(1)).await.unwrap();
     assert_eq!(database.journal()[3..], ["view 2", "view 1"]);
-    assert_eq!(kinds(&database), "v applied, v applied, v applied, v reverted, v applied, v reverted, v applied");
+    assert_eq!(kinds(&database), "v applied, v applied, v applied, v applied, v applied");
     migrator(&database, [view("v", "view 1")]).ensure_current().await.unwrap();
 
-    let error = newest.down(Target::Back(1)).await.unwrap_err();
-    assert!(error.to_string().contains("has no way back"), "{error}");
+    // Nothing is behind the first form, and it does not stand in the way of anything.
+    assert_eq!(newest.down(Target::Back(1)).await.unwrap().ran.len(), 0);
     assert_eq!(ran(&newest).await, ["v"]);
     newest.verify().await.unwrap();
 }
@@ -133,12 +142,85 @@ async fn going_back_puts_repeatable_ones_to_what_they_were_then() {
 }
 
 #[tokio::test]
-async fn redo_of_a_repeatable_one_runs_it_once_more() {
+async fn step_by_step_back_is_in_the_order_of_what_ran() {
     let database = MemoryDriver::new();
-    let migrator = migrator(&database, [view("v", "view")]);
-    migrator.up().await.unwrap();
-    assert_eq!(migrator.redo().await.unwrap().ran.len(), 1);
-    assert_eq!(database.journal(), ["view", "view"]);
+    let one = || sql("1", "one").down("not one");
+    let two = || sql("2", "two").down("not two");
+    migrator(&database, [one(), view("v", "view 1")]).up().await.unwrap();
+    let now = migrator(&database, [one(), two(), view("v", "view 2")]);
+    now.up().await.unwrap();
+    for _ in 0..4 {
+        now.down(Target::Back(1)).await.unwrap();
+    }
+    assert_eq!(database.journal()[4..], ["view 1", "not two", "not one"]);
+    now.up().await.unwrap();
+    now.redo().await.unwrap();
+    assert_eq!(database.journal()[7..], ["one", "two", "view 2", "not two", "two"]);
+}
+
+#[tokio::test]
+async fn going_back_finds_the_form_of_then_whatever_came_between() {
+    let database = MemoryDriver::new();
+    let versioned = |count: usize| {
+        let one = |at: usize| sql(&at.to_string(), "step").down("step back");
+        (1..=count).map(one).collect::<Vec<_>>()
+    };
+    let with = |count: usize, form: &str| [versioned(count), vec![view("v", form)]].concat();
+    for (count, form) in [(1, "view 1"), (2, "view 2"), (3, "view 3")] {
+        migrator(&database, with(count, form)).up().await.unwrap();
+    }
+    migrator(&database, with(3, "view 3")).down(Target::BackTo(id("1"))).await.unwrap();
+    assert_eq!(database.journal()[6..], ["view 1", "step back", "step back"]);
+    // The release in between moves forwards from there.
+    assert_eq!(ran(&migrator(&database, with(2, "view 2"))).await, ["2", "v"]);
+
+    // A form that came later than what leaves goes with it, if it has a way.
+    let fresh = MemoryDriver::new();
+    migrator(&fresh, versioned(1)).up().await.unwrap();
+    let late = || view("w", "late view").down("no late view");
+    let now = migrator(&fresh, [versioned(2), vec![late()]].concat());
+    now.up().await.unwrap();
+    now.down(Target::BackTo(id("1"))).await.unwrap();
+    assert_eq!(fresh.journal()[3..], ["no late view", "step back"]);
+}
+
+#[tokio::test]
+async fn a_form_that_was_not_kept_is_not_guessed() {
+    let database = MemoryDriver::new();
+    let one = || sql("1", "one").down("not one");
+    let two = || sql("2", "two").down("not two");
+    migrator(&database, [one(), view("v", "view 1")]).up().await.unwrap();
+    migrator(&database, [one(), view("v", "view 2")]).baseline(None, "made by hand").await.unwrap();
+    let now = migrator(&database, [one(), two(), view("v", "view 3")]);
+    now.up().await.unwrap();
+    let error = now.down(Target::BackTo(id("1"))).await.unwrap_err();
+    assert!(error.to_string().contains("`app/v` has no way back"), "{error}");
+}
+
+#[tokio::test]
+async fn an_accepted_edit_is_not_put_back_as_what_it_was() {
+    let database = MemoryDriver::new();
+    migrator(&database, [view("v", "view 1")]).up().await.unwrap();
+    migrator(&database, [view("v", "-- better\nview 1")]).repair(Repair::Checksum(id("v")), "a comment").await.unwrap();
+    let now = migrator(&database, [view("v", "view 2")]);
+    now.up().await.unwrap();
+    assert_eq!(now.down(Target::Back(1)).await.unwrap().ran.len(), 0);
+    now.verify().await.unwrap();
+}
+
+#[tokio::test]
+async fn repeatable_ones_in_a_group() {
+    let database = MemoryDriver::new();
+    let mut policy = Policy::default();
+    policy.group = true;
+    let grouped =
+        |form: &str| migrator(&database, [sql("1", "one").down("not one"), view("v", form)]).policy(policy.clone());
+    grouped("view 1").up().await.unwrap();
+    grouped("view 2").up().await.unwrap();
+    grouped("view 2").down(Target::Back(1)).await.unwrap();
+    grouped("view 1").ensure_current().await.unwrap();
+    assert_eq!(database.journal(), ["one", "view 1", "view 2", "view 1"]);
+    grouped("view 1").verify().await.unwrap();
 }
 
 #[tokio::test]
@@ -154,10 +236,11 @@ async fn a_new_form_that_was_interrupted_and_is_not_there_leaves_the_one_before(
 
 #[tokio::test]
 async fn a_squashed_set_runs_where_nothing_is_and_is_counted_in_where_all_is() {
-    let old = || [sql("1", "one"), sql("2", "two").with(|meta| meta.depends_on([id("1")])), sql("3", "three")];
+    let three = || sql("3", "three").with(|meta| meta.depends_on([id("2")]));
+    let old = || [sql("1", "one"), sql("2", "two").with(|meta| meta.depends_on([id("1")])), three()];
     let squashed = || sql("2_all", "one\ntwo").with(|meta| meta.replaces([id("1"), id("2")]));
     // It depends on what is not there any more.
-    let new = || [squashed(), sql("3", "three"), sql("4", "four").with(|meta| meta.depends_on([id("2")]))];
+    let new = || [squashed(), three(), sql("4", "four").with(|meta| meta.depends_on([id("2")]))];
 
     let fresh = MemoryDriver::new();
     assert_eq!(ran(&migrator(&fresh, new())).await, ["2_all", "3", "4"]);
@@ -180,6 +263,41 @@ async fn a_squashed_set_runs_where_nothing_is_and_is_counted_in_where_all_is() {
     let report = older.up().await.unwrap();
     assert_eq!((report.ran.len(), report.ahead), (0, vec![id("2_all"), id("4")]));
     older.ensure_current().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_squashed_set_that_was_taken_back_runs_again() {
+    let database = MemoryDriver::new();
+    let old = || [sql("1", "one").down("not one"), sql("2", "two").down("not two")];
+    let squashed = || sql("2_all", "one\ntwo").down("not one\nnot two").with(|meta| meta.replaces([id("1"), id("2")]));
+    migrator(&database, old()).up().await.unwrap();
+    let newer = migrator(&database, [squashed()]);
+    newer.up().await.unwrap();
+    newer.down(Target::Nothing).await.unwrap();
+    assert_eq!(migrator(&database, old()).pending().await.unwrap(), [id("1"), id("2")]);
+    assert_eq!(ran(&newer).await, ["2_all"]);
+    assert_eq!(database.journal(), ["one", "two", "not one", "not two", "one", "two"]);
+    newer.ensure_current().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_baseline_counts_a_squashed_set_in_as_a_run_does() {
+    let database = MemoryDriver::new();
+    migrator(&database, [sql("1", "one")]).up().await.unwrap();
+    let newer = migrator(&database, [sql("1_all", "one").with(|meta| meta.replaces([id("1")]))]);
+    newer.baseline(None, "squashed").await.unwrap();
+    assert_eq!(kinds(&database), "1 applied, 1 replaced, 1_all baseline");
+    let report = newer.up().await.unwrap();
+    assert_eq!((report.ran.len(), report.ahead), (0, vec![]));
+}
+
+#[tokio::test]
+async fn a_squash_of_what_was_never_seen_here_does_not_run_over_something_else() {
+    let database = MemoryDriver::new();
+    migrator(&database, [sql("1", "one")]).up().await.unwrap();
+    let twice = sql("3_all", "one").with(|meta| meta.replaces([id("2_all")]));
+    let error = migrator(&database, [twice]).up().await.unwrap_err().to_string();
+    assert!(error.contains("nothing that `app/3_all` replaces is applied, but `app/1`"), "{error}");
 }
 
 #[tokio::test]

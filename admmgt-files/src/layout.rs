@@ -424,7 +424,9 @@ impl Reading<'_> {
     fn pair(&mut self) {
         for (path, named) in std::mem::take(&mut self.takes_back) {
             let back = named.takes_back.as_deref().unwrap_or_default();
-            match self.found.get_mut(&named.version) {
+            // The version of a repeatable one is its whole name.
+            let version = if named.repeatable { back } else { &named.version };
+            match self.found.get_mut(version) {
                 Some(version) if version.stem == back && version.down.is_none() => {
                     version.down = Some((path, named.for_dialect));
                 }

@@ -55,11 +55,12 @@ fn flyway_and_refinery() {
             ("R__views.sql", "views"),
             ("R__more views.sql", "more"),
             ("R__views.down.sql", "no views"),
+            ("R__more views_down.sql", "no more"),
             ("B5__base.sql", "base"),
             ("afterMigrate.sql", "callback"),
         ],
         expect![[r#"
-            R__more_views, again: R__more views.sql `more`
+            R__more_views, again: R__more views.sql `more` | R__more views_down.sql `no more`
             R__views, again: R__views.sql `views` | R__views.down.sql `no views`
             V1__users: V1__users.sql `users` | U1__users.sql `no users`
             V2__x: V2__x.sql `x`
@@ -233,6 +234,14 @@ fn folders_and_files_that_are_ordered_as_texts() {
             1-a: up.sql `a`
             02-b_c: up.sql `b`
             10-d: up.sql `d`"#]],
+    );
+    // A comment that begins like a mark is none.
+    check(
+        &[("1_a.sql", "a"), ("2_b.sql", "-- migrate: the rows\nb"), ("10_c.sql", "c")],
+        expect![[r#"
+            1_a: 1_a.sql `a`
+            2_b: 2_b.sql `-- migrate: the rows b`
+            10_c: 10_c.sql `c`"#]],
     );
     // dbmate orders by the name of the file, in which `0` comes before `_`.
     check(

@@ -42,6 +42,8 @@ struct Flags {
     rewritten: AtomicBool,
     /// Something was made that is of this connection alone, or a database attached.
     of_session: AtomicBool,
+    /// `PRAGMA case_sensitive_like` was given a value.
+    likened: AtomicBool,
     /// What the body tried and may not do.
     denied: Mutex<Option<String>>,
     /// When the running statement has to end, in microseconds since `born`; 0 for never.
@@ -60,6 +62,7 @@ impl Guard {
             tuned: AtomicBool::new(false),
             rewritten: AtomicBool::new(false),
             of_session: AtomicBool::new(false),
+            likened: AtomicBool::new(false),
             denied: Mutex::new(None),
             deadline: AtomicU64::new(0),
             born: Instant::now(),
@@ -146,7 +149,17 @@ impl Guard {
         self.flags.rewritten.swap(false, Ordering::SeqCst)
     }
 
-    /// Whether a body made something temporary or attached a database since this was asked last.
+    /// Whether a body changed how LIKE compares since this was asked last.
+    pub(crate) fn take_likened(&self) -> bool {
+        self.flags.likened.swap(false, Ordering::SeqCst)
+    }
+
+    /// Whether a body made something temporary or attached a database.
+    pub(crate) fn has_of_session(&self) -> bool {
+        self.flags.of_session.load(Ordering::SeqCst)
+    }
+
+    /// As [`Guard::has_of_session`]; it is forgotten.
     pub(crate) fn take_of_session(&self) -> bool {
         self.flags.of_session.swap(false, Ordering::SeqCst)
     }
@@ -192,6 +205,8 @@ impl Flags {
                 self.tuned.store(true, Ordering::SeqCst);
                 if pragma_name.eq_ignore_ascii_case("writable_schema") {
                     self.rewritten.store(true, Ordering::SeqCst);
+                } else if pragma_name.eq_ignore_ascii_case("case_sensitive_like") {
+                    self.likened.store(true, Ordering::SeqCst);
                 }
             }
             AuthAction::CreateTempTable { .. }

@@ -186,10 +186,20 @@ impl SqliteSession {
         if self.guard.take_rewritten() {
             // What SQLite knows of the schema is not what stands in it any more.
             self.batch("reading the schema again", "PRAGMA writable_schema = RESET")?;
+            // Which was a value given to it.
+            self.guard.take_rewritten();
         }
-        if self.guard.take_of_session() {
+        if self.guard.has_of_session() {
             let restored = self.temporary.restore(self.db()?);
             restored.map_err(|error| self.failed("dropping what was temporary", error))?;
+            if self.db()?.is_autocommit() {
+                self.guard.take_of_session();
+            }
+        }
+        if self.guard.take_likened() && !matches!(*self.place, Place::Given(_)) {
+            // It cannot be read, so a caller's own setting cannot be told from a body's.
+            self.batch("restoring how LIKE compares", "PRAGMA case_sensitive_like = 0")?;
+            self.guard.take_likened();
         }
         if !self.guard.take_tuned() {
             return Ok(());

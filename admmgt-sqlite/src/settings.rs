@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, OptionalExtension, Result};
 
-const NAMES: [&str; 12] = [
+const NAMES: [&str; 13] = [
     "automatic_index",
     "busy_timeout",
     "cell_size_check",
@@ -11,6 +11,7 @@ const NAMES: [&str; 12] = [
     "query_only",
     "read_uncommitted",
     "recursive_triggers",
+    "reverse_unordered_selects",
     "secure_delete",
     "synchronous",
     "trusted_schema",

@@ -44,6 +44,7 @@ pub fn items(count: usize, body: CodeBody, depends_on: impl Fn(usize) -> Vec<usi
             id: name,
             description: "Settings of accounts.",
             depends_on: depends_on.leak(),
+            after: None,
             checksum: format!("v1:sha256:{at:064x}").leak(),
             origin: Origin::Code,
             transaction: TransactionMode::Auto,

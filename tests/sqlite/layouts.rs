@@ -191,3 +191,20 @@ async fn errors_in_a_section_name_the_line_of_the_file() {
     let error = migrator.down(Target::Back(1)).await.unwrap_err();
     assert!(error.to_string().contains("1_a.sql:6:1: `COMMIT`"), "{error}");
 }
+
+/// dbmate compares names as texts: a new file may sort before those that are applied.
+#[tokio::test]
+async fn a_new_file_that_sorts_first_is_pending_and_nothing_more() {
+    let scratch = Scratch::new();
+    let folder = scratch.folder().join("migrations");
+    std::fs::create_dir(&folder).unwrap();
+    let add = |name: &str, table: &str| {
+        std::fs::write(folder.join(name), format!("-- migrate:up\ncreate table {table}(x);\n")).unwrap();
+    };
+    let migrator = || scratch.migrator(Migrations::from_dir("app", &folder, "sqlite").unwrap());
+    ["1_a.sql", "2_b.sql", "9_c.sql"].into_iter().for_each(|name| add(name, &name[2..3]));
+    migrator().up().await.unwrap();
+    add("10_d.sql", "d");
+    assert_eq!(migrator().up().await.unwrap().ran.len(), 1);
+    assert_eq!(scratch.tables(), ["a", "b", "c", "d"]);
+}

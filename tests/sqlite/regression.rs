@@ -337,6 +337,12 @@ async fn what_is_temporary_does_not_reach_the_next_file() {
     let migrations = ["1", "2"].map(|id| SqlMigration::new("app", id, attached).unwrap().with(outside));
     scratch.migrator(Migrations::new(migrations)).up().await.unwrap();
 
+    // In a transaction, too: it goes when that has ended.
+    let scratch = Scratch::new();
+    let next = scratch.migrator(files(&[attached, "create table other.v(x)"]));
+    let error = next.up().await.unwrap_err();
+    assert!(error.to_string().contains("unknown database"), "{error}");
+
     // What the caller's connection had before stays.
     let db = Connection::open(scratch.path()).unwrap();
     db.execute_batch("create temp table own(x); attach ':memory:' as mine").unwrap();
@@ -347,4 +353,24 @@ async fn what_is_temporary_does_not_reach_the_next_file() {
     let db = database.take_connection().unwrap();
     db.execute_batch("insert into own values (1); create table mine.u(x)").unwrap();
     assert!(db.execute_batch("select * from t1").is_err());
+}
+
+#[tokio::test]
+async fn how_like_compares_does_not_reach_the_next_file() {
+    let scratch = Scratch::new();
+    let first = "create table t(a); insert into t values ('abc'); pragma case_sensitive_like = 1";
+    scratch.migrator(files(&[first, "update t set a = 'found' where a like 'ABC'"])).up().await.unwrap();
+    assert_eq!(scratch.texts("select a from t"), ["found"]);
+}
+
+/// Each checkpoint was folded by copying all before it.
+#[tokio::test]
+async fn many_checkpoints_are_read_in_one_pass() {
+    let scratch = Scratch::new();
+    let text = "select 1;\n".repeat(3000);
+    let migration = SqlMigration::new("app", "1", text).unwrap().with(outside);
+    let migrator = scratch.migrator(Migrations::new([migration]));
+    migrator.up().await.unwrap();
+    assert_eq!(migrator.history().await.unwrap().len(), 3002);
+    migrator.status().await.unwrap();
 }

@@ -36,54 +36,70 @@ impl Path<'_> {
 }
 
 pub(super) fn path<'a>(set: &MigrationSet, state: &'a State, target: &Target) -> Path<'a> {
-    let mut applied = state.applied_last_first();
-    applied.retain(|(id, _)| set.has_namespace(id.namespace()));
-    let is_repeatable = |id: &MigrationId| set.get(id).is_some_and(|migration| migration.meta().repeatable);
-    let mut chosen = applied;
-    let mut others = match target {
-        Target::Back(count) | Target::Again(count) => chosen.split_off((*count).min(chosen.len())),
-        Target::BackTo(last) => match set.get(last) {
-            None => return Path::refused(Refusal::unknown_target(last, set)),
-            Some(_) => {
-                let leaving = after(set, &chosen, last);
-                chosen.extract_if(.., |(id, _)| !leaving.contains(*id)).collect()
-            }
-        },
-        _ => chosen.extract_if(.., |(id, _)| is_repeatable(id)).collect::<Vec<_>>(),
+    let mut chosen = state.applied_last_first();
+    chosen.retain(|(id, _)| set.has_namespace(id.namespace()));
+    let of = |id: &MigrationId| set.get(id).map(|migration| migration.meta());
+    let is_repeatable = |id: &MigrationId| of(id).is_some_and(|meta| meta.repeatable);
+    let mut path = Path::default();
+    let mut others: Vec<(&MigrationId, &Known)> = match target {
+        Target::Back(count) => {
+            // What is repeatable and has nothing behind it stays, and does not stand in the way of what has.
+            let stays = |(id, known): &(&MigrationId, &Known)| {
+                of(id).is_some_and(|meta| meta.repeatable && !meta.reversible && put_back(known).is_none())
+            };
+            let mut others: Vec<_> = chosen.extract_if(.., |one| stays(one)).collect();
+            others.extend(chosen.split_off((*count).min(chosen.len())));
+            others
+        }
+        Target::Again(count) => {
+            let mut others: Vec<_> = chosen.extract_if(.., |(id, _)| is_repeatable(id)).collect();
+            others.extend(chosen.split_off((*count).min(chosen.len())));
+            others
+        }
+        Target::BackTo(last) if set.get(last).is_none() => {
+            return Path::refused(Refusal::unknown_target(last, set));
+        }
+        Target::BackTo(last) => {
+            let leaving = after(set, &chosen, last);
+            chosen.extract_if(.., |(id, _)| !leaving.contains(*id)).collect()
+        }
+        _ => chosen.extract_if(.., |(id, _)| is_repeatable(id)).collect(),
     };
     others.retain(|(id, _)| is_repeatable(id));
-    // A database without a history has nothing to put on record.
-    let skips = matches!(target, Target::BackTo(last) if !state.is_applied(last)) && state.seq() > 0;
-    let mut path = Path { skips, ..Path::default() };
-    let once_again = matches!(target, Target::Again(_));
-    let mut gone: HashSet<&MigrationId> = HashSet::new();
     for (id, known) in &chosen {
-        let meta = set.get(id).map(|migration| migration.meta());
-        let earlier = meta.filter(|meta| meta.repeatable).and_then(|_| known.earlier.last());
-        let earlier = earlier.filter(|earlier| earlier.body.is_some());
-        match meta {
-            // To run it again is enough.
-            Some(meta) if meta.repeatable && once_again => path.again.push(id),
+        match of(id) {
             None => path.refusals.push(Refusal::NotRegistered { id: (*id).clone(), at: known.at }),
-            Some(meta) if earlier.is_none() && !meta.reversible => path.refusals.push(irreversible(meta)),
-            Some(_) => {
-                if earlier.is_none() {
-                    gone.insert(id);
+            Some(meta) => {
+                let earlier = Some(known).filter(|_| meta.repeatable).and_then(|known| put_back(known));
+                if earlier.is_none() && !meta.reversible {
+                    path.refusals.push(irreversible(meta));
+                } else {
+                    path.leaving.push(Leaving { id, earlier });
                 }
-                path.leaving.push(Leaving { id, earlier });
             }
         }
     }
+    if let Target::BackTo(last) = target
+        && !state.is_applied(last)
+    {
+        if !chosen.is_empty() {
+            return Path::refused(Refusal::TargetPending { id: last.clone() });
+        }
+        // A database without a history has nothing to put on record.
+        path.skips = state.seq() > 0;
+        return path;
+    }
     let leaving: Vec<(&MigrationId, &Known)> = chosen.iter().filter(|(id, _)| !is_repeatable(id)).copied().collect();
     for (id, known) in others {
-        let Some(meta) = set.get(id).map(|migration| migration.meta()) else { continue };
+        let Some(meta) = of(id) else { continue };
         follow(set, meta, (id, known), &leaving, target, &mut path);
     }
-    if once_again {
+    if matches!(target, Target::Again(_)) {
         path.again.extend(path.leaving.iter().map(|leaving| leaving.id));
     }
-    for migration in set.iter().filter(|migration| state.is_applied(&migration.meta().id)) {
-        let meta = migration.meta();
+    let gone: HashSet<&MigrationId> =
+        path.leaving.iter().filter(|leaving| leaving.earlier.is_none()).map(|leaving| leaving.id).collect();
+    for meta in set.metas().filter(|meta| state.is_applied(&meta.id)) {
         let stays = path.leaving.iter().all(|leaving| *leaving.id != meta.id);
         let needed = set.dependencies(meta).filter(|id| gone.contains(id) && stays && !meta.repeatable);
         path.refusals.extend(needed.map(|id| Refusal::StillNeeded {
@@ -97,8 +113,13 @@ pub(super) fn path<'a>(set: &MigrationSet, state: &'a State, target: &Target) ->
     path
 }
 
+/// The form before the one that stands, if its body is kept.
+fn put_back(known: &Known) -> Option<&Earlier> {
+    known.earlier.last().filter(|earlier| earlier.body.is_some())
+}
+
 /// What becomes of a repeatable migration when others leave: it is put back to what it was before the first of
-/// them came, goes before them if it depends on them, or stays.
+/// them came, goes before them if it came later or depends on them, or stays.
 fn follow<'a>(
     set: &MigrationSet,
     meta: &Meta,
@@ -112,15 +133,23 @@ fn follow<'a>(
         true => set.dependencies(meta).any(|dependency| dependency == other),
         false => other.namespace() == id.namespace(),
     };
-    let first = leaving.iter().filter(|(other, _)| of_those(other)).map(|(_, known)| known.seq).min();
     let everything = *target == Target::Nothing;
+    let first = leaving.iter().filter(|(other, _)| of_those(other)).map(|(_, known)| known.since).min();
     let Some(first) = first.or(everything.then_some(0)) else { return };
-    let before = known.earlier.iter().rev().find(|earlier| earlier.seq < first && earlier.body.is_some());
-    match before.filter(|_| !everything && known.seq > first) {
-        Some(earlier) => path.leaving.push(Leaving { id, earlier: Some(earlier) }),
-        None if meta.reversible && (names_them || everything) => path.leaving.push(Leaving { id, earlier: None }),
-        None if names_them && !matches!(target, Target::Again(_)) => path.refusals.push(irreversible(meta)),
-        None if everything => path.staying.push(id),
+    if known.since < first && !names_them {
+        // It was so before they came.
+        return;
+    }
+    let again = matches!(target, Target::Again(_));
+    let before = known.earlier.iter().rev().find(|earlier| earlier.since < first);
+    match before.filter(|_| !everything && !again) {
+        Some(earlier) if earlier.body.is_some() => path.leaving.push(Leaving { id, earlier: Some(earlier) }),
+        // What it was then was not kept.
+        Some(_) => path.refusals.push(irreversible(meta)),
+        None if again && !names_them => {}
+        None if meta.reversible => path.leaving.push(Leaving { id, earlier: None }),
+        None if names_them && !again => path.refusals.push(irreversible(meta)),
+        None if !again => path.staying.push(id),
         None => {}
     }
 }

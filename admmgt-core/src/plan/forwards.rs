@@ -7,7 +7,7 @@ use crate::refusal::Refusal;
 use crate::registry::MigrationSet;
 use crate::{Meta, MigrationId, Target};
 
-use super::is_open;
+use super::Compared;
 
 /// What is asked for; of it, what is pending runs.
 pub(super) enum Wanted<'a> {
@@ -24,7 +24,12 @@ impl Wanted<'_> {
     }
 }
 
-pub(super) fn wanted<'a>(set: &'a MigrationSet, state: &State, target: &Target) -> Result<Wanted<'a>, Box<Refusal>> {
+pub(super) fn wanted<'a>(
+    set: &'a MigrationSet,
+    state: &State,
+    compared: &Compared<'_>,
+    target: &Target,
+) -> Result<Wanted<'a>, Box<Refusal>> {
     let ids = || set.metas().map(|meta| &meta.id);
     match target {
         Target::To(last) if set.get(last).is_none() => Err(Box::new(Refusal::unknown_target(last, set))),
@@ -40,7 +45,7 @@ pub(super) fn wanted<'a>(set: &'a MigrationSet, state: &State, target: &Target) 
             Ok(Wanted::These(wanted))
         }
         Target::Next(count) => {
-            let pending = set.metas().filter(|meta| is_open(meta, state)).map(|meta| &meta.id);
+            let pending = set.metas().filter(|meta| compared.is_open(meta)).map(|meta| &meta.id);
             Ok(Wanted::These(pending.take(*count).collect()))
         }
         Target::Tagged(tag) => {

@@ -17,54 +17,18 @@ pub(super) fn backend(meta: &Meta, connected: &Backend) -> Option<Refusal> {
     })
 }
 
-/// Applied migrations of our namespaces that are not registered: whoever applied them is newer.
-/// Also repeatable ones that were applied in a later form than is registered.
-pub(super) fn ahead(set: &MigrationSet, state: &State) -> Vec<MigrationId> {
-    let known = state.known().into_iter().filter(|(id, known)| {
-        let registered = set.get(id).map(|migration| migration.meta());
-        known.standing == Standing::Applied
-            && registered.map_or(set.has_namespace(id.namespace()), |meta| is_older(meta, known))
-    });
-    known.map(|(id, _)| id.clone()).collect()
-}
-
-/// Whether a migration would run, as far as it is for itself to say.
-pub(crate) fn is_open(meta: &Meta, state: &State) -> bool {
-    match state.get(&meta.id) {
-        Some(known) if known.is_applied() => runs_again(meta, known),
-        _ => true,
-    }
-}
-
-/// A repeatable one that has changed since it was applied.
-pub(super) fn runs_again(meta: &Meta, known: &Known) -> bool {
-    meta.repeatable && known.standing == Standing::Applied && known.checksum != meta.checksum && !is_older(meta, known)
-}
-
-/// A repeatable one whose registered form was applied before, and then another one: whoever did that is newer.
-/// To run it would take the newer form away, at each start of an older program.
-pub(super) fn is_older(meta: &Meta, known: &Known) -> bool {
-    is_overtaken(meta, known) && known.standing == Standing::Applied
-}
-
-pub(crate) fn is_overtaken(meta: &Meta, known: &Known) -> bool {
-    meta.repeatable
-        && known.checksum != meta.checksum
-        && known.earlier.iter().any(|earlier| earlier.checksum == meta.checksum)
-}
-
 /// A pending migration with the checksum of one that only the history knows.
-pub(super) fn renamed(meta: &Meta, state: &State, ahead: &[MigrationId]) -> Option<Refusal> {
+pub(super) fn renamed(meta: &Meta, state: &State, ahead: &[&MigrationId]) -> Option<Refusal> {
     // Checksums that were written by hand, and those of code, say nothing about what was done.
     if meta.origin != Origin::Sql || !meta.checksum.as_str().starts_with(SCHEME) {
         return None;
     }
-    let same = |from: &&MigrationId| {
+    let same = |from: &&&MigrationId| {
         from.namespace() == meta.id.namespace()
             && state.get(from).is_some_and(|known| known.checksum == meta.checksum && known.origin == Origin::Sql)
     };
     let from = ahead.iter().find(same)?;
-    Some(Refusal::Renamed { id: meta.id.clone(), location: meta.location.clone(), from: from.clone() })
+    Some(Refusal::Renamed { id: meta.id.clone(), location: meta.location.clone(), from: (*from).clone() })
 }
 
 pub(super) fn interrupted(set: &MigrationSet, id: &MigrationId, known: &Known, policy: &Policy) -> Option<Refusal> {
@@ -110,13 +74,16 @@ pub(super) fn is_code(meta: &Meta, known: &Known) -> bool {
 }
 
 pub(super) fn dependencies(set: &MigrationSet, meta: &Meta, state: &State) -> Vec<Refusal> {
-    let open = |id: &&MigrationId| !state.is_applied(id) && !is_interrupted(state, id) && set.get(id).is_some();
-    let pending = set.dependencies(meta).filter(open).map(|dependency| Refusal::DependencyPending {
+    let open = |id: &MigrationId| !state.is_applied(id) && !is_interrupted(state, id) && set.get(id).is_some();
+    // What was replaced is there in its own name until its replacement is counted in.
+    let both = meta.depends_on.iter().zip(set.dependencies(meta));
+    let pending = both.filter(|(own, now)| !state.is_applied(own) && open(now));
+    let refusal = |(_, now): (&MigrationId, &MigrationId)| Refusal::DependencyPending {
         id: meta.id.clone(),
         location: meta.location.clone(),
-        dependency: dependency.clone(),
-    });
-    pending.collect()
+        dependency: now.clone(),
+    };
+    pending.map(refusal).collect()
 }
 
 /// Interrupted ones are refused by name already, and so are unknown ones.

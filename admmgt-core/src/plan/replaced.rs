@@ -14,11 +14,18 @@ pub(super) enum Replaced {
     Some(Refusal),
 }
 
-pub(super) fn replaced(meta: &Meta, state: &State) -> Replaced {
+pub(super) fn replaced(meta: &Meta, state: &State, ahead: &[&MigrationId]) -> Replaced {
     let (applied, pending): (Vec<&MigrationId>, Vec<&MigrationId>) =
         meta.replaces.iter().partition(|id| state.is_applied(id));
     if applied.is_empty() {
-        return Replaced::None;
+        // What it stands for may be there in another name: of a set that was squashed before.
+        let unknown = ahead.iter().filter(|id| id.namespace() == meta.id.namespace());
+        let unknown: Vec<MigrationId> = unknown.map(|id| (*id).clone()).collect();
+        if meta.replaces.is_empty() || unknown.is_empty() {
+            return Replaced::None;
+        }
+        let (id, location) = (meta.id.clone(), meta.location.clone());
+        return Replaced::Some(Refusal::ReplacesOthers { id, location, unknown });
     }
     if pending.is_empty() {
         return Replaced::All;

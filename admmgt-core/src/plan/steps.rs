@@ -65,12 +65,16 @@ pub(super) fn resume(
         }
         let mut same = 0;
         let mut statements = script.iter(migration.sql(direction), facts.dialect).ok()?;
-        for then in &known.step_hashes {
-            match statements.next() {
+        let ended = usize::try_from(done).unwrap_or(usize::MAX).max(known.step_hashes.len());
+        for at in 0..ended {
+            let Some(Ok(statement)) = statements.next() else { break };
+            if facts.dialect.is_of_session(&statement) {
                 // What it set or made is gone with its connection.
-                Some(Ok(statement)) if facts.dialect.is_of_session(&statement) => return None,
-                Some(Ok(statement)) if of_sql(&statement.text) == *then => same += 1,
-                _ => break,
+                return None;
+            }
+            match known.step_hashes.get(at) {
+                Some(then) if of_sql(&statement.text) != *then => break,
+                _ => same += 1,
             }
         }
         drop(statements);
@@ -94,8 +98,10 @@ fn script(
     mode: TransactionMode,
     policy: &Policy,
     dialect: &dyn Dialect,
+    is_registered: bool,
 ) -> Result<Script, Vec<ScriptProblem>> {
-    let parse = |mode| match source.text().filter(|_| !source.is_large()) {
+    // What is not registered cannot be read again when it runs.
+    let parse = |mode| match source.text().filter(|_| !source.is_large() || !is_registered) {
         Some(text) => dialect.parse(text, mode),
         None => dialect.scan(source, mode),
     };
@@ -131,7 +137,7 @@ pub(super) fn put_back(
     };
     let text = earlier.body.as_ref().and_then(|body| body.unpack()).ok_or_else(unreadable)?;
     let source = SqlSource::new(format!("the form of {} in the history", earlier.at), text);
-    let (mut step, script) = sql_step(meta, Direction::Down, Some(&source), policy, facts)?;
+    let (mut step, script) = sql_step(meta, Direction::Down, Some(&source), policy, facts, false)?;
     step.puts_back = Some(earlier.checksum.clone());
     step.notes.push(format!("its form of {} is put back", earlier.at));
     Ok((step, script))
@@ -161,7 +167,7 @@ pub(super) fn step(
     policy: &Policy,
     facts: &Facts<'_>,
 ) -> Result<WithScript, Vec<Refusal>> {
-    sql_step(migration.meta(), direction, migration.sql(direction), policy, facts)
+    sql_step(migration.meta(), direction, migration.sql(direction), policy, facts, true)
 }
 
 /// The step of a migration; without a source, that of code.
@@ -171,6 +177,7 @@ fn sql_step(
     source: Option<&SqlSource>,
     policy: &Policy,
     facts: &Facts<'_>,
+    is_registered: bool,
 ) -> Result<WithScript, Vec<Refusal>> {
     let can = facts.capabilities.is_none_or(|capabilities| capabilities.transactions);
     let mode = source.and_then(|source| source.transaction).unwrap_or(meta.transaction);
@@ -183,7 +190,7 @@ fn sql_step(
     }
     if let Some(source) = source {
         let unfit = |problem| Refusal::Script { id: meta.id.clone(), file: source.file().to_owned(), problem };
-        match script(source, mode, policy, facts.dialect) {
+        match script(source, mode, policy, facts.dialect, is_registered) {
             Ok(mut script) => {
                 let idle = std::mem::take(&mut script.idle);
                 if policy.idle == Verdict::Refuse {

@@ -36,8 +36,8 @@ fn state(events: &[(&str, RecordKind, &str)]) -> State {
         let mut record = Record::new(state.seq() + 1, id(name), *kind, Direction::Up, checksum, Origin::Sql, &author);
         record.at = Timestamp(1_700_000_000_000);
         record.body = crate::ArchivedBody::pack(sql);
-        let change = state.change(&[record]).unwrap();
-        state.accept(change);
+        let batch = state.batch(vec![record], None).unwrap();
+        state.accept(batch);
     }
     state
 }

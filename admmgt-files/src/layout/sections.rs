@@ -153,7 +153,10 @@ impl Reader {
     }
 
     fn line(&mut self, line: &str, number: usize) -> Result<Fate, Misplaced> {
-        self.of_dbmate |= comment(line).is_some_and(|comment| comment.starts_with("migrate:"));
+        self.of_dbmate |= comment(line).is_some_and(|comment| {
+            let word = comment.split_whitespace().next().unwrap_or_default().to_ascii_lowercase();
+            word == "migrate:up" || word == "migrate:down"
+        });
         match mark(line) {
             Some(Mark::Up { .. }) if self.goes_down => {
                 Err((number, "a second way up behind the way down; keep one of each in a file"))

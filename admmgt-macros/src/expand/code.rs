@@ -20,6 +20,7 @@ pub(crate) fn code(function: Function, call: &Call, arguments: &CodeArguments) -
         shared: &arguments.shared,
         description: &arguments.shared.description.clone().unwrap_or_else(|| first_paragraph(&function.attributes)),
         checksum: &arguments.shared.checksum.clone().unwrap_or_else(computed),
+        after: None,
         origin: quote_spanned!(here()=> Code),
         file: quote_spanned!(here()=> ::core::file!()),
         line: quote_spanned!(here()=> ::core::line!()),

@@ -8,7 +8,6 @@ use quote::quote_spanned;
 
 use super::item::{Parts, here, item};
 use crate::check::arguments::Shared;
-use crate::check::dependencies::Dependency;
 use crate::check::folder::FolderArguments;
 use crate::check::values::{OnInterrupt, Transaction};
 
@@ -58,11 +57,10 @@ pub(crate) fn folder(arguments: &FolderArguments, listed: &[Listed], watched: &[
 
 fn migration(arguments: &FolderArguments, listed: &Listed) -> TokenStream {
     let Listed { id, up, down, repeatable, after } = listed;
-    let depends_on = after.iter().map(|id| Dependency::Name { namespace: arguments.namespace.clone(), id: id.clone() });
     let shared = Shared {
         id: id.clone(),
         namespace: arguments.namespace.clone(),
-        depends_on: depends_on.collect(),
+        depends_on: Vec::new(),
         transaction: if up.outside { Transaction::None } else { Transaction::Auto },
         on_interrupt: OnInterrupt::default(),
         probe: None,
@@ -80,6 +78,7 @@ fn migration(arguments: &FolderArguments, listed: &Listed) -> TokenStream {
         shared: &shared,
         description: "",
         checksum: &checksum::of_sql(&up.text),
+        after: after.as_deref(),
         origin: quote_spanned!(here()=> Sql),
         file: quote_spanned!(here()=> #file),
         line: quote_spanned!(here()=> 1),

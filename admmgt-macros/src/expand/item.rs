@@ -13,6 +13,8 @@ pub(crate) struct Parts<'a> {
     pub(crate) shared: &'a Shared,
     pub(crate) description: &'a str,
     pub(crate) checksum: &'a str,
+    /// The id of the one that it comes after.
+    pub(crate) after: Option<&'a str>,
     /// `Code` or `Sql`.
     pub(crate) origin: TokenStream,
     pub(crate) file: TokenStream,
@@ -60,15 +62,20 @@ pub(crate) fn item(parts: &Parts<'_>) -> TokenStream {
 }
 
 fn meta(parts: &Parts<'_>) -> TokenStream {
+    let after = match parts.after {
+        Some(after) => quote_spanned!(here()=> ::core::option::Option::Some(#after)),
+        None => quote_spanned!(here()=> ::core::option::Option::None),
+    };
     let Parts { description, checksum, origin, file, line, backend, probe, .. } = parts;
-    let Shared { namespace, id, transaction: mode, on_interrupt: choice, repeatable, .. } = parts.shared;
+    let Shared { namespace, id: name, transaction: mode, on_interrupt: choice, repeatable, .. } = parts.shared;
     let (transaction, on_interrupt) = (transaction(*mode), on_interrupt(*choice));
     quote_spanned! {here()=>
         __admmgt::__private::MetaParts {
             namespace: #namespace,
-            id: #id,
+            id: #name,
             description: #description,
             depends_on: __DEPENDS_ON,
+            after: #after,
             checksum: #checksum,
             origin: __admmgt::Origin::#origin,
             transaction: __admmgt::TransactionMode::#transaction,

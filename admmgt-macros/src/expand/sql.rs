@@ -17,6 +17,7 @@ pub(crate) fn sql(arguments: &SqlArguments, checksum: &str) -> TokenStream {
         shared: &arguments.shared,
         description: arguments.shared.description.as_deref().unwrap_or_default(),
         checksum: arguments.shared.checksum.as_deref().unwrap_or(checksum),
+        after: None,
         origin: quote_spanned!(here()=> Sql),
         file: quote_spanned!(here()=> #file),
         line: quote_spanned!(here()=> 1),
