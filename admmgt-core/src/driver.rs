@@ -177,6 +177,22 @@ impl<D: Driver + ?Sized> Driver for Arc<D> {
     }
 }
 
+/// How far the records have come of a statement that ran outside of [`Session::begin`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Recorded {
+    /// They were written with what the statement did: both are there, or neither.
+    Together,
+    /// What the statement did is there for good, and they are to be written at once. A process that dies in between
+    /// leaves a statement that has ended and is not on record.
+    NotYet,
+    /// A transaction is open that a body began by itself: they wait for its end.
+    Open,
+}
+
+/// Makes the records of a statement when they are asked for, once.
+pub type MakeBatch<'a> = dyn FnMut() -> Result<Batch> + Send + 'a;
+
 /// One connection, used by one run and nobody else. Dropped without [`Session::close`], it must
 /// roll back and let go of every lock as soon as it can.
 #[async_trait]
@@ -220,6 +236,22 @@ pub trait Session: Debug + Send {
     /// # Errors
     /// What the database answered.
     async fn execute(&mut self, statement: &Statement) -> Result<Outcome>;
+
+    /// Runs one statement outside of [`Session::begin`], and writes its records with it where the database can: in a
+    /// transaction around both, or in the one of the body's own that this statement ends. What is on record has
+    /// ended then, and what is not has not. Default: the records are left to the engine.
+    ///
+    /// # Errors
+    /// What the database answered; neither is there then, as far as the database can take it back.
+    async fn execute_recorded(
+        &mut self,
+        statement: &Statement,
+        batch: &mut MakeBatch<'_>,
+    ) -> Result<(Outcome, Recorded)> {
+        let _ = batch;
+        let outcome = self.execute(statement).await?;
+        Ok((outcome, if self.in_transaction() { Recorded::Open } else { Recorded::NotYet }))
+    }
 
     /// Whether a transaction is open that a body began by itself, outside of [`Session::begin`]. A
     /// checkpoint written now would be part of it, and lost with it, so the engine waits for its end.

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use tracing::Instrument;
 
 use crate::amend::{as_before, no_more_replaced, replaced};
-use crate::driver::Atomicity;
+use crate::driver::{Atomicity, Outcome, Recorded};
 use crate::error::{FailedStatement, Failure};
 use crate::event::{Event, Observers};
 use crate::history::State;
@@ -274,20 +274,15 @@ impl Executor<'_> {
             if number <= done {
                 continue;
             }
-            let clock = Instant::now();
-            let outcome = self.cx.session().execute(&statement).await.map_err(|error| BodyError {
+            let failed = |error| BodyError {
                 statement: Some(FailedStatement::new(number, of, file, &statement)),
                 error: unwrapped(error),
-            })?;
-            if !job.step.transaction {
-                let mut record = self.checkpoint(job, number, &statement);
-                record.duration_us = Some(micros(clock.elapsed()));
-                ended.push(record);
-                if !self.cx.session().in_transaction() {
-                    // They cannot be taken back any more.
-                    self.append(numbered(std::mem::take(&mut ended))).await?;
-                }
-            }
+            };
+            let outcome = match job.step.transaction {
+                true => self.cx.session().execute(&statement).await,
+                false => self.recorded(job, number, &statement, &mut ended).await,
+            };
+            let outcome = outcome.map_err(failed)?;
             let rows = outcome.rows_affected;
             self.observers.tell(&Event::StatementDone { migration: job.id(), number, of, rows });
         }
@@ -297,6 +292,41 @@ impl Executor<'_> {
             ))));
         }
         Ok(())
+    }
+
+    /// Runs a statement outside of a transaction of ours, with its checkpoint. `ended` are those that ran before it in
+    /// a transaction of the file's own: if that is rolled back, they have not.
+    async fn recorded(
+        &mut self,
+        job: Job<'_>,
+        number: u32,
+        statement: &Statement,
+        ended: &mut Vec<Record>,
+    ) -> Result<Outcome> {
+        let clock = Instant::now();
+        let checkpoint = self.checkpoint(job, number, statement);
+        let mut made = None;
+        let (state, fence) = (&self.state, self.lease.token());
+        let mut make = || {
+            let mut record = checkpoint.clone();
+            record.duration_us = Some(micros(clock.elapsed()));
+            ended.push(record);
+            let batch = state.batch(numbered(std::mem::take(ended)), fence)?;
+            made = Some(batch.clone());
+            Ok(batch)
+        };
+        let (outcome, recorded) = self.cx.session().execute_recorded(statement, &mut make).await?;
+        if recorded == Recorded::NotYet {
+            self.store.append(self.cx.session(), &make()?).await?;
+        }
+        match made {
+            Some(batch) => self.state.accept(batch),
+            None => {
+                let duration_us = Some(micros(clock.elapsed()));
+                ended.push(Record { duration_us, ..checkpoint });
+            }
+        }
+        Ok(outcome)
     }
 
     async fn commit(&mut self, begun: &[Job<'_>], last: Job<'_>, records: Vec<Record>) -> Result<()> {

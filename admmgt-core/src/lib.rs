@@ -73,7 +73,9 @@ pub use amend::{Repair, Resolution};
 pub use context::{AnyBackend, Context, FromBlocking, FromContext};
 pub use digest::{Digest, NamespaceHead};
 pub use dir::{DirError, MigrationsDir};
-pub use driver::{Access, Atomicity, BlockingJob, Capabilities, Driver, Outcome, Session, SessionOptions};
+pub use driver::{
+    Access, Atomicity, BlockingJob, Capabilities, Driver, MakeBatch, Outcome, Recorded, Session, SessionOptions,
+};
 pub use error::{Error, ErrorKind, FailedStatement, Failure, Result};
 pub use event::{EVENT_FORMAT, Event, Observer};
 pub use history::{Earlier, Head, History, Known, Standing, State};

@@ -128,6 +128,28 @@ impl Dialect for SqliteDialect {
     }
 }
 
+/// Where a statement can run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Runs {
+    /// In a transaction or outside of one, and does the same.
+    Anywhere,
+    /// At the end of a transaction, which it commits.
+    End,
+    /// It begins one, cannot be in one, or does something else there.
+    Elsewhere,
+}
+
+impl Runs {
+    pub(crate) fn of(statement: &str) -> Self {
+        match Words::of(statement).verb() {
+            (_, Verb::Commit) => Self::End,
+            // Some settings do nothing in a transaction; an attached database is not journalled with it.
+            (_, Verb::Ordinary) if !Words::of(statement).concern_session() => Self::Anywhere,
+            _ => Self::Elsewhere,
+        }
+    }
+}
+
 /// All statements of a large text; whether it broke off.
 fn each(
     source: &SqlSource,

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use admmgt_core::{
-    Access, Atomicity, Backend, Batch, BlockingJob, BoxError, Capabilities, Error, FromBlocking, Origin, Outcome,
-    Result, Session, SessionOptions, Statement, async_trait,
+    Access, Atomicity, Backend, Batch, BlockingJob, BoxError, Capabilities, Error, FromBlocking, MakeBatch, Origin,
+    Outcome, Recorded, Result, Session, SessionOptions, Statement, async_trait,
 };
 use rusqlite::{Connection, ErrorCode};
 
 use crate::Sqlite;
+use crate::dialect::Runs;
 use crate::driver::BACKEND;
 use crate::error::{self, Asked};
 use crate::foreign_keys::ForeignKeys;
@@ -249,10 +250,39 @@ impl SqliteSession {
         if std::mem::take(&mut self.lent) { self.protect() } else { Ok(()) }
     }
 
+    /// A statement and its records in one transaction.
+    async fn together(&mut self, statement: &Statement, batch: &mut MakeBatch<'_>) -> Result<(Outcome, Recorded)> {
+        self.stop.checkpoint().await;
+        self.enforce_as_found()?;
+        self.batch("beginning a transaction", "BEGIN IMMEDIATE")?;
+        let outcome = match self.execute(statement).await {
+            Ok(outcome) if self.in_transaction() => outcome,
+            // It ended the transaction, whatever that was.
+            Ok(outcome) => return Ok((outcome, Recorded::NotYet)),
+            Err(error) => {
+                self.undo()?;
+                return Err(error);
+            }
+        };
+        let batch = batch()?;
+        let written = store::append(self, &batch).and_then(|()| self.batch("committing", "COMMIT"));
+        if let Err(error) = written {
+            self.undo()?;
+            return Err(error);
+        }
+        self.lent = true;
+        self.seen(&batch);
+        Ok((outcome, Recorded::Together))
+    }
+
+    fn seen(&mut self, batch: &Batch) {
+        self.seq = batch.records.last().map(|record| record.seq).or(self.seq);
+    }
+
     fn finish(&mut self, batch: &Batch) -> Result<()> {
         self.write(batch)?;
         self.batch("committing", "COMMIT")?;
-        self.seq = batch.records.last().map(|record| record.seq).or(self.seq);
+        self.seen(batch);
         Ok(())
     }
 
@@ -429,6 +459,28 @@ impl Session for SqliteSession {
             Some(denied) => Err(Error::database("running a migration", None, denied)),
             None if late => Err(self.too_late("running a migration")),
             None => Ok(()),
+        }
+    }
+
+    async fn execute_recorded(
+        &mut self,
+        statement: &Statement,
+        batch: &mut MakeBatch<'_>,
+    ) -> Result<(Outcome, Recorded)> {
+        match (Runs::of(&statement.text), self.in_transaction()) {
+            (Runs::Anywhere, false) => self.together(statement, batch).await,
+            (Runs::End, true) => {
+                // The transaction is the file's own, and this is its last statement.
+                let batch = batch()?;
+                store::append(self, &batch)?;
+                let outcome = self.execute(statement).await?;
+                self.seen(&batch);
+                Ok((outcome, Recorded::Together))
+            }
+            _ => {
+                let outcome = self.execute(statement).await?;
+                Ok((outcome, if self.in_transaction() { Recorded::Open } else { Recorded::NotYet }))
+            }
         }
     }
 

@@ -168,7 +168,8 @@ impl StateStore for SqliteStore {
 }
 
 /// Adds records where they belong: directly after the last one.
-fn append(session: &SqliteSession, batch: &Batch) -> Result<()> {
+/// Writes records into the transaction that is open.
+pub(crate) fn append(session: &SqliteSession, batch: &Batch) -> Result<()> {
     let db = session.db()?;
     let last = last_seq(db).map_err(|error| session.failed("reading the history again", error))?;
     if batch.after().is_some_and(|after| after != last) {

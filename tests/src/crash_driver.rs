@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use admmgt::{
     Acquired, Atomicity, Backend, Batch, BlockingJob, BoxError, BoxFuture, Capabilities, Dialect, Driver, Head,
-    History, Lease, LeaseRequest, Namespace, Origin, Outcome, Result, Session, SessionOptions, StateStore, Statement,
-    Token, async_trait,
+    History, Lease, LeaseRequest, MakeBatch, Namespace, Origin, Outcome, Recorded, Result, Session, SessionOptions,
+    StateStore, Statement, Token, async_trait,
 };
 
 use crate::points::around;
@@ -82,6 +82,14 @@ impl Session for CrashSession {
 
     async fn execute(&mut self, statement: &Statement) -> Result<Outcome> {
         around("execute", self.0.execute(statement)).await
+    }
+
+    async fn execute_recorded(
+        &mut self,
+        statement: &Statement,
+        batch: &mut MakeBatch<'_>,
+    ) -> Result<(Outcome, Recorded)> {
+        around("execute_recorded", self.0.execute_recorded(statement, batch)).await
     }
 
     async fn reset(&mut self) -> Result<()> {

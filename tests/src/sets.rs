@@ -24,6 +24,9 @@ pub enum Sets {
     Outside,
     /// As `Outside`, with a probe that counts what is there.
     Probed,
+    /// As `Small`, but the second is 601 statements without a transaction of ours: rows one by one, as many in
+    /// transactions of the file's own, a VACUUM.
+    Rows,
     /// As `Outside`, but the first two statements are in a transaction and a savepoint of the file's own.
     OwnTransaction,
     /// As `Small`, but the second is a function without a transaction.
@@ -53,6 +56,7 @@ impl Sets {
                 (Self::Mixed, number) if number % 3 == 2 => all.and(one.code(Way::Plain, None)),
                 (Self::Mixed, number) if number % 3 == 0 => all.and(one.code(Way::Async, None)),
                 (Self::Outside, 2) => all.and(one.outside()),
+                (Self::Rows, 2) => all.and(one.rows()),
                 (Self::Probed, 2) => all.and(one.outside().probe(probe)),
                 (Self::OwnTransaction, 2) => all.and(one.own_transaction()),
                 (Self::CodeOutside, 2) => all.and(one.code(Way::Outside, None)),
@@ -127,6 +131,18 @@ impl One {
         let table = format!("create table {}_m2_more (id integer)", self.namespace);
         let own = format!("begin;\n{};\nsavepoint mine;\n{};\nrelease mine;\ncommit;", self.table(), self.log());
         self.migration(format!("{own}\n{table};")).with(|meta| meta.transaction(TransactionMode::None))
+    }
+
+    fn rows(&self) -> SqlMigration {
+        let mut text = format!("create table {0}_m2 (id integer);\n", self.namespace);
+        for row in 0..600 {
+            let (begin, commit) = if row >= 300 { (row % 50 == 0, row % 50 == 49) } else { (false, false) };
+            text += if begin { "begin;\n" } else { "" };
+            text += &format!("insert into {}_m2 values ({row});\n", self.namespace);
+            text += if commit { "commit;\n" } else { "" };
+        }
+        text += &format!("{};\nvacuum;", self.log());
+        self.migration(text).with(|meta| meta.transaction(TransactionMode::None))
     }
 
     fn failing(&self) -> SqlMigration {
