@@ -97,6 +97,12 @@ pub(crate) enum Command {
         /// The way back: so many migrations
         #[arg(long, value_name = "COUNT", conflicts_with_all = ["to", "next", "tag"])]
         back: Option<usize>,
+        /// The way back to this migration, which stays
+        #[arg(long, value_name = "MIGRATION", conflicts_with_all = ["to", "next", "tag", "back"])]
+        back_to: Option<String>,
+        /// The way back of everything
+        #[arg(long, conflicts_with_all = ["to", "next", "tag", "back", "back_to"])]
+        back_all: bool,
     },
     /// Show how every migration stands
     Status,
@@ -131,7 +137,7 @@ pub(crate) enum Command {
         #[command(subcommand)]
         what: Repaired,
     },
-    /// Count in what sqlx, refinery or diesel applied; their tables are left as they are
+    /// Count in what another tool applied (sqlx, refinery, diesel, Flyway, goose …); its table is left as it is
     Import {
         /// Whose, where the database has several
         #[arg(long, value_name = "TOOL")]
@@ -168,6 +174,9 @@ pub(crate) struct Forwards {
     /// Go on behind the last statement of interrupted migrations
     #[arg(long)]
     pub(crate) resume: bool,
+    /// The history of another tool in this database is of other migrations
+    #[arg(long)]
+    pub(crate) ignore_foreign: bool,
 }
 
 #[derive(Debug, Args)]

@@ -85,10 +85,12 @@ impl Said<'_> {
                 output::value(self.shared, &self.with(&Forwards::default()).down(self.back(&back)?).await?)
             }
             Command::Redo => output::value(self.shared, &self.with(&Forwards::default()).redo().await?),
-            Command::Plan { forwards, back } => {
-                let target = match back {
-                    Some(count) => Target::Back(count),
-                    None => self.target(&forwards)?,
+            Command::Plan { forwards, back, back_to, back_all } => {
+                let target = match (back, back_to, back_all) {
+                    (Some(count), ..) => Target::Back(count),
+                    (_, Some(to), _) => Target::BackTo(self.id(&to)?),
+                    (.., true) => Target::Nothing,
+                    _ => self.target(&forwards)?,
                 };
                 let plan: Plan = self.with(&forwards).target(target).plan().await?;
                 output::value(self.shared, &plan);
@@ -156,7 +158,9 @@ impl Said<'_> {
                 output::done(self.shared, &format!("counted in {count} of what {tool} applied"));
                 return Ok(ExitCode::SUCCESS);
             }
-            [] if tools.is_empty() => "no history of sqlx, refinery or diesel is in this database".to_owned(),
+            [] if tools.is_empty() => {
+                "no history of a tool that is known is in this database; `baseline` counts in what is there".to_owned()
+            }
             [] => format!("the histories in this database are of {}", tools.join(", ")),
             _ => format!("this database has the histories of {}; choose one with `--from`", tools.join(", ")),
         };
@@ -169,6 +173,9 @@ impl Said<'_> {
         policy.group |= forwards.group;
         if forwards.out_of_order {
             policy.out_of_order = Verdict::Allow;
+        }
+        if forwards.ignore_foreign {
+            policy.foreign = Verdict::Allow;
         }
         if forwards.resume {
             policy.on_interrupt = Some(OnInterrupt::Retry);

@@ -82,6 +82,7 @@ fn of_refusal(refusal: &Refusal) -> u8 {
         | Refusal::NotRegistered { .. }
         | Refusal::PartlyReplaced { .. }
         | Refusal::ReplacesOthers { .. }
+        | Refusal::Foreign { .. }
         | Refusal::TargetPending { .. }
         | Refusal::Ahead { .. } => REFUSED,
         _ => USAGE,

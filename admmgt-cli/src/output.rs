@@ -89,8 +89,13 @@ pub(crate) fn history(shared: &Shared, records: &[Record]) {
         if let (Some(detail), None) = (&record.detail, record.step) {
             text.push_str(&format!("  ({detail})"));
         }
-        line(&text);
+        line(&one_line(&text));
     }
+}
+
+/// Without what a terminal would obey: names of people and files come from anywhere.
+pub(crate) fn one_line(text: &str) -> String {
+    text.chars().flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] }).collect()
 }
 
 /// A closed pipe (`admmgt history | head`) is no panic.

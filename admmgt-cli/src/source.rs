@@ -3,6 +3,7 @@
 use admmgt::{MigrationsDir, Migrator, Policy, Verdict};
 
 use crate::args::Source;
+use crate::output::one_line;
 
 pub(crate) fn migrator(source: &Source) -> Result<Migrator, String> {
     let url = source.url.as_deref().ok_or("no database is named; write `--url sqlite:app.db`, or set ADMMGT_URL")?;
@@ -14,7 +15,7 @@ pub(crate) fn migrator(source: &Source) -> Result<Migrator, String> {
         return Err(format!("{} holds what is no migration:{lines}", source.dir.display()));
     }
     for file in &folder.ignored {
-        eprintln!("ignored: {}: {}", file.path.display(), file.reason);
+        eprintln!("{}", one_line(&format!("ignored: {}: {}", file.path.display(), file.reason)));
     }
     if folder.migrations.is_empty() {
         return Err(format!(
@@ -32,6 +33,9 @@ pub(crate) fn migrator(source: &Source) -> Result<Migrator, String> {
 fn driver(url: &str) -> Result<(Migrator, &'static str), String> {
     #[cfg(feature = "sqlite")]
     if url.starts_with("sqlite:") || url.starts_with("file:") {
+        if url.contains(":memory:") || url.contains("mode=memory") {
+            eprintln!("warning: a database in memory is gone when this program ends");
+        }
         let database = admmgt::Sqlite::url(url).map_err(|error| error.to_string())?;
         return Ok((Migrator::new(database), "sqlite"));
     }

@@ -1,7 +1,10 @@
 //! The library's advice, in the words of the command line: it names calls, and people here type commands.
 
 /// What the library says, and what is typed instead; `%` is the name of the program.
-const COMMANDS: [(&str, &str); 15] = [
+const COMMANDS: [(&str, &str); 18] = [
+    ("with `Migrator::foreign` and `Migrator::adopt`", "with `% import`"),
+    ("say with `Policy::foreign`", "say with `--ignore-foreign`"),
+    ("with `OnInterrupt::Retry`", "with `% up --resume`"),
     (", Resolution::Applied, reason)` if", " --applied --reason …` if"),
     ("or `Resolution::Pending` after", "or with `--pending` after"),
     ("with `Migrator::resolve`", "with `% resolve`"),

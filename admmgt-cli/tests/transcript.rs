@@ -268,13 +268,13 @@ fn an_interruption_is_resumed_or_resolved() {
         Desk::new(&[("0001_big.sql", "-- no-transaction\ncreate table a(x);\ninsert into nowhere values (1);\n")]);
     desk.check(&["up", "up", "up --resume"], expect![[r#"
         $ admmgt up
-        error: `app/0001_big` (up) failed at migrations/0001_big.sql:3, statement 2 of 2 (`insert into nowhere values (1)`): no such table: nowhere; part of its change may be there. Look at the database; then run `admmgt resolve app/0001_big --applied --reason …` if all of it is there, or with `--pending` after taking away what is there of it
+        error: `app/0001_big` (up) failed at migrations/0001_big.sql:3, statement 2 of 2 (`insert into nowhere values (1)`): no such table: nowhere; part of it may be done. Look at the database; then run `admmgt resolve app/0001_big --applied --reason …` if the whole change is there, or with `--pending` after taking away what is there of it; or mend it and let it go on behind what has ended, with `admmgt up --resume`
         [exit 6]
         $ admmgt up
-        error: nothing ran: migrations/0001_big.sql:1: `app/0001_big` (up) was started on <time> by ada on desk and never ended: 1 of its 2 statements had ended. It failed with: no such table: nowhere. Look at the database; then run `admmgt resolve app/0001_big --applied --reason …` if the whole change is there, or with `--pending` after taking away what is there of it
+        error: nothing ran: migrations/0001_big.sql:1: `app/0001_big` (up) was started on <time> by ada on desk and never ended: 1 of its 2 statements had ended. It failed with: no such table: nowhere. Look at the database; then run `admmgt resolve app/0001_big --applied --reason …` if the whole change is there, or with `--pending` after taking away what is there of it; or let it go on behind what has ended, with `admmgt up --resume`
         [exit 6]
         $ admmgt up --resume
-        error: `app/0001_big` (up) failed at migrations/0001_big.sql:3, statement 2 of 2 (`insert into nowhere values (1)`): no such table: nowhere; part of its change may be there. Look at the database; then run `admmgt resolve app/0001_big --applied --reason …` if all of it is there, or with `--pending` after taking away what is there of it
+        error: `app/0001_big` (up) failed at migrations/0001_big.sql:3, statement 2 of 2 (`insert into nowhere values (1)`): no such table: nowhere; part of it may be done. Look at the database; then run `admmgt resolve app/0001_big --applied --reason …` if the whole change is there, or with `--pending` after taking away what is there of it; or mend it and let it go on behind what has ended, with `admmgt up --resume`
         [exit 6]
     "#]]);
     desk.write("0001_big.sql", "-- no-transaction\ncreate table a(x);\ninsert into a values (1);\n");
@@ -327,10 +327,10 @@ fn the_history_of_another_tool() {
     desk.check(
         &["import"],
         expect![[r#"
-        $ admmgt import
-        error: no history of sqlx, refinery or diesel is in this database
-        [exit 2]
-    "#]],
+            $ admmgt import
+            error: no history of a tool that is known is in this database; `baseline` counts in what is there
+            [exit 2]
+        "#]],
     );
     let database = admmgt::rusqlite::Connection::open(desk.path().join("app.db")).unwrap();
     let refinery =
@@ -338,26 +338,29 @@ fn the_history_of_another_tool() {
         insert into refinery_schema_history values (1, 'users', '', '')";
     database.execute_batch(refinery).unwrap();
     desk.check(
-        &["import --from sqlx", "import", "import", "status", "up", "history"],
+        &["up", "import --from sqlx", "import", "import", "status", "up", "history"],
         expect![[r#"
-        $ admmgt import --from sqlx
-        error: the histories in this database are of refinery
-        [exit 2]
-        $ admmgt import
-        counted in 1 of what refinery applied
-        $ admmgt import
-        counted in 0 of what refinery applied
-        $ admmgt status
-        1 of 2 migrations applied
-          applied     app/0001_users  <time>
-          pending     app/0002_plans
-        $ admmgt up
-        ran 1 migration in <n> ms, 1 was applied before
-          up   app/0002_plans  <n> ms
-        $ admmgt history
-            1  <time>  baseline   up    app/0001_users  by ada on desk  (applied by refinery)
-            2  <time>  applied    up    app/0002_plans  by ada on desk
-    "#]],
+            $ admmgt up
+            error: nothing ran: refinery has migrated this database (1 on record), and nothing is on record here. Count in what it applied, with `admmgt import`, or say with `--ignore-foreign` that these are other migrations
+            [exit 8]
+            $ admmgt import --from sqlx
+            error: the histories in this database are of refinery
+            [exit 2]
+            $ admmgt import
+            counted in 1 of what refinery applied
+            $ admmgt import
+            counted in 0 of what refinery applied
+            $ admmgt status
+            1 of 2 migrations applied
+              applied     app/0001_users  <time>
+              pending     app/0002_plans
+            $ admmgt up
+            ran 1 migration in <n> ms, 1 was applied before
+              up   app/0002_plans  <n> ms
+            $ admmgt history
+                1  <time>  baseline   up    app/0001_users  by ada on desk  (applied by refinery)
+                2  <time>  applied    up    app/0002_plans  by ada on desk
+        "#]],
     );
 }
 

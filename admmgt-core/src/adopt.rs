@@ -41,6 +41,8 @@ pub struct ForeignHistory {
 pub struct ForeignEntry {
     /// The version as it stands there: `20240101000000`, `2.1`.
     pub version: String,
+    /// It stands for every version up to it: the tool keeps the last one only.
+    pub through: bool,
     /// The tool says that it ended well.
     pub ended: bool,
     /// The SHA-384 of the SQL, where the tool keeps one.
@@ -50,7 +52,12 @@ pub struct ForeignEntry {
 impl ForeignEntry {
     /// A version that ended well, without a checksum.
     pub fn new(version: impl Into<String>) -> Self {
-        Self { version: version.into(), ended: true, sha384: None }
+        Self { version: version.into(), through: false, ended: true, sha384: None }
+    }
+
+    /// This version and every one before it, of a tool that keeps the last one only.
+    pub fn through(version: impl Into<String>) -> Self {
+        Self { through: true, ..Self::new(version) }
     }
 
     /// It did not end well.
@@ -88,7 +95,7 @@ pub(crate) fn records(
     }
     let (mut chosen, mut problems) = (Vec::new(), Vec::new());
     for entry in &history.entries {
-        let ForeignEntry { version, ended, sha384 } = entry;
+        let ForeignEntry { version, through, ended, sha384 } = entry;
         if !ended {
             problems.push(format!("version {version} did not end well; put that right with {} first", history.tool));
             continue;
@@ -98,6 +105,11 @@ pub(crate) fn records(
             Some([migration]) if is_edited(*migration, sha384.as_deref()) => {
                 let Meta { id, location, .. } = migration.meta();
                 problems.push(format!("{location}: `{id}` was edited since {} applied it; restore it", history.tool));
+            }
+            Some([migration]) if *through => {
+                let last = migration.meta();
+                let all = set.metas().filter(|meta| meta.id.namespace() == last.id.namespace() && !meta.repeatable);
+                chosen.extend(all.filter(|meta| set.place(&meta.id) <= set.place(&last.id)));
             }
             Some([migration]) => chosen.push(migration.meta()),
             Some([one, other, ..]) => problems.push(format!(

@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::adopt::{self, ForeignHistory};
+use crate::graph::nearest;
 use crate::history::{Earlier, Known, Standing, State};
 use crate::plan::Compared;
 use crate::record::{Author, Record, RecordKind};
@@ -56,6 +57,9 @@ impl Amendment {
         author: &Author,
         reason: &str,
     ) -> Result<Vec<Record>> {
+        if !matches!(self, Self::Adopt(_)) && reason.trim().is_empty() {
+            return Err(usage("a reason is missing; say why, for those who read the history later".to_owned()));
+        }
         let mut records = match self {
             Self::Resolve(id, resolution) => resolve(set, state, id, *resolution, author)?,
             Self::Baseline(last) => baseline(set, state, last.as_ref(), author)?,
@@ -65,7 +69,11 @@ impl Amendment {
         };
         for (record, seq) in records.iter_mut().zip(state.seq() + 1..) {
             record.seq = seq;
-            record.detail.get_or_insert_with(|| reason.to_owned());
+            record.detail = Some(match record.detail.take() {
+                Some(detail) if !reason.is_empty() => format!("{detail}: {reason}"),
+                Some(detail) => detail,
+                None => reason.to_owned(),
+            });
         }
         Ok(records)
     }
@@ -80,7 +88,10 @@ fn resolve(
 ) -> Result<Vec<Record>> {
     let known = state.get(id).filter(|known| matches!(known.standing, Standing::Interrupted { .. }));
     let known = known.ok_or_else(|| {
-        usage(format!("`{id}` is not interrupted, so there is nothing to resolve; see `Migrator::status`"))
+        let interrupted = state.interrupted();
+        let near = nearest(id, interrupted.iter().map(|(id, _)| *id)).or(interrupted.first().map(|(id, _)| *id));
+        let hint = near.map_or_else(String::new, |near| format!(" Is `{near}` meant, which is?"));
+        usage(format!("`{id}` is not interrupted, so there is nothing to resolve.{hint} See `Migrator::status`"))
     })?;
     let direction = match resolution {
         Resolution::Applied => Direction::Up,
@@ -160,7 +171,10 @@ fn baseline(set: &MigrationSet, state: &State, last: Option<&MigrationId>, autho
 }
 
 fn accept(set: &MigrationSet, state: &State, id: &MigrationId, author: &Author) -> Result<Record> {
-    let (meta, _) = registered_and_applied(set, state, id)?;
+    let (meta, known) = registered_and_applied(set, state, id)?;
+    if known.checksum == meta.checksum {
+        return Err(usage(format!("`{id}` is as it was applied, so there is nothing to accept")));
+    }
     Ok(of_meta(meta, RecordKind::Repaired, author))
 }
 

@@ -323,11 +323,21 @@ fn refused(refusals: &[Refusal]) -> String {
 }
 
 fn interrupted(failure: &Failure) -> String {
-    format!(
-        "{failure}; part of its change may be there. Look at the database; then call `Migrator::resolve(\"{}\", \
-         Resolution::Applied, reason)` if all of it is there, or `Resolution::Pending` after taking away what is there of it",
-        failure.migration
-    )
+    let id = &failure.migration;
+    let look = format!(
+        "{failure}; part of it may be done. Look at the database; then call `Migrator::resolve(\"{id}\", Resolution::Applied, reason)` if the"
+    );
+    match failure.direction {
+        Direction::Up => format!(
+            "{look} whole change is there, or `Resolution::Pending` after taking away what is there of it; or mend it and let it \
+             go on behind what has ended, with `OnInterrupt::Retry`"
+        ),
+        Direction::Down => {
+            format!(
+                "{look} change is still there as a whole, or `Resolution::Pending` after taking away what is left of it"
+            )
+        }
+    }
 }
 
 fn not_applied(pending: &[MigrationId]) -> String {

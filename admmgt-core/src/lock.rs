@@ -175,9 +175,14 @@ pub fn check(migrations: &Migrations, path: &Path, update: bool) -> std::result:
     let file = |problem: String| CheckError::File { path: path.to_owned(), problem };
     if update {
         let text = lockfile(&set).to_string();
+        let before = std::fs::read_to_string(path).unwrap_or_default();
         // Written only where it changes: a build may watch it.
-        if std::fs::read_to_string(path).ok().as_deref() == Some(&*text) {
+        if before == text {
             return Ok(());
+        }
+        // One that holds the marks of a merge is still one.
+        if !before.trim().is_empty() && !Lockfile::is_one(&before) {
+            return Err(file("there is a file of that name, and it is no lockfile; it was left as it is".to_owned()));
         }
         return std::fs::write(path, text).map_err(|error| file(format!("cannot be written: {error}")));
     }

@@ -310,7 +310,8 @@ impl Migrator {
         self.host(self.start().amend(Access::Write, amendment, reason.into())).await.map(drop)
     }
 
-    /// What other tools recorded in the same database: sqlx, refinery, diesel. Reads only.
+    /// What other tools recorded in the same database, as far as the driver knows them: sqlx, refinery, diesel, Flyway,
+    /// goose, golang-migrate, dbmate, Prisma. Reads only.
     ///
     /// # Errors
     /// What the database says.

@@ -61,6 +61,9 @@ pub struct Policy {
     /// The lockfile that was given ([`crate::Migrator::lockfile`]) lists migrations that nobody registered: a file was
     /// deleted, or a crate is not linked. Default: refused; `Allow` goes on with an event.
     pub missing: Verdict,
+    /// Another tool has its history in this database, and nothing is on record here yet: to run everything would
+    /// run what is there already. Default: refused; `Allow` where the tool's migrations are others than these.
+    pub foreign: Verdict,
     /// What is done about interrupted migrations. Default: what each of them says of itself.
     pub on_interrupt: Option<OnInterrupt>,
     /// Statements of SQL migrations that would silently do nothing, such as a PRAGMA that a transaction
@@ -91,6 +94,7 @@ impl Default for Policy {
             edited_code: Verdict::Allow,
             ahead: Verdict::Allow,
             missing: Verdict::Refuse,
+            foreign: Verdict::Refuse,
             on_interrupt: None,
             idle: Verdict::Refuse,
             mixed: Verdict::Refuse,

@@ -49,6 +49,14 @@ pub enum Refusal {
         /// The file.
         file: String,
     },
+    /// Another tool has migrated this database, and nothing is on record here yet.
+    #[non_exhaustive]
+    Foreign {
+        /// Which tool.
+        tool: String,
+        /// How many versions it has on record.
+        versions: usize,
+    },
     /// A file came into an embedded folder after the program was compiled.
     #[non_exhaustive]
     NotEmbedded {
@@ -351,6 +359,11 @@ impl fmt::Display for Refusal {
                 f,
                 "{file}:1: `{id}` has no statement. Write one, delete the migration, or allow it with `Policy::empty`"
             ),
+            Self::Foreign { tool, versions } => write!(
+                f,
+                "{tool} has migrated this database ({versions} on record), and nothing is on record here. Count in what it applied, \
+                 with `Migrator::foreign` and `Migrator::adopt`, or say with `Policy::foreign` that these are other migrations"
+            ),
             Self::NotEmbedded { file, folder } => write!(
                 f,
                 "{file} is new and not in this program: rustc does not hear of new files. Touch the file with \
@@ -462,9 +475,17 @@ impl fmt::Display for Refusal {
                 }
                 write!(
                     f,
-                    " Look at the database; then call `Migrator::resolve(\"{id}\", Resolution::Applied, reason)` if the \
-                     whole change is there, or `Resolution::Pending` after taking away what is there of it"
-                )
+                    " Look at the database; then call `Migrator::resolve(\"{id}\", Resolution::Applied, reason)` if the "
+                )?;
+                match direction {
+                    Direction::Up => f.write_str(
+                        "whole change is there, or `Resolution::Pending` after taking away what is there of it; or let it go on \
+                         behind what has ended, with `OnInterrupt::Retry`",
+                    ),
+                    Direction::Down => f.write_str(
+                        "change is still there as a whole, or `Resolution::Pending` after taking away what is left of it",
+                    ),
+                }
             }
             Self::ResumeDiffers { id, location, statement } => write!(
                 f,

@@ -35,6 +35,9 @@ pub struct Report {
     /// What should be taken back to and was not applied; that is on record now.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub skipped: Vec<MigrationId>,
+    /// Repeatable migrations without a way back, which stay as they are where everything was taken back.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub staying: Vec<MigrationId>,
     /// How many registered migrations were applied already.
     pub already: usize,
     /// What the history knows of our namespaces and this program does not.
@@ -69,6 +72,7 @@ impl Report {
             run,
             ran: Vec::new(),
             skipped: Vec::new(),
+            staying: Vec::new(),
             already: 0,
             ahead: Vec::new(),
             edited_code: Vec::new(),
@@ -100,6 +104,7 @@ impl fmt::Display for Report {
                 notes.iter().try_for_each(|note| write!(f, "\n       note: {note}"))?;
             }
         }
+        self.staying.iter().try_for_each(|id| write!(f, "\n{id} stays: it has no way back"))?;
         self.skipped.iter().try_for_each(|id| write!(f, "\nskipped {id}, which is not applied"))?;
         if !self.ahead.is_empty() {
             write!(

@@ -44,7 +44,7 @@ enum Look {
     /// There is no database yet.
     Missing,
     /// There is one, and this is its history.
-    There { session: Box<dyn Session>, history: History, state: State },
+    There { session: Box<dyn Session>, history: History, state: State, foreign: Vec<Refusal> },
 }
 
 /// What a look came to, after it was over; all of it empty where there is no database yet.
@@ -53,6 +53,7 @@ struct Looked {
     history: History,
     state: State,
     capabilities: Option<Capabilities>,
+    foreign: Vec<Refusal>,
 }
 
 impl Run {
@@ -78,17 +79,17 @@ impl Run {
         let first = match self.look(Access::Write).await? {
             Look::Missing => {
                 // Decided before the database is made, so that a refusal leaves nothing behind.
-                let prepared = self.decide(&State::default(), None, given.as_ref())?;
+                let prepared = self.decide(&State::default(), None, given.as_ref(), Vec::new())?;
                 if prepared.plan.is_empty() {
                     self.notice(&prepared.plan, report);
                     return Ok(());
                 }
                 None
             }
-            Look::There { session, state, .. } => {
+            Look::There { session, state, foreign, .. } => {
                 let capabilities = session.capabilities().clone();
                 session.close().await;
-                match self.decide(&state, Some(&capabilities), given.as_ref()) {
+                match self.decide(&state, Some(&capabilities), given.as_ref(), foreign) {
                     Ok(prepared) if prepared.plan.is_empty() => {
                         self.notice(&prepared.plan, report);
                         return Ok(());
@@ -192,7 +193,10 @@ impl Run {
     async fn look_once(&self, access: Access) -> Result<Look> {
         match self.driver.open(&self.options(access)).await {
             Ok(mut session) => match self.history(&mut *session).await {
-                Ok((history, state)) => Ok(Look::There { session, history, state }),
+                Ok((history, state)) => {
+                    let foreign = self.begun_by_others(&mut *session, &state).await?;
+                    Ok(Look::There { session, history, state, foreign })
+                }
                 Err(error) => {
                     session.close().await;
                     Err(error)
@@ -201,6 +205,16 @@ impl Run {
             Err(Error::NotFound { .. }) => Ok(Look::Missing),
             Err(error) => Err(error),
         }
+    }
+
+    /// Tools that have migrated the database while nothing is on record here.
+    async fn begun_by_others(&self, session: &mut dyn Session, state: &State) -> Result<Vec<Refusal>> {
+        if state.seq() > 0 || self.policy.foreign == Verdict::Allow || self.target.direction() == Direction::Down {
+            return Ok(Vec::new());
+        }
+        let found = self.driver.store().foreign(session).await?;
+        let begun = found.into_iter().filter(|history| !history.entries.is_empty());
+        Ok(begun.map(|history| Refusal::Foreign { tool: history.tool, versions: history.entries.len() }).collect())
     }
 
     async fn history(&self, session: &mut dyn Session) -> Result<(History, State)> {
@@ -224,8 +238,23 @@ impl Run {
     }
 
     /// The plan for a state; a given plan must have been made for the same one.
-    fn decide(&self, state: &State, capabilities: Option<&Capabilities>, given: Option<&Plan>) -> Result<Prepared> {
-        self.decide_knowing(state, capabilities, given, &[])
+    fn decide(
+        &self,
+        state: &State,
+        capabilities: Option<&Capabilities>,
+        given: Option<&Plan>,
+        foreign: Vec<Refusal>,
+    ) -> Result<Prepared> {
+        let decided = self.decide_knowing(state, capabilities, given, &[]);
+        match decided {
+            Ok(prepared) if foreign.is_empty() || prepared.plan.is_empty() => Ok(prepared),
+            Ok(_) => Err(Error::Refused { refusals: foreign }),
+            Err(Error::Refused { mut refusals }) => {
+                refusals.extend(foreign);
+                Err(Error::Refused { refusals })
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// As [`Run::decide`], knowing what probes have found.
@@ -261,6 +290,7 @@ impl Run {
     fn notice(&self, plan: &Plan, report: &mut Report) {
         report.already = plan.already;
         report.ahead.clone_from(&plan.ahead);
+        report.staying.clone_from(&plan.staying);
         report.edited_code.clone_from(&plan.edited_code);
         if !self.missing.is_empty() {
             let ids: Vec<String> = self.missing.iter().map(|id| format!("`{id}`")).collect();
@@ -277,8 +307,8 @@ impl Run {
 
     /// What would run now.
     pub(crate) async fn plan(self) -> Result<Plan> {
-        let Looked { state, capabilities, .. } = self.look_and_close().await?;
-        self.decide(&state, capabilities.as_ref(), None).map(|prepared| prepared.plan)
+        let Looked { state, capabilities, foreign, .. } = self.look_and_close().await?;
+        self.decide(&state, capabilities.as_ref(), None, foreign).map(|prepared| prepared.plan)
     }
 
     /// How every migration stands.
@@ -292,10 +322,10 @@ impl Run {
     async fn look_and_close(&self) -> Result<Looked> {
         match self.look(Access::Read).await? {
             Look::Missing => Ok(Looked::default()),
-            Look::There { session, history, state } => {
+            Look::There { session, history, state, foreign } => {
                 let capabilities = Some(session.capabilities().clone());
                 session.close().await;
-                Ok(Looked { history, state, capabilities })
+                Ok(Looked { history, state, capabilities, foreign })
             }
         }
     }
@@ -304,7 +334,7 @@ impl Run {
     pub(crate) async fn currency(self) -> Result<()> {
         let Looked { state, capabilities, .. } = self.look_and_close().await?;
         if !self.faults.is_empty() {
-            return self.decide(&state, capabilities.as_ref(), None).map(|_| ());
+            return self.decide(&state, capabilities.as_ref(), None, Vec::new()).map(|_| ());
         }
         let compared = Compared::new(&self.set, &state);
         let open = self.set.metas().filter(|meta| compared.is_open(meta));
@@ -312,7 +342,7 @@ impl Run {
         if !pending.is_empty() {
             return Err(Error::NotCurrent { pending, waited: None });
         }
-        let prepared = self.decide(&state, capabilities.as_ref(), None)?;
+        let prepared = self.decide(&state, capabilities.as_ref(), None, Vec::new())?;
         self.notice(&prepared.plan, &mut Report::new(self.author.run.clone()));
         Ok(())
     }

@@ -382,7 +382,7 @@ async fn a_database_that_has_its_changes_already_is_counted_in() {
     assert_eq!(migrator.up().await.unwrap().ran.len(), 1);
     assert_eq!(database.journal(), ["do 3"]);
     assert_eq!(migrator.history().await.unwrap()[0].detail.as_deref(), Some("made by hand"));
-    assert_eq!(migrator.baseline(Some("app/9"), "").await.unwrap_err().kind(), ErrorKind::Refused);
+    assert_eq!(migrator.baseline(Some("app/9"), "counted in").await.unwrap_err().kind(), ErrorKind::Refused);
 }
 
 #[tokio::test]
@@ -410,7 +410,7 @@ async fn a_rename_is_seen_and_put_right() {
     assert_eq!(database.journal(), ["a", "b"]);
     assert_eq!(kinds(&database)[2..], ["2 reverted", "2_plans baseline"]);
     renamed.verify().await.unwrap();
-    let twice = renamed.repair(Repair::Rename { from: id("2"), to: id("2_plans") }, "").await;
+    let twice = renamed.repair(Repair::Rename { from: id("2"), to: id("2_plans") }, "meant").await;
     assert_eq!(twice.unwrap_err().kind(), ErrorKind::Usage);
 }
 
@@ -457,7 +457,7 @@ async fn what_was_only_counted_in_is_not_what_was_applied_last() {
         both_ways(&["2", "3"]).and(renamed)
     };
     let renamed = migrator(&database, two("1_accounts"));
-    renamed.repair(Repair::Rename { from: id("1"), to: id("1_accounts") }, "").await.unwrap();
+    renamed.repair(Repair::Rename { from: id("1"), to: id("1_accounts") }, "meant").await.unwrap();
     let report = renamed.down(Target::Back(1)).await.unwrap();
     assert_eq!(report.ran[0].migration, id("3"));
     let report = renamed.down(Target::Nothing).await.unwrap();
@@ -483,7 +483,7 @@ async fn a_target_is_of_its_namespace() {
 
     let database = MemoryDriver::new();
     let migrator = Migrator::new(database.clone()).migrations(Migrations::new([of("app", "1"), of("billing", "1")]));
-    migrator.baseline(Some("billing/1"), "").await.unwrap();
+    migrator.baseline(Some("billing/1"), "counted in").await.unwrap();
     assert_eq!(migrator.pending().await.unwrap(), [id("1")]);
 }
 

@@ -278,6 +278,9 @@ impl Reading<'_> {
             // Of editors and version control, not of people.
         } else if path.is_dir() {
             self.subfolder(path, &name);
+        } else if path.metadata().is_ok_and(|metadata| !metadata.is_file()) {
+            // To read a pipe would wait for ever.
+            self.ignore(path, "it is no regular file");
         } else {
             match name::parse(&name, self.dialect) {
                 Ok(named) if named.takes_back.is_some() => self.takes_back.push((path, named)),

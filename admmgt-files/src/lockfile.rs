@@ -53,6 +53,12 @@ impl fmt::Display for LockfileProblem {
 impl std::error::Error for LockfileProblem {}
 
 impl Lockfile {
+    /// Whether a text begins as a lockfile does, of any format and however damaged; also behind the mark of a merge.
+    pub fn is_one(text: &str) -> bool {
+        let mut lines = crate::text::without_mark(text).lines();
+        lines.find(|line| !line.starts_with("<<<<<<<")).is_some_and(|line| line.starts_with(TITLE))
+    }
+
     /// Reads a file.
     ///
     /// # Errors

@@ -64,7 +64,20 @@ pub(crate) fn without_literals(error: &rusqlite::Error) -> Option<String> {
     };
     let shown =
         without_token(&shown, "near \"").or_else(|| without_token(&shown, "unrecognized token: \"")).unwrap_or(shown);
+    let shown = match shown.split_once(CHECK) {
+        Some((before, expression)) => format!("{before}{CHECK}{}", without_texts(expression)),
+        None => shown,
+    };
     (shown != text).then_some(shown)
+}
+
+/// What SQLite says of a constraint without a name: then follows its expression.
+const CHECK: &str = "CHECK constraint failed: ";
+
+/// An expression with `…` for each text in it.
+fn without_texts(expression: &str) -> String {
+    let parts = expression.split('\'').enumerate();
+    parts.map(|(at, part)| if at % 2 == 0 { part } else { "'…'" }).collect()
 }
 
 /// The words with `…` for a token in quotes; `None` where there is none, or it is not a literal.
@@ -90,7 +103,8 @@ mod tests {
     #[test]
     fn literals_are_never_repeated() {
         let db = Connection::open_in_memory().unwrap();
-        db.execute_batch("create table users(id integer, password text)").unwrap();
+        db.execute_batch("create table users(id integer, password text); create table guarded(a check(a <> 'SECRET'))")
+            .unwrap();
         for sql in [
             "update users set password 'SECRET'",
             "update users set password = 'SECRET",
@@ -99,8 +113,9 @@ mod tests {
             "select 1 \"SECRET\" \"SECRET\" from users",
             "insert into users values (x'SECRET')",
             "update users set id = 1 0xSECRET",
+            "insert into guarded values ('SECRET')",
         ] {
-            let error = db.prepare(sql).unwrap_err();
+            let error = db.prepare(sql).and_then(|mut statement| statement.execute([])).unwrap_err();
             let words = without_literals(&error).unwrap_or_else(|| error.to_string());
             assert!(!words.contains("SECRET"), "{sql}: {words}");
             let told = Asked { what: "", patience: Duration::ZERO }.failed("running", error).to_string();

@@ -21,6 +21,7 @@ pub(crate) fn acquire(session: &SqliteSession, request: &LeaseRequest) -> Result
     };
     let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
     let mut file = file.map_err(|error| unusable(&path, &error))?;
+    share(&file, session);
     match file.try_lock() {
         Ok(()) => {
             let found = file.metadata().map_err(|error| unusable(&path, &error))?;
@@ -36,6 +37,20 @@ pub(crate) fn acquire(session: &SqliteSession, request: &LeaseRequest) -> Result
         }
         Err(TryLockError::WouldBlock) => Ok(Acquired::No(holder(&mut file, &path))),
         Err(TryLockError::Error(error)) => Err(unusable(&path, &error)),
+    }
+}
+
+/// Whoever may write the database may take its lease, as SQLite has it for the files beside it. That this cannot be
+/// arranged, because the file is somebody else's, is found when they try.
+fn share(file: &File, session: &SqliteSession) {
+    let database = session.db().ok().and_then(|db| db.path().map(PathBuf::from));
+    let wanted = database.and_then(|path| std::fs::metadata(path).ok()).map(|found| found.permissions());
+    let has = file.metadata().map(|found| found.permissions());
+    if let (Some(wanted), Ok(has)) = (wanted, has)
+        && wanted != has
+        && !wanted.readonly()
+    {
+        let _ = file.set_permissions(wanted);
     }
 }
 

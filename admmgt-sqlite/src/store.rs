@@ -197,7 +197,14 @@ pub(crate) fn head(db: &Connection, what: &str, patience: Duration) -> Result<Op
         Ok(tables) => {
             whole(&tables)?;
             format_of(db)?;
-            read().map_err(|error| asked.failed("reading the heads", error))?.map(Some)
+            let read = read().map_err(|error| match asked.failed("reading the heads", error) {
+                Error::Database { error, .. } => Error::corrupt(
+                    "the history tables",
+                    format!("{error}. Somebody changed them by hand; restore them from a backup"),
+                ),
+                other => other,
+            });
+            read?.map(Some)
         }
         Err(error) => match asked.failed("reading the schema", error) {
             busy @ Error::Busy { .. } => Err(busy),

@@ -4,13 +4,14 @@
 //! - `everyday`: order, policies, plans, status, events;
 //! - `refusals`: bad SQL files and sets, before anything runs;
 //! - `places`: files that cannot be used; `damage`: histories that were changed by hand;
-//! - `back`: the way back;
+//! - `back`: the way back; `adopt`: histories of other tools;
 //! - `layouts`: folders as people have them; `large`: files that are not held in memory;
 //! - `guard`: what a body may not do to its transaction;
 //! - `cancel`: runs that are dropped, bodies that panic;
 //! - `races`, `crash`: many processes at once, and processes killed at every point;
 //! - `regression`: faults that were found once.
 
+mod adopt;
 mod back;
 mod cancel;
 mod crash;

@@ -108,8 +108,11 @@ fn script(
     let parsed = parse(mode);
     let (Err(problems), TransactionMode::Auto, Verdict::Allow) = (&parsed, mode, policy.mixed) else { return parsed };
     let Ok(mut script) = parse(TransactionMode::None) else { return parsed };
-    let why = problems.first().map(ToString::to_string).unwrap_or_default();
-    script.notes.push(format!("it runs without a transaction, statement by statement: {why}"));
+    let why = problems.first().map(|problem| {
+        let what = problem.message.split('`').nth(1).unwrap_or_default();
+        format!(", because of `{what}` in line {}", problem.line)
+    });
+    script.notes.push(format!("it runs without a transaction, statement by statement{}", why.unwrap_or_default()));
     Ok(script)
 }
 
@@ -203,6 +206,9 @@ fn sql_step(
                 }
                 step.statements = Some(script.count());
                 step.transaction = can && script.in_transaction;
+                if script.count() == 0 {
+                    script.notes.push("it has no statement".to_owned());
+                }
                 step.notes = std::mem::take(&mut script.notes);
                 parsed = Some(script);
             }

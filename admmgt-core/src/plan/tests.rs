@@ -201,7 +201,7 @@ fn what_was_interrupted_stops_everything() {
         &events,
         AS_IS,
         expect![[
-            r#"m.sql:1: `app/1` (up) was started on 2023-11-14T22:13:20Z by ada on host and never ended: how far it came is not known. Look at the database; then call `Migrator::resolve("app/1", Resolution::Applied, reason)` if the whole change is there, or `Resolution::Pending` after taking away what is there of it"#
+            r#"m.sql:1: `app/1` (up) was started on 2023-11-14T22:13:20Z by ada on host and never ended: how far it came is not known. Look at the database; then call `Migrator::resolve("app/1", Resolution::Applied, reason)` if the whole change is there, or `Resolution::Pending` after taking away what is there of it; or let it go on behind what has ended, with `OnInterrupt::Retry`"#
         ]],
     );
 }
@@ -221,8 +221,9 @@ fn empty_files_are_judged_by_the_policy() {
         &[],
         |policy| policy.empty = Verdict::Allow,
         expect![[r#"
-        1 migration to run
-          up   app/1 (0 statements)"#]],
+            1 migration to run
+              up   app/1 (0 statements)
+                   note: it has no statement"#]],
     );
 }
 
