@@ -1,26 +1,25 @@
 //! Runs the steps of a plan. The only file that starts a change.
 
-use std::any::Any;
-use std::future::{Future, poll_fn};
-use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::task::Poll;
+mod body;
+mod records;
+
 use std::time::{Duration, Instant};
 
 use tracing::Instrument;
 
-use crate::amend::{as_before, no_more_replaced, replaced};
-use crate::driver::{Atomicity, Outcome, Recorded};
+pub(crate) use self::body::caught;
+use self::records::numbered;
+use crate::driver::Atomicity;
 use crate::error::{FailedStatement, Failure};
 use crate::event::{Event, Observers};
 use crate::history::State;
 use crate::lease::Lease;
 use crate::plan::{Prepared, Step};
-use crate::record::{ArchivedBody, Author, Record, RecordKind, micros};
+use crate::record::{Author, Record, RecordKind, micros};
 use crate::registry::MigrationSet;
 use crate::report::{Ran, Report};
 use crate::store::StateStore;
-use crate::{BoxError, Context, Direction, Error, Migration, MigrationId, Origin, Policy, Result, Script, Statement};
+use crate::{BoxError, Context, Error, Migration, MigrationId, Origin, Policy, Result, Script};
 
 /// Everything a run needs to change the database: it exists only while the lease is held.
 pub(crate) struct Executor<'a> {
@@ -208,127 +207,6 @@ impl Executor<'_> {
         }
     }
 
-    /// Puts on record what a probe has found to have ended, beyond what is known.
-    async fn catch_up(&mut self, job: Job<'_>) -> Result<()> {
-        let known = self.state.get(&job.step.migration).map_or(0, |known| known.step_hashes.len());
-        let (Some(script), Some(resume)) = (job.script, job.step.resume) else { return Ok(()) };
-        let ended = usize::try_from(resume).unwrap_or(usize::MAX);
-        if ended <= known {
-            return Ok(());
-        }
-        let (source, dialect) = (job.migration.sql(job.step.direction), self.cx.dialect());
-        let unreadable = |error: io::Error| Error::Usage { problem: error.to_string() };
-        let mut records = Vec::new();
-        for (statement, number) in script.iter(source, &*dialect).map_err(unreadable)?.zip(1..).take(ended).skip(known)
-        {
-            let statement = statement.map_err(unreadable)?;
-            records.push(self.checkpoint(job, number, &statement));
-        }
-        self.append(numbered(records)).await
-    }
-
-    /// A statement has ended well.
-    fn checkpoint(&self, job: Job<'_>, number: u32, statement: &Statement) -> Record {
-        let mut record = self.event(job, RecordKind::StepDone);
-        record.step = Some(number);
-        record.steps = job.step.statements.map(count);
-        record.detail = Some(admmgt_files::checksum::of_sql(&statement.text));
-        record
-    }
-
-    /// A body inside the transaction, and what it left behind.
-    async fn guarded(&mut self, job: Job<'_>) -> Result<(), BodyError> {
-        self.body(job).await?;
-        let done = self.cx.session().body_done().await;
-        done.map_err(|error| BodyError { statement: None, error: unwrapped(error) })
-    }
-
-    /// SQL statement by statement, or the function with its panics caught.
-    async fn body(&mut self, job: Job<'_>) -> Result<(), BodyError> {
-        self.cx.enter(job.migration.meta());
-        let result = match job.script {
-            Some(script) => self.statements(job, script).await,
-            None if !job.step.counts_in.is_empty() => Ok(()),
-            None => caught(code(job, self.cx)).await.map_err(BodyError::from),
-        };
-        self.cx.leave();
-        if result.is_ok() {
-            self.observers.tell(&Event::BodyDone { migration: job.id() });
-        }
-        result
-    }
-
-    async fn statements(&mut self, job: Job<'_>, script: &Script) -> Result<(), BodyError> {
-        let source = job.migration.sql(job.step.direction).filter(|_| job.step.puts_back.is_none());
-        let file = source.map_or("the history", |source| source.file());
-        let unreadable = |error: io::Error| BodyError { statement: None, error: error.into() };
-        let dialect = self.cx.dialect();
-        let statements = script.iter(source, &*dialect).map_err(unreadable)?;
-        let (of, mut ran) = (count(script.count()), 0);
-        // Ended, and inside a transaction of the file's own: if that is rolled back, they have not.
-        let mut ended = Vec::new();
-        let done = job.step.resume.unwrap_or(0);
-        for (statement, number) in statements.zip(1..) {
-            let statement = statement.map_err(unreadable)?;
-            ran = number;
-            if number <= done {
-                continue;
-            }
-            let failed = |error| BodyError {
-                statement: Some(FailedStatement::new(number, of, file, &statement)),
-                error: unwrapped(error),
-            };
-            let outcome = match job.step.transaction {
-                true => self.cx.session().execute(&statement).await,
-                false => self.recorded(job, number, &statement, &mut ended).await,
-            };
-            let outcome = outcome.map_err(failed)?;
-            let rows = outcome.rows_affected;
-            self.observers.tell(&Event::StatementDone { migration: job.id(), number, of, rows });
-        }
-        if ran != of {
-            return Err(unreadable(io::Error::other(format!(
-                "{file} was edited while it ran: {ran} of {of} statements"
-            ))));
-        }
-        Ok(())
-    }
-
-    /// Runs a statement outside of a transaction of ours, with its checkpoint. `ended` are those that ran before it in
-    /// a transaction of the file's own: if that is rolled back, they have not.
-    async fn recorded(
-        &mut self,
-        job: Job<'_>,
-        number: u32,
-        statement: &Statement,
-        ended: &mut Vec<Record>,
-    ) -> Result<Outcome> {
-        let clock = Instant::now();
-        let checkpoint = self.checkpoint(job, number, statement);
-        let mut made = None;
-        let (state, fence) = (&self.state, self.lease.token());
-        let mut make = || {
-            let mut record = checkpoint.clone();
-            record.duration_us = Some(micros(clock.elapsed()));
-            ended.push(record);
-            let batch = state.batch(numbered(std::mem::take(ended)), fence)?;
-            made = Some(batch.clone());
-            Ok(batch)
-        };
-        let (outcome, recorded) = self.cx.session().execute_recorded(statement, &mut make).await?;
-        if recorded == Recorded::NotYet {
-            self.store.append(self.cx.session(), &make()?).await?;
-        }
-        match made {
-            Some(batch) => self.state.accept(batch),
-            None => {
-                let duration_us = Some(micros(clock.elapsed()));
-                ended.push(Record { duration_us, ..checkpoint });
-            }
-        }
-        Ok(outcome)
-    }
-
     async fn commit(&mut self, begun: &[Job<'_>], last: Job<'_>, records: Vec<Record>) -> Result<()> {
         let batch = self.state.batch(records, self.lease.token())?;
         match self.cx.session().commit(&batch).await {
@@ -415,89 +293,6 @@ impl Executor<'_> {
         let (migration, direction) = (job.id(), job.step.direction);
         Failure { migration, direction, statement, report: self.report.clone(), message, error }
     }
-
-    /// The records of a body that ended well, with its SQL where that is wanted.
-    fn ended(&self, job: Job<'_>, duration_us: u64) -> Vec<Record> {
-        if !job.step.counts_in.is_empty() {
-            return self.counted_in(job);
-        }
-        let kind = match job.step.direction {
-            Direction::Up => RecordKind::Applied,
-            Direction::Down => RecordKind::Reverted,
-        };
-        let mut record = self.event(job, kind);
-        if let Some(checksum) = &job.step.puts_back {
-            let known = self.state.get(&job.step.migration);
-            let earlier = known.into_iter().flat_map(|known| &known.earlier);
-            if let Some(earlier) = earlier.rev().find(|earlier| earlier.checksum == *checksum) {
-                record = self.next(as_before(&job.step.migration, earlier, RecordKind::Applied, self.author));
-            }
-        } else if self.policy.archive_bodies {
-            let source = job.migration.sql(job.step.direction);
-            record.body = source.and_then(|source| source.text()).and_then(ArchivedBody::pack);
-        }
-        record.steps = job.step.statements.map(count);
-        record.duration_us = Some(duration_us);
-        let mut records = vec![record];
-        if job.step.direction == Direction::Down {
-            let back = no_more_replaced(job.migration.meta(), &self.state, self.author);
-            records.extend(back.into_iter().map(|record| self.next(record)));
-        }
-        records
-    }
-
-    /// It stands for what is applied, from here on.
-    fn counted_in(&self, job: Job<'_>) -> Vec<Record> {
-        let replaced = replaced(job.migration.meta(), &self.state, self.author);
-        let mut there = self.event(job, RecordKind::Baseline);
-        there.detail = Some(format!("it replaces {}", crate::report::counted(job.step.counts_in.len()).0));
-        replaced.into_iter().map(|record| self.next(record)).chain([there]).collect()
-    }
-
-    /// A record with the next number.
-    fn next(&self, mut record: Record) -> Record {
-        record.seq = self.state.seq() + 1;
-        record
-    }
-
-    /// The next record.
-    fn event(&self, job: Job<'_>, kind: RecordKind) -> Record {
-        let meta = job.migration.meta();
-        // What is taken back is what was applied, whatever is registered now.
-        let known = self.state.get(&meta.id).filter(|_| job.step.direction == Direction::Down);
-        let (checksum, origin) = known.map_or((&meta.checksum, meta.origin), |known| (&known.checksum, known.origin));
-        Record::new(self.state.seq() + 1, job.id(), kind, job.step.direction, checksum.clone(), origin, self.author)
-    }
-}
-
-/// Records that were all made to be the next one, one after the other.
-fn numbered(mut records: Vec<Record>) -> Vec<Record> {
-    records.iter_mut().zip(0..).for_each(|(record, later)| record.seq += later);
-    records
-}
-
-async fn code(job: Job<'_>, cx: &mut Context) -> Result<(), BoxError> {
-    match job.step.direction {
-        Direction::Up => job.migration.up(cx).await,
-        Direction::Down => job.migration.down(cx).await,
-    }
-}
-
-/// The future's result, or its panic as an error.
-pub(crate) async fn caught<T, F: Future<Output = Result<T, BoxError>> + Send>(future: F) -> Result<T, BoxError> {
-    let mut future = Box::pin(future);
-    poll_fn(move |task| {
-        catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(task))).unwrap_or_else(|panic| {
-            let text = format!("it panicked: {}", panic_text(&*panic));
-            Poll::Ready(Err(text.into()))
-        })
-    })
-    .await
-}
-
-fn panic_text(panic: &(dyn Any + Send)) -> &str {
-    let text = panic.downcast_ref::<&str>().copied();
-    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("a value that is not text")
 }
 
 /// Whether the body made the commit fail (a deferred constraint), rather than the run around it.

@@ -50,6 +50,7 @@ mod verified;
 mod adopt;
 mod amend;
 mod executor;
+mod leased;
 mod migrator;
 mod probe;
 mod run;

@@ -7,19 +7,18 @@ use crate::adopt::ForeignHistory;
 use crate::amend::Amendment;
 use crate::driver::{Access, Driver, Session, SessionOptions};
 use crate::event::{EVENT_FORMAT, Event, Observers};
-use crate::executor::{Executor, LONGEST_PAUSE};
+use crate::executor::LONGEST_PAUSE;
 use crate::history::{Head, History, State};
 use crate::lease::{Acquired, Lease, LeaseRequest};
+use crate::leased::Leased;
 use crate::plan::{self, Compared, Facts, Plan, Prepared};
-use crate::probe;
 use crate::record::{Author, Record, micros};
 use crate::refusal::Refusal;
 use crate::registry::MigrationSet;
 use crate::report::Report;
 use crate::status::Status;
 use crate::verified::{self, Verified};
-use crate::{Capabilities, Context, Direction, Error, MigrationId, OnInterrupt, Policy, Probed, Resolution, Result};
-use crate::{Standing, Target, Verdict};
+use crate::{Capabilities, Context, Direction, Error, MigrationId, Policy, Result, Target, Verdict};
 
 /// Whatever the policy says, a waiting run looks this often.
 const LONGEST_POLL: Duration = Duration::from_secs(60);
@@ -217,7 +216,7 @@ impl Run {
         Ok(begun.map(|history| Refusal::Foreign { tool: history.tool, versions: history.entries.len() }).collect())
     }
 
-    async fn history(&self, session: &mut dyn Session) -> Result<(History, State)> {
+    pub(crate) async fn history(&self, session: &mut dyn Session) -> Result<(History, State)> {
         let history = self.driver.store().history(session).await?;
         let state = State::fold(&history)?;
         Ok((history, state))
@@ -258,7 +257,7 @@ impl Run {
     }
 
     /// As [`Run::decide`], knowing what probes have found.
-    fn decide_knowing(
+    pub(crate) fn decide_knowing(
         &self,
         state: &State,
         capabilities: Option<&Capabilities>,
@@ -287,7 +286,7 @@ impl Run {
         }
     }
 
-    fn notice(&self, plan: &Plan, report: &mut Report) {
+    pub(crate) fn notice(&self, plan: &Plan, report: &mut Report) {
         report.already = plan.already;
         report.ahead.clone_from(&plan.ahead);
         report.staying.clone_from(&plan.staying);
@@ -413,110 +412,6 @@ impl Run {
                 .get(namespace)
                 .is_some_and(|head| (head.digest, head.count) == (wanted.digest, wanted.count))
         })
-    }
-}
-
-/// A run that has the lease.
-struct Leased<'a> {
-    run: &'a Run,
-    cx: Context,
-    lease: Box<dyn Lease>,
-}
-
-impl Leased<'_> {
-    /// Plans for the history as it is now; `first` is what was planned without the lease.
-    async fn apply(
-        &mut self,
-        first: Option<(Prepared, Capabilities)>,
-        given: Option<Plan>,
-        report: &mut Report,
-    ) -> Result<()> {
-        let (_, state) = self.run.history(self.cx.session()).await?;
-        let (state, probed) = self.probed(state).await?;
-        let capabilities = self.cx.session().capabilities();
-        let prepared = match first {
-            // Planning is a pure function: the same history has the same plan.
-            Some((first, same)) if first.plan.base == *state.heads() && same == *capabilities => first,
-            _ => self.run.decide_knowing(&state, Some(capabilities), given.as_ref(), &probed)?,
-        };
-        self.run.notice(&prepared.plan, report);
-        self.run.observers.tell(&Event::Planned { migrations: prepared.plan.migrations() });
-        self.executor(state, report, async |executor| executor.run(&prepared).await).await
-    }
-
-    /// Asks the probes of what was interrupted on its way forwards. What they found done is recorded; returned is
-    /// the history as it is then, and what goes on behind how many statements.
-    async fn probed(&mut self, mut state: State) -> Result<(State, Vec<(MigrationId, Option<u32>)>)> {
-        let (set, policy) = (Arc::clone(&self.run.set), &self.run.policy);
-        let mut goes_on = Vec::new();
-        if self.run.target.direction() == Direction::Down || !self.run.faults.is_empty() {
-            return Ok((state, goes_on));
-        }
-        let forwards = |standing: &Standing| matches!(standing, Standing::Interrupted { direction: Direction::Up, .. });
-        let interrupted = state.interrupted().into_iter().filter(|(_, known)| forwards(&known.standing));
-        let ids: Vec<MigrationId> = interrupted.map(|(id, _)| id.clone()).collect();
-        for id in ids {
-            let Some(migration) = set.get(&id) else { continue };
-            if policy.on_interrupt.unwrap_or(migration.meta().on_interrupt) != OnInterrupt::Probe {
-                continue;
-            }
-            let text = match probe::look(migration, &mut self.cx).await? {
-                Ok(Probed::Done) => {
-                    let amendment = Amendment::Resolve(id.clone(), Resolution::Applied);
-                    self.amend(&amendment, "its probe found the whole change").await?;
-                    (_, state) = self.run.history(self.cx.session()).await?;
-                    format!("the probe of `{id}` found the whole change: it counts as applied")
-                }
-                Ok(Probed::NotDone) => {
-                    let text = format!("the probe of `{id}` found that it goes on where it was interrupted");
-                    goes_on.push((id, None));
-                    text
-                }
-                Ok(Probed::Statements(count)) => {
-                    let text = format!("the probe of `{id}` found that {count} of its statements have ended");
-                    goes_on.push((id, Some(count)));
-                    text
-                }
-                Ok(Probed::Unknown) => format!("the probe of `{id}` cannot tell how far it came"),
-                Err(error) => format!("the probe of `{id}` failed: {}", self.cx.session().describe(&error)),
-            };
-            self.run.observers.tell(&Event::Notice { text });
-        }
-        Ok((state, goes_on))
-    }
-
-    /// Returns how many records that took.
-    async fn amend(&mut self, amendment: &Amendment, reason: &str) -> Result<usize> {
-        let (_, state) = self.run.history(self.cx.session()).await?;
-        let records = amendment.records(&self.run.set, &state, &self.run.author, reason)?;
-        let count = records.len();
-        if count == 0 {
-            return Ok(0);
-        }
-        let mut report = Report::new(self.run.author.run.clone());
-        self.executor(state, &mut report, async |executor| executor.record(records).await).await?;
-        Ok(count)
-    }
-
-    async fn executor(
-        &mut self,
-        state: State,
-        report: &mut Report,
-        work: impl AsyncFnOnce(&mut Executor<'_>) -> Result<()>,
-    ) -> Result<()> {
-        let store = self.run.driver.store();
-        let mut executor = Executor {
-            set: &self.run.set,
-            policy: &self.run.policy,
-            observers: &self.run.observers,
-            author: &self.run.author,
-            store: &*store,
-            cx: &mut self.cx,
-            lease: &mut *self.lease,
-            state,
-            report,
-        };
-        work(&mut executor).await
     }
 }
 

@@ -6,18 +6,20 @@
 //! [`read`] reads a folder; everything that is not a migration is listed with the reason.
 
 mod name;
+mod problem;
 mod sections;
+mod ways;
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::io;
 use std::path::{Path, PathBuf};
 
 use self::name::{Named, Role};
-use self::sections::LargeSections;
-use crate::large::{self, LARGE, LargeProblem, Slice};
+pub use self::problem::LayoutProblem;
+use self::ways::{Ways, source, ways};
+use crate::large::Slice;
 use crate::order::natural;
-use crate::text::{TextProblem, decode};
+use crate::text::TextProblem;
 
 /// Which kind of folder it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,116 +96,6 @@ pub struct Ignored {
     pub path: PathBuf,
     /// Why.
     pub reason: &'static str,
-}
-
-/// Why a folder cannot be read as migrations.
-#[derive(Debug)]
-pub enum LayoutProblem {
-    /// The folder or a file of it cannot be read.
-    Unreadable {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        error: io::Error,
-    },
-    /// Files of two layouts.
-    Mixed {
-        /// One of each.
-        examples: [(Layout, PathBuf); 2],
-    },
-    /// Two files for one way of one version.
-    Twice {
-        /// The version.
-        version: String,
-        /// The files.
-        files: [PathBuf; 2],
-    },
-    /// A file that takes back what no file does.
-    OnlyDown {
-        /// The file.
-        file: PathBuf,
-    },
-    /// A folder in the folder with SQL files of its own.
-    Nested {
-        /// Which.
-        folder: PathBuf,
-    },
-    /// A migration that is a program.
-    Program {
-        /// The file.
-        file: PathBuf,
-    },
-    /// A file whose name says something more than that of another one.
-    Unclear {
-        /// The file.
-        file: PathBuf,
-        /// The other one.
-        beside: PathBuf,
-    },
-    /// A file asks for something that is not supported.
-    Unsupported {
-        /// The file.
-        file: PathBuf,
-        /// The line, counted from 1.
-        line: usize,
-        /// What, and what to do.
-        problem: &'static str,
-    },
-}
-
-impl fmt::Display for LayoutProblem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Unreadable { path, error } => write!(f, "{} cannot be read: {error}", path.display()),
-            Self::Mixed { examples: [(one, a), (two, b)] } => write!(
-                f,
-                "the folder holds two layouts, {one} as in {} and {two} as in {}; keep each in a folder of its own",
-                a.display(),
-                b.display()
-            ),
-            Self::Twice { version, files: [a, b] } => write!(
-                f,
-                "version {version} is there twice, in {} and in {}; rename one of them",
-                a.display(),
-                b.display()
-            ),
-            Self::OnlyDown { file } => {
-                write!(
-                    f,
-                    "{} takes back what no other file does; is its counterpart missing? (A migration of refinery that \
-                     runs forwards and starts with `U` is written with `V` here.)",
-                    file.display()
-                )
-            }
-            Self::Nested { folder } => write!(
-                f,
-                "{} holds numbered SQL files; folders in the folder are read in the layout of Flyway only. Move them up, or keep \
-                 them elsewhere",
-                folder.display()
-            ),
-            Self::Program { file } => write!(
-                f,
-                "{} is numbered like a migration and is no SQL; write it in SQL or as a `#[migration]` function, or keep it elsewhere",
-                file.display()
-            ),
-            Self::Unclear { file, beside } => write!(
-                f,
-                "{} stands beside {}, and what more its name says is not known; rename it, or keep it elsewhere",
-                file.display(),
-                beside.display()
-            ),
-            Self::Unsupported { file, line, problem } => write!(f, "{}:{line}: {problem}", file.display()),
-        }
-    }
-}
-
-impl std::error::Error for LayoutProblem {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::Unreadable { error, .. } => Some(error),
-            _ => None,
-        }
-    }
 }
 
 /// Reads a folder. `dialect` is the backend's name (`sqlite`, `postgres`), for files that are for one only.
@@ -476,73 +368,5 @@ fn chain(migrations: &mut [Found], stems: &[String]) {
     }
     for pair in order.windows(2) {
         migrations[pair[1]].after = Some(migrations[pair[0]].id.clone());
-    }
-}
-
-/// Both ways of a migration.
-struct Ways {
-    up: Source,
-    down: Option<Source>,
-    of_dbmate: bool,
-}
-
-/// Both ways of a file that may hold both.
-fn ways(file: PathBuf, outside: bool) -> Result<Ways, LayoutProblem> {
-    if is_large(&file)? {
-        return match sections::split_large(&file) {
-            Ok(Ok(LargeSections { up, down, outside: up_outside, down_outside, of_dbmate })) => {
-                let way = |slice, says_so| Source {
-                    file: file.clone(),
-                    text: Ok(Text::Large(slice)),
-                    outside: outside || says_so,
-                };
-                Ok(Ways { up: way(up, up_outside), down: down.map(|down| way(down, down_outside)), of_dbmate })
-            }
-            Ok(Err(misplaced)) => Err(unsupported(file, misplaced)),
-            Err(LargeProblem::Io(error)) => Err(LayoutProblem::Unreadable { path: file, error }),
-            Err(LargeProblem::Text(problem)) => {
-                let up = Source { file, text: Err(problem), outside };
-                Ok(Ways { up, down: None, of_dbmate: false })
-            }
-        };
-    }
-    let whole = source(file, outside)?;
-    let Ok(Text::Whole(both)) = &whole.text else { return Ok(Ways { up: whole, down: None, of_dbmate: false }) };
-    let sections = sections::split(both).map_err(|misplaced| unsupported(whole.file.clone(), misplaced))?;
-    let way =
-        |text, says_so| Source { file: whole.file.clone(), text: Ok(Text::Whole(text)), outside: outside || says_so };
-    let down = sections.down.map(|down| way(down, sections.down_outside));
-    Ok(Ways { up: way(sections.up, sections.outside), down, of_dbmate: sections.of_dbmate })
-}
-
-fn unsupported(file: PathBuf, (line, problem): sections::Misplaced) -> LayoutProblem {
-    LayoutProblem::Unsupported { file, line, problem }
-}
-
-fn is_large(file: &Path) -> Result<bool, LayoutProblem> {
-    let metadata = std::fs::metadata(file);
-    let size = metadata.map_err(|error| LayoutProblem::Unreadable { path: file.to_owned(), error })?.len();
-    Ok(size > LARGE)
-}
-
-/// A file that holds one way.
-fn source(file: PathBuf, outside: bool) -> Result<Source, LayoutProblem> {
-    if is_large(&file)? {
-        return match large::whole(&file) {
-            Ok(slice) => {
-                let says_so = slice.first_line().is_ok_and(|line| sections::first_line_says_so(&line));
-                Ok(Source { file, text: Ok(Text::Large(slice)), outside: outside || says_so })
-            }
-            Err(LargeProblem::Io(error)) => Err(LayoutProblem::Unreadable { path: file, error }),
-            Err(LargeProblem::Text(problem)) => Ok(Source { file, text: Err(problem), outside }),
-        };
-    }
-    match std::fs::read(&file) {
-        Ok(bytes) => {
-            let text = decode(&bytes).map(str::to_owned);
-            let says_so = text.as_ref().is_ok_and(|text| sections::first_line_says_so(text));
-            Ok(Source { text: text.map(Text::Whole), file, outside: outside || says_so })
-        }
-        Err(error) => Err(LayoutProblem::Unreadable { path: file, error }),
     }
 }

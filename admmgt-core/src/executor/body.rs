@@ -1,0 +1,135 @@
+//! Runs one body: a function with its panics caught, or SQL statement by statement.
+
+use std::any::Any;
+use std::future::{Future, poll_fn};
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::task::Poll;
+use std::time::Instant;
+
+use super::records::numbered;
+use super::{BodyError, Executor, Job, count, unwrapped};
+use crate::driver::{Outcome, Recorded};
+use crate::error::FailedStatement;
+use crate::event::Event;
+use crate::record::{Record, micros};
+use crate::{BoxError, Context, Direction, Result, Script, Statement};
+
+impl Executor<'_> {
+    /// A body inside the transaction, and what it left behind.
+    pub(super) async fn guarded(&mut self, job: Job<'_>) -> Result<(), BodyError> {
+        self.body(job).await?;
+        let done = self.cx.session().body_done().await;
+        done.map_err(|error| BodyError { statement: None, error: unwrapped(error) })
+    }
+
+    /// SQL statement by statement, or the function with its panics caught.
+    pub(super) async fn body(&mut self, job: Job<'_>) -> Result<(), BodyError> {
+        self.cx.enter(job.migration.meta());
+        let result = match job.script {
+            Some(script) => self.statements(job, script).await,
+            None if !job.step.counts_in.is_empty() => Ok(()),
+            None => caught(code(job, self.cx)).await.map_err(BodyError::from),
+        };
+        self.cx.leave();
+        if result.is_ok() {
+            self.observers.tell(&Event::BodyDone { migration: job.id() });
+        }
+        result
+    }
+
+    async fn statements(&mut self, job: Job<'_>, script: &Script) -> Result<(), BodyError> {
+        let source = job.migration.sql(job.step.direction).filter(|_| job.step.puts_back.is_none());
+        let file = source.map_or("the history", |source| source.file());
+        let unreadable = |error: io::Error| BodyError { statement: None, error: error.into() };
+        let dialect = self.cx.dialect();
+        let statements = script.iter(source, &*dialect).map_err(unreadable)?;
+        let (of, mut ran) = (count(script.count()), 0);
+        // Ended, and inside a transaction of the file's own: if that is rolled back, they have not.
+        let mut ended = Vec::new();
+        let done = job.step.resume.unwrap_or(0);
+        for (statement, number) in statements.zip(1..) {
+            let statement = statement.map_err(unreadable)?;
+            ran = number;
+            if number <= done {
+                continue;
+            }
+            let failed = |error| BodyError {
+                statement: Some(FailedStatement::new(number, of, file, &statement)),
+                error: unwrapped(error),
+            };
+            let outcome = match job.step.transaction {
+                true => self.cx.session().execute(&statement).await,
+                false => self.recorded(job, number, &statement, &mut ended).await,
+            };
+            let outcome = outcome.map_err(failed)?;
+            let rows = outcome.rows_affected;
+            self.observers.tell(&Event::StatementDone { migration: job.id(), number, of, rows });
+        }
+        if ran != of {
+            return Err(unreadable(io::Error::other(format!(
+                "{file} was edited while it ran: {ran} of {of} statements"
+            ))));
+        }
+        Ok(())
+    }
+
+    /// Runs a statement outside of a transaction of ours, with its checkpoint. `ended` are those that ran before it in
+    /// a transaction of the file's own: if that is rolled back, they have not.
+    async fn recorded(
+        &mut self,
+        job: Job<'_>,
+        number: u32,
+        statement: &Statement,
+        ended: &mut Vec<Record>,
+    ) -> Result<Outcome> {
+        let clock = Instant::now();
+        let checkpoint = self.checkpoint(job, number, statement);
+        let mut made = None;
+        let (state, fence) = (&self.state, self.lease.token());
+        let mut make = || {
+            let mut record = checkpoint.clone();
+            record.duration_us = Some(micros(clock.elapsed()));
+            ended.push(record);
+            let batch = state.batch(numbered(std::mem::take(ended)), fence)?;
+            made = Some(batch.clone());
+            Ok(batch)
+        };
+        let (outcome, recorded) = self.cx.session().execute_recorded(statement, &mut make).await?;
+        if recorded == Recorded::NotYet {
+            self.store.append(self.cx.session(), &make()?).await?;
+        }
+        match made {
+            Some(batch) => self.state.accept(batch),
+            None => {
+                let duration_us = Some(micros(clock.elapsed()));
+                ended.push(Record { duration_us, ..checkpoint });
+            }
+        }
+        Ok(outcome)
+    }
+}
+
+async fn code(job: Job<'_>, cx: &mut Context) -> Result<(), BoxError> {
+    match job.step.direction {
+        Direction::Up => job.migration.up(cx).await,
+        Direction::Down => job.migration.down(cx).await,
+    }
+}
+
+/// The future's result, or its panic as an error.
+pub(crate) async fn caught<T, F: Future<Output = Result<T, BoxError>> + Send>(future: F) -> Result<T, BoxError> {
+    let mut future = Box::pin(future);
+    poll_fn(move |task| {
+        catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(task))).unwrap_or_else(|panic| {
+            let text = format!("it panicked: {}", panic_text(&*panic));
+            Poll::Ready(Err(text.into()))
+        })
+    })
+    .await
+}
+
+fn panic_text(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("a value that is not text")
+}
