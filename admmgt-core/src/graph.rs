@@ -17,7 +17,11 @@ const SUGGESTIONS: usize = 20;
 /// allow: adding one never reshuffles the others. Returns positions in `metas`, each id once, and all
 /// that is wrong with them: duplicates, names that differ only by case or zeros, unknown dependencies
 /// and cycles. Then the order is good for looking things up only.
-pub(crate) fn order(metas: &[&Meta], replaced: &HashMap<&MigrationId, &Meta>) -> (Vec<usize>, Vec<Refusal>) {
+pub(crate) fn order(
+    metas: &[&Meta],
+    replaced: &HashMap<&MigrationId, &Meta>,
+    is_special: bool,
+) -> (Vec<usize>, Vec<Refusal>) {
     // Ranks are positions in the order of ids, so that the loops below compare integers.
     let mut by_id: Vec<usize> = (0..metas.len()).collect();
     by_id.sort_by(|a, b| metas[*a].id.cmp(&metas[*b].id));
@@ -25,8 +29,6 @@ pub(crate) fn order(metas: &[&Meta], replaced: &HashMap<&MigrationId, &Meta>) ->
     let mut refusals = duplicates(metas, &by_id);
     by_id.dedup_by(|b, a| metas[*a].id == metas[*b].id);
     refusals.extend(alike(metas, &by_id));
-    // Each look at all of them costs a miss of the cache for each, so there is one for what is rare.
-    let is_special = metas.iter().any(|meta| meta.repeatable || meta.after.is_some());
     if is_special {
         // What may run again and again comes after what runs once.
         by_id.sort_by_key(|at| metas[*at].repeatable);
@@ -71,12 +73,15 @@ pub(crate) fn order(metas: &[&Meta], replaced: &HashMap<&MigrationId, &Meta>) ->
     (order, refusals)
 }
 
+/// Whether it is repeatable, replaces others or has a place of its own: then the order is more than that of ids and
+/// dependencies.
+pub(crate) fn is_special(meta: &Meta) -> bool {
+    meta.repeatable || meta.after.is_some() || !meta.replaces.is_empty()
+}
+
 /// Which migrations stand for which that are not there any more, and where that cannot be meant.
 pub(crate) fn replaced<'a>(metas: &[&'a Meta]) -> (HashMap<&'a MigrationId, &'a Meta>, Vec<Refusal>) {
     let (mut replaced, mut refusals) = (HashMap::<&MigrationId, &Meta>::new(), Vec::new());
-    if metas.iter().all(|meta| meta.replaces.is_empty()) {
-        return (replaced, refusals);
-    }
     let registered: HashMap<&MigrationId, &&Meta> = metas.iter().map(|meta| (&meta.id, meta)).collect();
     for meta in metas {
         for id in meta.replaces.iter() {
@@ -236,7 +241,7 @@ mod tests {
     fn check(migrations: &[(&str, &[&str])], expected: Expect) {
         let metas: Vec<Meta> = migrations.iter().map(|(id, depends_on)| meta(id, depends_on)).collect();
         let metas: Vec<&Meta> = metas.iter().collect();
-        let (order, refusals) = order(&metas, &HashMap::new());
+        let (order, refusals) = order(&metas, &HashMap::new(), false);
         let text = match &*refusals {
             [] => order.iter().map(|at| metas[*at].id.id()).collect::<Vec<_>>().join(" "),
             refusals => refusals.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"),
@@ -318,7 +323,7 @@ mod tests {
 
     fn ids(metas: &[Meta]) -> Vec<MigrationId> {
         let metas: Vec<&Meta> = metas.iter().collect();
-        order(&metas, &HashMap::new()).0.into_iter().map(|at| metas[at].id.clone()).collect()
+        order(&metas, &HashMap::new(), false).0.into_iter().map(|at| metas[at].id.clone()).collect()
     }
 
     proptest! {

@@ -183,13 +183,19 @@ impl MigrationSet {
     /// is wrong.
     pub(crate) fn examine(migrations: &Migrations) -> (Self, Vec<Refusal>) {
         let metas: Vec<&Meta> = migrations.metas().collect();
-        let mut refusals: Vec<Refusal> = migrations.0.iter().flat_map(|entry| entry.migration().problems()).collect();
+        let mut refusals = Vec::new();
+        let mut is_special = false;
+        // Each look at all of them costs a miss of the cache for each, so there is one for all that is rare.
+        for (entry, meta) in migrations.0.iter().zip(&metas) {
+            refusals.extend(entry.migration().problems());
+            is_special |= graph::is_special(meta);
+        }
         if migrations.is_empty() {
             refusals.push(Refusal::NothingRegistered);
         }
-        let (replaced, found) = graph::replaced(&metas);
+        let (replaced, found) = if is_special { graph::replaced(&metas) } else { Default::default() };
         refusals.extend(found);
-        let (order, found) = graph::order(&metas, &replaced);
+        let (order, found) = graph::order(&metas, &replaced, is_special);
         refusals.extend(found);
         let replaced = replaced.into_iter().map(|(id, by)| (id.clone(), by.id.clone())).collect();
         let place = order.iter().zip(0..).map(|(at, place)| (metas[*at].id.clone(), place)).collect();
