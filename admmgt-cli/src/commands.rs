@@ -100,7 +100,10 @@ impl Said<'_> {
             Command::Check => {
                 let status = self.migrator.status().await?;
                 // What `up` would refuse is said here too.
-                let refused = self.migrator.plan().await.err().filter(|error| !error.refusals().is_empty());
+                let refused = match self.migrator.plan().await {
+                    Err(error) if error.refusals().is_empty() => return Err(error),
+                    planned => planned.err(),
+                };
                 let code = refused.as_ref().map_or(0, exit::of_error);
                 let code = exit::first(&[exit::of_status(&status), code]);
                 output::check(self.shared, &status, refused.as_ref(), code);

@@ -62,7 +62,7 @@ pub(crate) fn of_status(status: &Status) -> u8 {
         INTERRUPTED
     } else if any(|row| row.edited && !row.again && !row.held_back) {
         DRIFT
-    } else if any(StatusRow::is_open) {
+    } else if any(|row| row.is_open() || row.held_back) {
         PENDING
     } else {
         0

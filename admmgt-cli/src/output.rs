@@ -36,15 +36,15 @@ pub(crate) fn error(shared: &Shared, error: &Error) -> ExitCode {
 
 /// How everything stands, and why nothing could run.
 pub(crate) fn check(shared: &Shared, status: &Status, refused: Option<&Error>, code: u8) {
-    match (refused, shared.format) {
-        (None, _) => value(shared, status),
-        (Some(error), Format::Json) => {
-            line(&json!({ "status": status, "refusals": error.refusals(), "exit": code }).to_string());
-        }
-        (Some(error), Format::Human) => {
-            value(shared, status);
-            problem(shared, &error.to_string(), code);
-        }
+    if shared.format == Format::Json {
+        let mut all = json!(status);
+        all["refusals"] = json!(refused.map_or(&[][..], Error::refusals));
+        all["exit"] = json!(code);
+        return line(&all.to_string());
+    }
+    value(shared, status);
+    if let Some(error) = refused {
+        problem(shared, &error.to_string(), code);
     }
 }
 

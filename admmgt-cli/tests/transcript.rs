@@ -496,8 +496,8 @@ fn views_run_again_when_they_change() {
                    note: its form of <time> is put back
             $ admmgt history
                 1  <time>  applied    up    app/V1__users  by ada on desk
-                2  <time>  applied    up    app/R__names  by ada on desk
-                3  <time>  applied    up    app/R__names  by ada on desk
+                2  <time>  applied    up    app/R__names  by ada on desk  (repeatable)
+                3  <time>  applied    up    app/R__names  by ada on desk  (repeatable)
                 4  <time>  applied    down  app/R__names  by ada on desk  (as it was applied by record 2)
             $ admmgt check
             1 of 2 migrations applied

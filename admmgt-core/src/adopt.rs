@@ -127,6 +127,7 @@ pub(crate) fn records(
     let compared = Compared::new(set, state);
     chosen.retain(|meta| compared.is_open(meta));
     chosen.sort_by_key(|meta| set.place(&meta.id));
+    chosen.dedup_by(|b, a| a.id == b.id);
     let record = |meta: &Meta| {
         let (id, checksum) = (meta.id.clone(), meta.checksum.clone());
         let mut record = Record::new(0, id, RecordKind::Baseline, Direction::Up, checksum, meta.origin, author);

@@ -7,7 +7,7 @@ use crate::adopt::{self, ForeignHistory};
 use crate::graph::nearest;
 use crate::history::{Earlier, Known, Standing, State};
 use crate::plan::Compared;
-use crate::record::{Author, Record, RecordKind};
+use crate::record::{Author, Note, Record, RecordKind};
 use crate::registry::MigrationSet;
 use crate::{Direction, Error, Meta, MigrationId, Origin, Result};
 
@@ -105,9 +105,7 @@ fn resolve(
         (Resolution::Pending, Some(earlier)) if known.stood => {
             records.push(as_before(id, earlier, RecordKind::Baseline, author));
         }
-        (Resolution::Pending, _) => {
-            records.extend(meta.into_iter().flat_map(|meta| no_more_replaced(meta, state, author)))
-        }
+        (Resolution::Pending, _) => records.extend(no_more_replaced(id, state, author)),
         (Resolution::Applied, _) => records.extend(meta.into_iter().flat_map(|meta| replaced(meta, state, author))),
     }
     Ok(records)
@@ -115,37 +113,36 @@ fn resolve(
 
 /// What a migration stands for is there in its name from here on.
 pub(crate) fn replaced(meta: &Meta, state: &State, author: &Author) -> Vec<Record> {
-    of_replaced(meta, state, Standing::Applied, RecordKind::Replaced, Direction::Up, author)
-}
-
-/// A migration is taken back, and with it what it stands for.
-pub(crate) fn no_more_replaced(meta: &Meta, state: &State, author: &Author) -> Vec<Record> {
-    of_replaced(meta, state, Standing::Replaced, RecordKind::Reverted, Direction::Down, author)
-}
-
-fn of_replaced(
-    meta: &Meta,
-    state: &State,
-    standing: Standing,
-    kind: RecordKind,
-    direction: Direction,
-    author: &Author,
-) -> Vec<Record> {
     let known = meta.replaces.iter().filter_map(|id| Some((id, state.get(id)?)));
-    let standing = known.filter(|(_, known)| known.standing == standing);
+    let applied = known.filter(|(_, known)| known.standing == Standing::Applied);
     let record = |(id, known): (&MigrationId, &Known)| {
-        let mut record = of_known(id, known, kind, direction, author);
-        record.detail = Some(meta.id.to_string());
+        let mut record = of_known(id, known, RecordKind::Replaced, Direction::Up, author);
+        record.detail = Some(Note::ReplacedBy(meta.id.clone()).to_string());
         record
     };
-    standing.map(record).collect()
+    applied.map(record).collect()
+}
+
+/// A migration is taken back, and with it what it stands for, and what that stands for.
+pub(crate) fn no_more_replaced(id: &MigrationId, state: &State, author: &Author) -> Vec<Record> {
+    let mut records = Vec::new();
+    let mut open = vec![id];
+    while let Some(by) = open.pop() {
+        for (id, known) in state.replaced_by(by) {
+            let mut record = of_known(id, known, RecordKind::Reverted, Direction::Down, author);
+            record.detail = Some(format!("with {by}, which stood for it"));
+            records.push(record);
+            open.push(id);
+        }
+    }
+    records
 }
 
 /// An earlier form of a repeatable migration is the one that stands.
 pub(crate) fn as_before(id: &MigrationId, earlier: &Earlier, kind: RecordKind, author: &Author) -> Record {
     let checksum = earlier.checksum.clone();
     let mut record = Record::new(0, id.clone(), kind, Direction::Down, checksum, earlier.origin, author);
-    record.detail = Some(format!("as it was applied by record {}", earlier.since));
+    record.detail = Some(Note::AsItWas(earlier.since).to_string());
     record.body.clone_from(&earlier.body);
     record
 }
@@ -204,9 +201,10 @@ fn rename(
     let mut gone = of_known(from, known, RecordKind::Reverted, Direction::Down, author);
     gone.detail = Some(format!("renamed to {to}"));
     let mut there = of_meta(meta.meta(), RecordKind::Baseline, author);
-    there.detail = Some(format!("renamed from {from}"));
+    there.detail = Some(Note::RenamedFrom(from.clone()).to_string());
     there.body = known.body.clone();
-    Ok(vec![gone, there])
+    // The new name takes its place over while the old one still has it.
+    Ok(vec![there, gone])
 }
 
 fn registered_and_applied<'a>(
@@ -226,7 +224,10 @@ fn of_known(id: &MigrationId, known: &Known, kind: RecordKind, direction: Direct
 }
 
 fn of_meta(meta: &Meta, kind: RecordKind, author: &Author) -> Record {
-    Record::new(0, meta.id.clone(), kind, Direction::Up, meta.checksum.clone(), meta.origin, author)
+    let (id, checksum) = (meta.id.clone(), meta.checksum.clone());
+    let mut record = Record::new(0, id, kind, Direction::Up, checksum, meta.origin, author);
+    record.detail = meta.repeatable.then(|| Note::Repeatable.to_string());
+    record
 }
 
 fn usage(problem: String) -> Error {

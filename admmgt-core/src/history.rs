@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use self::fold::{Share, follows, move_head};
 use crate::digest::NamespaceHead;
-use crate::record::{ArchivedBody, Batch, Record, RunId, Timestamp, Token};
+use crate::record::{ArchivedBody, Batch, Note, Record, RecordKind, RunId, Timestamp, Token};
 use crate::{Checksum, Direction, Error, MigrationId, Namespace, Origin, Result, Text};
 
 /// The heads of the namespaces that were asked for: all that the fast path reads.
@@ -100,6 +100,10 @@ pub struct Known {
     pub earlier: Vec<Earlier>,
     /// Of an interrupted one: the last of these stood when it was started to run again.
     pub stood: bool,
+    /// It was repeatable when it was applied.
+    pub repeatable: bool,
+    /// What stands for it, of a replaced one.
+    pub replaced_by: Option<MigrationId>,
 }
 
 /// A form of a repeatable migration that another one took the place of.
@@ -125,6 +129,8 @@ pub struct State {
     known: HashMap<MigrationId, Known>,
     heads: BTreeMap<Namespace, NamespaceHead>,
     seq: u64,
+    /// How often something was replaced.
+    replacements: usize,
 }
 
 impl Known {
@@ -197,6 +203,14 @@ impl State {
         found
     }
 
+    /// What a migration stands for.
+    pub(crate) fn replaced_by(&self, by: &MigrationId) -> Vec<(&MigrationId, &Known)> {
+        if self.replacements == 0 {
+            return Vec::new();
+        }
+        self.that(|known| known.replaced_by.as_ref() == Some(by))
+    }
+
     /// The head of each namespace.
     pub fn heads(&self) -> &BTreeMap<Namespace, NamespaceHead> {
         &self.heads
@@ -244,15 +258,48 @@ impl State {
     }
 
     fn stand(&mut self, record: &Record) {
+        let place = self.place_of_another(record);
+        let stand = |known: &mut Known| {
+            known.stand(record);
+            if let Some(Place { since, ran, earlier }) = place {
+                (known.since, known.ran) = (since, ran);
+                known.earlier.extend(earlier);
+            }
+        };
         match self.known.get_mut(&record.migration) {
-            Some(known) => known.stand(record),
+            Some(known) => stand(known),
             None => {
                 let mut known = Known::unheard_of(record);
-                known.stand(record);
+                stand(&mut known);
                 self.known.insert(record.migration.clone(), known);
             }
         }
+        self.replacements += usize::from(record.kind == RecordKind::Replaced);
     }
+
+    /// Of what is counted in under a new name, or for others: their place among what ran.
+    fn place_of_another(&self, record: &Record) -> Option<Place> {
+        if (record.kind, record.direction) != (RecordKind::Baseline, Direction::Up) {
+            return None;
+        }
+        if let Some(Note::RenamedFrom(from)) = Note::of(record) {
+            let Known { since, ran, earlier, .. } = self.known.get(&from)?;
+            return Some(Place { since: *since, ran: *ran, earlier: earlier.clone() });
+        }
+        if self.replacements == 0 {
+            return None;
+        }
+        let replaced = self.known.values().filter(|known| known.replaced_by.as_ref() == Some(&record.migration));
+        let since = replaced.map(|known| known.since).max()?;
+        Some(Place { since, ran: true, earlier: Vec::new() })
+    }
+}
+
+/// When something ran, and what it was before.
+struct Place {
+    since: u64,
+    ran: bool,
+    earlier: Vec<Earlier>,
 }
 
 #[cfg(test)]

@@ -81,9 +81,9 @@ pub struct Step {
     /// Nothing runs: it was to be taken back to, and is not applied. That is put on record.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub skipped: bool,
-    /// The body that was applied before, by its checksum, is put back: the way back of a repeatable migration.
+    /// The form that this record of the history applied is put back: the way back of a repeatable migration.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub puts_back: Option<Checksum>,
+    pub puts_back: Option<u64>,
     /// What it says of itself.
     pub description: String,
     /// Where it is written.
@@ -96,7 +96,7 @@ impl Step {
     /// Whether two steps do the same; words for people do not count.
     fn does_the_same(&self, other: &Self) -> bool {
         let what = |step: &Self| (step.direction, step.transaction, step.statements, step.resume);
-        let name = |step: &'_ Self| (step.migration.clone(), step.checksum.clone(), step.puts_back.clone());
+        let name = |step: &'_ Self| (step.migration.clone(), step.checksum.clone(), step.puts_back);
         name(self) == name(other)
             && what(self) == what(other)
             && (&self.counts_in, self.skipped) == (&other.counts_in, other.skipped)
@@ -311,7 +311,7 @@ pub(crate) fn prepare(
                 Replaced::None => {
                     let renamed = renamed(meta, state, &compared.ahead);
                     if renamed.is_none() && policy.out_of_order == Verdict::Refuse {
-                        refusals.extend(out_of_order(set, meta, &applied));
+                        refusals.extend(out_of_order(set, state, meta, &applied));
                     }
                     refusals.extend(renamed);
                     steps.add(step(migration, Direction::Up, policy, facts));

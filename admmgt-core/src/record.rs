@@ -1,10 +1,13 @@
 //! One event of history, as every store keeps it: format version 1.
 
+mod note;
+
 use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
+pub(crate) use self::note::Note;
 use crate::digest::NamespaceHead;
 use crate::{Checksum, Direction, MigrationId, Namespace, Origin, Text};
 

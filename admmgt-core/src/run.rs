@@ -211,7 +211,8 @@ impl Run {
         if state.seq() > 0 || self.policy.foreign == Verdict::Allow || self.target.direction() == Direction::Down {
             return Ok(Vec::new());
         }
-        let found = self.driver.store().foreign(session).await?;
+        // A table that looks like another tool's and is none says nothing.
+        let found = self.driver.store().foreign(session).await.unwrap_or_default();
         let begun = found.into_iter().filter(|history| !history.entries.is_empty());
         Ok(begun.map(|history| Refusal::Foreign { tool: history.tool, versions: history.entries.len() }).collect())
     }

@@ -297,7 +297,7 @@ async fn a_squash_of_what_was_never_seen_here_does_not_run_over_something_else()
     migrator(&database, [sql("1", "one")]).up().await.unwrap();
     let twice = sql("3_all", "one").with(|meta| meta.replaces([id("2_all")]));
     let error = migrator(&database, [twice]).up().await.unwrap_err().to_string();
-    assert!(error.contains("nothing that `app/3_all` replaces is applied, but `app/1`"), "{error}");
+    assert!(error.contains("`app/3_all` does not name all that it may stand for; applied is `app/1`"), "{error}");
 }
 
 #[tokio::test]
@@ -376,4 +376,117 @@ async fn what_a_probe_cannot_tell_waits_for_a_person() {
         mended.resolve("app/1", Resolution::Pending, "looked").await.unwrap();
         assert_eq!(ran(&mended).await, ["1"]);
     }
+}
+
+/// What each `down` runs, newest first, after a list of releases was rolled out one after the other.
+async fn released(releases: &[&[SqlMigration]]) -> (MemoryDriver, Migrator) {
+    let database = MemoryDriver::new();
+    let mut last = None;
+    for release in releases {
+        let migrator = migrator(&database, release.to_vec());
+        migrator.up().await.unwrap();
+        last = Some(migrator);
+    }
+    (database, last.unwrap())
+}
+
+#[tokio::test]
+async fn a_file_that_was_deleted_does_not_hold_the_others_back() {
+    let one = || sql("1", "one");
+    let (database, now) = released(&[
+        &[one(), view("v", "view 1"), view("w", "other view")],
+        &[one(), sql("2", "drop other view"), view("v", "view 2")],
+    ])
+    .await;
+    assert_eq!(database.journal()[3..], ["drop other view", "view 2"]);
+    let changed = migrator(&database, [one(), sql("2", "drop other view"), view("v", "view 3")]);
+    assert_eq!(ran(&changed).await, ["v"]);
+    assert!(ran(&now).await.contains(&"v".to_owned()));
+}
+
+#[tokio::test]
+async fn what_was_renamed_or_counted_in_keeps_its_place() {
+    let one = || sql("1", "one").down("not one");
+    let two = |name: &str| sql(name, "two").down("not two");
+    let (database, now) =
+        released(&[&[one(), two("2"), view("v", "view")], &[one(), two("2"), view("v", "view 2")]]).await;
+    drop(now);
+    let renamed = migrator(&database, [one(), two("2_new"), view("v_new", "view 2")]);
+    renamed.repair(Repair::Rename { from: id("2"), to: id("2_new") }, "better").await.unwrap();
+    renamed.repair(Repair::Rename { from: id("v"), to: id("v_new") }, "better").await.unwrap();
+    renamed.ensure_current().await.unwrap();
+    renamed.down(Target::Back(1)).await.unwrap();
+    assert_eq!(database.journal().last().unwrap(), "view");
+    renamed.down(Target::Back(1)).await.unwrap();
+    assert_eq!(database.journal().last().unwrap(), "not two");
+
+    let both = || sql("2_all", "two\nthree").down("not both").with(|meta| meta.replaces([id("2"), id("3")]));
+    let three = || sql("3", "three").down("not three");
+    let (database, now) = released(&[&[one(), two("2"), three()], &[one(), both()]]).await;
+    now.down(Target::Back(1)).await.unwrap();
+    assert_eq!(database.journal().last().unwrap(), "not both");
+    // The release before runs them again.
+    assert_eq!(ran(&migrator(&database, [one(), two("2"), three()])).await, ["2", "3"]);
+}
+
+#[tokio::test]
+async fn redo_leaves_everything_in_its_place() {
+    let one = || sql("1", "one").down("not one");
+    let two = || sql("2", "two").down("not two");
+    let (database, now) = released(&[&[one(), view("v", "view 1")], &[one(), two(), view("v", "view 2")]]).await;
+    now.redo().await.unwrap();
+    now.down(Target::BackTo(id("1"))).await.unwrap();
+    assert_eq!(database.journal()[6..], ["view 1", "not two"]);
+}
+
+#[tokio::test]
+async fn several_steps_back_put_a_form_back_that_fits_what_is_left() {
+    let one = || sql("1", "one").down("not one");
+    let two = || sql("2", "two").down("not two");
+    let (database, now) = released(&[
+        &[one(), view("v", "view 1")],
+        &[one(), two(), view("v", "view 2")],
+        &[one(), two(), view("v", "view 3")],
+    ])
+    .await;
+    now.down(Target::Back(2)).await.unwrap();
+    assert_eq!(database.journal()[5..], ["view 1", "not two"]);
+}
+
+#[tokio::test]
+async fn of_forms_that_are_alike_the_right_one_is_put_back() {
+    let one = || sql("1", "one").down("not one");
+    let two = || sql("2", "two").down("not two");
+    let (database, now) = released(&[
+        &[one(), view("v", "view 1")],
+        &[one(), two(), view("v", "view 2")],
+        &[one(), two(), view("v", "view 1")],
+        &[one(), two(), view("v", "view 3")],
+    ])
+    .await;
+    now.down(Target::BackTo(id("1"))).await.unwrap();
+    assert_eq!(database.journal()[6..], ["view 1", "not two"]);
+    now.down(Target::Back(1)).await.unwrap();
+    assert_eq!(database.journal()[8..], ["not one"]);
+}
+
+#[tokio::test]
+async fn a_squash_of_a_squash_goes_back_as_a_whole() {
+    let one = || sql("1", "one").down("not one");
+    let two = || sql("2", "two").down("not two");
+    let first = || sql("2_all", "one\ntwo").down("not first").with(|meta| meta.replaces([id("1"), id("2")]));
+    let second = || sql("3_all", "one\ntwo").down("not second").with(|meta| meta.replaces([id("2_all")]));
+    let (database, now) = released(&[&[one(), two()], &[first()], &[second()]]).await;
+    now.ensure_current().await.unwrap();
+    now.down(Target::Nothing).await.unwrap();
+    assert_eq!(database.journal()[2..], ["not second"]);
+    for release in [vec![one(), two()], vec![first()]] {
+        let open = release.len();
+        assert_eq!(migrator(&database, release).pending().await.unwrap().len(), open);
+    }
+
+    let (database, _) = released(&[&[one(), two()], &[first()]]).await;
+    let forgets = sql("3_all", "one\ntwo").with(|meta| meta.replaces([id("1"), id("2")]));
+    let error = migrator(&database, [forgets]).up().await.unwrap_err().to_string();
+    assert!(error.contains("`app/3_all` does not name all that it may stand for; applied is `app/2_all`"), "{error}");
 }

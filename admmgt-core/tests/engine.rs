@@ -408,7 +408,7 @@ async fn a_rename_is_seen_and_put_right() {
     renamed.repair(Repair::Rename { from: id("2"), to: id("2_plans") }, "clearer").await.unwrap();
     renamed.ensure_current().await.unwrap();
     assert_eq!(database.journal(), ["a", "b"]);
-    assert_eq!(kinds(&database)[2..], ["2 reverted", "2_plans baseline"]);
+    assert_eq!(kinds(&database)[2..], ["2_plans baseline", "2 reverted"]);
     renamed.verify().await.unwrap();
     let twice = renamed.repair(Repair::Rename { from: id("2"), to: id("2_plans") }, "meant").await;
     assert_eq!(twice.unwrap_err().kind(), ErrorKind::Usage);

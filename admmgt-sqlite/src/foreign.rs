@@ -36,7 +36,11 @@ const TOOLS: [Tool; 8] = [
         name: "Flyway",
         table: "flyway_schema_history",
         column: "installed_rank",
-        rows: "SELECT version, success, NULL FROM main.flyway_schema_history WHERE version IS NOT NULL ORDER BY installed_rank",
+        // The last row of each version counts; it may say that the version was undone.
+        rows: "SELECT CASE type WHEN 'BASELINE' THEN '..' ELSE '' END || version, success, NULL \
+               FROM main.flyway_schema_history AS row WHERE version IS NOT NULL AND type NOT LIKE 'UNDO%' AND type <> 'DELETE' \
+               AND installed_rank = (SELECT max(installed_rank) FROM main.flyway_schema_history WHERE version = row.version) \
+               ORDER BY installed_rank",
     },
     Tool {
         name: "goose",

@@ -44,13 +44,17 @@ pub(crate) fn acquire(session: &SqliteSession, request: &LeaseRequest) -> Result
 /// arranged, because the file is somebody else's, is found when they try.
 fn share(file: &File, session: &SqliteSession) {
     let database = session.db().ok().and_then(|db| db.path().map(PathBuf::from));
-    let wanted = database.and_then(|path| std::fs::metadata(path).ok()).map(|found| found.permissions());
-    let has = file.metadata().map(|found| found.permissions());
-    if let (Some(wanted), Ok(has)) = (wanted, has)
-        && wanted != has
-        && !wanted.readonly()
+    let wanted = database.and_then(|path| std::fs::metadata(path).ok());
+    let (Some(wanted), Ok(has)) = (wanted, file.metadata()) else { return };
+    #[cfg(unix)]
     {
-        let _ = file.set_permissions(wanted);
+        use std::os::unix::fs::{MetadataExt, fchown};
+        if (wanted.uid(), wanted.gid()) != (has.uid(), has.gid()) {
+            let _ = fchown(file, Some(wanted.uid()), Some(wanted.gid()));
+        }
+    }
+    if wanted.permissions() != has.permissions() && !wanted.permissions().readonly() {
+        let _ = file.set_permissions(wanted.permissions());
     }
 }
 

@@ -49,6 +49,8 @@ pub(crate) struct SqliteSession {
     lent: bool,
     settings: Settings,
     temporary: Temporary,
+    /// Statements run between checkpoints, and what they ask of the one before must not be told of a checkpoint.
+    between_checkpoints: bool,
     /// The caller's setting, where the connection is the caller's.
     busy_timeout_ms: Option<i64>,
     /// The caller's setting, where this session only reads.
@@ -81,6 +83,7 @@ impl SqliteSession {
             lent: false,
             settings: Settings::default(),
             temporary: Temporary::default(),
+            between_checkpoints: false,
             busy_timeout_ms: None,
             query_only: None,
         };
@@ -275,6 +278,20 @@ impl SqliteSession {
         Ok((outcome, Recorded::Together))
     }
 
+    /// Writes records of ours without a trace in `last_insert_rowid()`. (`changes()` cannot be put back.)
+    pub(crate) fn without_a_trace(&self, work: impl FnOnce() -> Result<()>) -> Result<()> {
+        let rowid = self.db()?.last_insert_rowid();
+        work()?;
+        if !self.between_checkpoints || self.db()?.last_insert_rowid() == rowid {
+            return Ok(());
+        }
+        // SQLite has a function for this, which rusqlite does not offer.
+        self.batch("keeping the last rowid", "CREATE TEMP TABLE IF NOT EXISTS _admmgt_rowid (id INTEGER PRIMARY KEY)")?;
+        let set = self.db()?.execute("INSERT INTO temp._admmgt_rowid VALUES (?1)", [rowid]);
+        set.map_err(|error| self.failed("keeping the last rowid", error))?;
+        self.batch("keeping the last rowid", "DELETE FROM temp._admmgt_rowid")
+    }
+
     fn seen(&mut self, batch: &Batch) {
         self.seq = batch.records.last().map(|record| record.seq).or(self.seq);
     }
@@ -422,6 +439,7 @@ impl Session for SqliteSession {
 
     async fn reset(&mut self) -> Result<()> {
         self.stop.checkpoint().await;
+        self.between_checkpoints = false;
         let lent = std::mem::take(&mut self.lent);
         if lent && !self.db()?.is_autocommit() {
             self.undo()?;
@@ -467,6 +485,7 @@ impl Session for SqliteSession {
         statement: &Statement,
         batch: &mut MakeBatch<'_>,
     ) -> Result<(Outcome, Recorded)> {
+        self.between_checkpoints = true;
         match (Runs::of(&statement.text), self.in_transaction()) {
             (Runs::Anywhere, false) => self.together(statement, batch).await,
             (Runs::End, true) => {

@@ -175,7 +175,10 @@ pub(crate) fn append(session: &SqliteSession, batch: &Batch) -> Result<()> {
     if batch.after().is_some_and(|after| after != last) {
         return Err(Error::HistoryMoved { problem: format!("its last record is {last}") });
     }
-    write(db, session.insert, batch).map_err(|error| moved(error, |error| session.failed("writing the history", error)))
+    session.without_a_trace(|| {
+        write(db, session.insert, batch)
+            .map_err(|error| moved(error, |error| session.failed("writing the history", error)))
+    })
 }
 
 fn own(session: &mut dyn Session) -> Result<&mut SqliteSession> {

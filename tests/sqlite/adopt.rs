@@ -68,7 +68,8 @@ const TOOLS: [(&str, &str, usize); 5] = [
         "create table flyway_schema_history(installed_rank integer primary key, version text, description text, type text,
              script text, checksum integer, installed_by text, installed_on text, execution_time integer, success boolean);
          insert into flyway_schema_history values (1, '1', 'a', 'SQL', 'V1__a.sql', 5, 'ada', '', 1, 1),
-             (2, null, 'v', 'SQL', 'R__v.sql', 6, 'ada', '', 1, 1)",
+             (2, null, 'v', 'SQL', 'R__v.sql', 6, 'ada', '', 1, 1), (3, '2', 'b', 'SQL', 'V2__b.sql', 7, 'ada', '', 1, 1),
+             (4, '2', 'b', 'UNDO_SQL', 'U2__b.sql', 8, 'ada', '', 1, 1)",
         1,
     ),
     (

@@ -374,3 +374,25 @@ async fn many_checkpoints_are_read_in_one_pass() {
     assert_eq!(migrator.history().await.unwrap().len(), 3002);
     migrator.status().await.unwrap();
 }
+
+/// A checkpoint is a row too, and must not be the last one that a statement hears of.
+#[tokio::test]
+async fn the_last_rowid_is_that_of_the_file() {
+    let rows = "create table p(id integer primary key, a); create table c(p); insert into p values (100, 'x');
+        insert into c values (last_insert_rowid()); insert into p values (7, 'y'); begin; select 1; commit;
+        insert into c values (last_insert_rowid()); vacuum; insert into c values (last_insert_rowid());";
+    let scratch = Scratch::new();
+    let migration = SqlMigration::new("app", "1", rows).unwrap().with(outside);
+    scratch.migrator(Migrations::new([migration])).up().await.unwrap();
+    assert_eq!(scratch.texts("select cast(p as text) from c order by rowid"), ["100", "7", "2"]);
+}
+
+#[tokio::test]
+async fn a_table_that_only_looks_like_another_tools_is_no_obstacle() {
+    let scratch = Scratch::new();
+    scratch
+        .run("create table schema_migrations(name text, dirty text); insert into schema_migrations values ('x', null)");
+    let migrator = scratch.migrator(files(&["create table a(x)"]));
+    migrator.status().await.unwrap();
+    assert_eq!(migrator.up().await.unwrap().ran.len(), 1);
+}

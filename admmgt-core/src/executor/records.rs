@@ -4,7 +4,7 @@ use std::io;
 
 use super::{Executor, Job, count};
 use crate::amend::{as_before, no_more_replaced, replaced};
-use crate::record::{ArchivedBody, Record, RecordKind};
+use crate::record::{ArchivedBody, Note, Record, RecordKind};
 use crate::{Direction, Error, Result, Statement};
 
 impl Executor<'_> {
@@ -18,10 +18,13 @@ impl Executor<'_> {
             Direction::Down => RecordKind::Reverted,
         };
         let mut record = self.event(job, kind);
-        if let Some(checksum) = &job.step.puts_back {
+        if job.migration.meta().repeatable && job.step.direction == Direction::Up {
+            record.detail = Some(Note::Repeatable.to_string());
+        }
+        if let Some(since) = job.step.puts_back {
             let known = self.state.get(&job.step.migration);
-            let earlier = known.into_iter().flat_map(|known| &known.earlier);
-            if let Some(earlier) = earlier.rev().find(|earlier| earlier.checksum == *checksum) {
+            let mut earlier = known.into_iter().flat_map(|known| &known.earlier);
+            if let Some(earlier) = earlier.find(|earlier| earlier.since == since) {
                 record = self.next(as_before(&job.step.migration, earlier, RecordKind::Applied, self.author));
             }
         } else if self.policy.archive_bodies {
@@ -32,7 +35,7 @@ impl Executor<'_> {
         record.duration_us = Some(duration_us);
         let mut records = vec![record];
         if job.step.direction == Direction::Down {
-            let back = no_more_replaced(job.migration.meta(), &self.state, self.author);
+            let back = no_more_replaced(&job.step.migration, &self.state, self.author);
             records.extend(back.into_iter().map(|record| self.next(record)));
         }
         records

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{Earlier, Known, Standing};
 use crate::digest::{Digest, NamespaceHead};
-use crate::record::{Record, RecordKind};
+use crate::record::{Note, Record, RecordKind};
 use crate::{Checksum, Direction, Error, Namespace, Result};
 
 pub(super) fn follows(seq: u64, record: &Record) -> Result<()> {
@@ -85,6 +85,8 @@ impl Known {
             step_hashes: Vec::new(),
             earlier: Vec::new(),
             stood: false,
+            repeatable: false,
+            replaced_by: None,
         }
     }
 
@@ -93,7 +95,12 @@ impl Known {
         match (record.kind, record.direction) {
             // An earlier form is put back: it stands as it did then.
             (RecordKind::Applied | RecordKind::Baseline, Direction::Down) => {
-                let at = self.earlier.iter().rposition(|earlier| earlier.checksum == record.checksum);
+                let note = Note::of(record);
+                let is_it = |earlier: &Earlier| match note {
+                    Some(Note::AsItWas(since)) => earlier.since == since,
+                    _ => earlier.checksum == record.checksum,
+                };
+                let at = self.earlier.iter().rposition(is_it);
                 let since = at.map_or(record.seq, |at| self.earlier[at].since);
                 self.earlier.truncate(at.unwrap_or_default());
                 self.end(record, Standing::Applied);
@@ -101,15 +108,20 @@ impl Known {
             }
             (RecordKind::Applied | RecordKind::Baseline, Direction::Up) => {
                 self.make_way(record);
+                // Taken back and applied again by one run, it has its old place.
+                let again = self.standing == Standing::Pending && self.ran && self.run == record.run;
+                let since = if again { self.since } else { record.seq };
                 self.end(record, Standing::Applied);
-                self.ran = record.kind == RecordKind::Applied;
+                (self.ran, self.since) = (record.kind == RecordKind::Applied, since);
             }
             (RecordKind::Resolved, Direction::Up) => {
                 self.end(record, Standing::Applied);
                 self.ran = true;
             }
             (RecordKind::Reverted, _) => {
+                let (since, ran) = (self.since, self.ran);
                 self.end(record, Standing::Pending);
+                (self.since, self.ran) = (since, ran);
                 self.earlier.clear();
             }
             (RecordKind::Resolved, Direction::Down) => {
@@ -119,7 +131,14 @@ impl Known {
                 }
                 self.end(record, Standing::Pending);
             }
-            (RecordKind::Replaced, _) => self.end(record, Standing::Replaced),
+            (RecordKind::Replaced, _) => {
+                let since = self.since;
+                self.end(record, Standing::Replaced);
+                self.since = since;
+                if let Some(Note::ReplacedBy(by)) = Note::of(record) {
+                    self.replaced_by = Some(by);
+                }
+            }
             (RecordKind::Started, direction) => {
                 let goes_on = self.stood && matches!(self.standing, Standing::Interrupted { .. });
                 let stood = direction == Direction::Up && (self.standing == Standing::Applied || goes_on);
@@ -154,6 +173,7 @@ impl Known {
 
     fn end(&mut self, record: &Record, standing: Standing) {
         let earlier = std::mem::take(&mut self.earlier);
-        *self = Self { standing, earlier, body: record.body.clone(), ..Self::unheard_of(record) };
+        let repeatable = self.repeatable || Note::of(record) == Some(Note::Repeatable);
+        *self = Self { standing, earlier, repeatable, body: record.body.clone(), ..Self::unheard_of(record) };
     }
 }

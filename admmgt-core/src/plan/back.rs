@@ -49,6 +49,10 @@ pub(super) fn path<'a>(set: &MigrationSet, state: &'a State, target: &Target) ->
             };
             let mut others: Vec<_> = chosen.extract_if(.., |one| stays(one)).collect();
             others.extend(chosen.split_off((*count).min(chosen.len())));
+            // With others, a repeatable one goes back to before them.
+            if chosen.iter().any(|(id, _)| !is_repeatable(id)) {
+                others.extend(chosen.extract_if(.., |(id, _)| is_repeatable(id)));
+            }
             others
         }
         Target::Again(count) => {
@@ -128,7 +132,8 @@ fn follow<'a>(
     target: &Target,
     path: &mut Path<'a>,
 ) {
-    let names_them = !meta.depends_on.is_empty();
+    // Of another form than is registered it is not known what it depends on.
+    let names_them = !meta.depends_on.is_empty() && known.checksum == meta.checksum;
     let of_those = |other: &MigrationId| match names_them {
         true => set.dependencies(meta).any(|dependency| dependency == other),
         false => other.namespace() == id.namespace(),
@@ -136,7 +141,7 @@ fn follow<'a>(
     let everything = *target == Target::Nothing;
     let first = leaving.iter().filter(|(other, _)| of_those(other)).map(|(_, known)| known.since).min();
     let Some(first) = first.or(everything.then_some(0)) else { return };
-    if known.since < first && !names_them {
+    if known.since < first && !names_them && !everything {
         // It was so before they came.
         return;
     }

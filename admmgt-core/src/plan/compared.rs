@@ -21,7 +21,8 @@ impl<'a> Compared<'a> {
             known.standing == Standing::Applied && set.has_namespace(id.namespace()) && set.get(id).is_none()
         };
         let ahead: Vec<&MigrationId> = state.known().into_iter().filter(is_ahead).map(|(id, _)| id).collect();
-        let behind = ahead.iter().map(|id| id.namespace()).collect();
+        let behind =
+            ahead.iter().map(|id| id.namespace()).filter(|namespace| is_behind(set, state, namespace)).collect();
         Self { state, ahead, behind }
     }
 
@@ -47,6 +48,20 @@ impl<'a> Compared<'a> {
     fn is_behind(&self, meta: &Meta) -> bool {
         self.behind.contains(meta.id.namespace())
     }
+}
+
+/// Whether the database got something that is not registered after everything that is, and nothing of the program's
+/// own is pending: then another one came later. A file that was deleted is older than what came after it.
+fn is_behind(set: &MigrationSet, state: &State, namespace: &Namespace) -> bool {
+    let own = || set.metas().filter(|meta| !meta.repeatable && meta.id.namespace() == namespace);
+    if own().any(|meta| !state.is_applied(&meta.id)) {
+        return false;
+    }
+    let last = own().filter_map(|meta| Some(state.get(&meta.id)?.since)).max().unwrap_or_default();
+    state.known().into_iter().any(|(id, known)| {
+        let unknown = id.namespace() == namespace && set.get(id).is_none();
+        unknown && known.standing == Standing::Applied && !known.repeatable && known.since > last
+    })
 }
 
 fn differs(meta: &Meta, known: &Known) -> bool {

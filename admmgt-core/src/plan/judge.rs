@@ -94,8 +94,16 @@ fn is_interrupted(state: &State, id: &MigrationId) -> bool {
 /// An applied migration of the same namespace that comes later by its id *and* by its place: by the place
 /// alone, a dependency on another namespace can move a migration behind ones that were written after it.
 /// Where only the history knows the applied one, its id decides.
-pub(super) fn out_of_order(set: &MigrationSet, meta: &Meta, applied: &[&MigrationId]) -> Option<Refusal> {
-    let is_repeatable = |id: &MigrationId| set.get(id).is_some_and(|migration| migration.meta().repeatable);
+pub(super) fn out_of_order(
+    set: &MigrationSet,
+    state: &State,
+    meta: &Meta,
+    applied: &[&MigrationId],
+) -> Option<Refusal> {
+    let is_repeatable = |id: &MigrationId| match set.get(id) {
+        Some(migration) => migration.meta().repeatable,
+        None => state.get(id).is_some_and(|known| known.repeatable),
+    };
     let place = set.place(&meta.id).filter(|_| !meta.repeatable)?;
     let of_namespace = applied.iter().rev().filter(|id| id.namespace() == meta.id.namespace() && !is_repeatable(id));
     // State is sorted by id: from the end, until the ids are smaller.

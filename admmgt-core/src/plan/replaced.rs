@@ -27,6 +27,13 @@ pub(super) fn replaced(meta: &Meta, state: &State, ahead: &[&MigrationId]) -> Re
         let (id, location) = (meta.id.clone(), meta.location.clone());
         return Replaced::Some(Refusal::ReplacesOthers { id, location, unknown });
     }
+    // What stands for one of them has to go with it.
+    let others = applied.iter().filter_map(|id| state.get(id)?.replaced_by.clone());
+    let unknown: Vec<MigrationId> = others.filter(|by| !meta.replaces.contains(by)).collect();
+    if !unknown.is_empty() {
+        let (id, location) = (meta.id.clone(), meta.location.clone());
+        return Replaced::Some(Refusal::ReplacesOthers { id, location, unknown });
+    }
     if pending.is_empty() {
         return Replaced::All;
     }

@@ -141,7 +141,7 @@ pub(super) fn put_back(
     let text = earlier.body.as_ref().and_then(|body| body.unpack()).ok_or_else(unreadable)?;
     let source = SqlSource::new(format!("the form of {} in the history", earlier.at), text);
     let (mut step, script) = sql_step(meta, Direction::Down, Some(&source), policy, facts, false)?;
-    step.puts_back = Some(earlier.checksum.clone());
+    step.puts_back = Some(earlier.since);
     step.notes.push(format!("its form of {} is put back", earlier.at));
     Ok((step, script))
 }

@@ -71,11 +71,11 @@ impl fmt::Display for Refusal {
                 )
             }
             Self::ReplacesOthers { id, location, unknown } => {
-                write!(f, "{location}: nothing that `{id}` replaces is applied, but")?;
+                write!(f, "{location}: `{id}` does not name all that it may stand for; applied is")?;
                 named(f, unknown)?;
                 f.write_str(
-                    ", which this program does not know. If that is what it stands for, bring the database up to date with the \
-                     release that squashed it first; `baseline` counts in what is there",
+                    ", which this program does not know. If that is what it stands for, list it in `replaces`, or bring the \
+                     database up to date with the release before; `Migrator::baseline` counts in what is there",
                 )
             }
             Self::WrongBackend { id, location, wants, connected } => write!(
