@@ -83,6 +83,7 @@ fn of_refusal(refusal: &Refusal) -> u8 {
         | Refusal::PartlyReplaced { .. }
         | Refusal::ReplacesOthers { .. }
         | Refusal::Foreign { .. }
+        | Refusal::AlreadyThere { .. }
         | Refusal::TargetPending { .. }
         | Refusal::Ahead { .. } => REFUSED,
         _ => USAGE,

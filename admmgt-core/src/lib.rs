@@ -49,6 +49,7 @@ mod verified;
 
 mod adopt;
 mod amend;
+mod begun;
 mod executor;
 mod leased;
 mod migrator;
@@ -93,7 +94,7 @@ pub use record::{ARCHIVE_LIMIT, ArchivedBody, Author, Batch, FORMAT, Record, Rec
 pub use refusal::{LineDifference, Refusal};
 pub use registry::{MigrationSet, Migrations};
 pub use report::{REPORT_FORMAT, Ran, Report};
-pub use script::{Dialect, Script, ScriptProblem, SqlSource, Statement, Streamed};
+pub use script::{Dialect, Names, Script, ScriptProblem, SqlSource, Statement, Streamed};
 pub use sql_migration::SqlMigration;
 pub use status::{STATUS_FORMAT, Status, StatusRow};
 pub use store::StateStore;

@@ -62,7 +62,8 @@ pub struct Policy {
     /// deleted, or a crate is not linked. Default: refused; `Allow` goes on with an event.
     pub missing: Verdict,
     /// Another tool has its history in this database, and nothing is on record here yet: to run everything would
-    /// run what is there already. Default: refused; `Allow` where the tool's migrations are others than these.
+    /// run what is there already. Also: a pending migration would make what is there. Default: refused; `Allow` where
+    /// the tool's migrations are others than these.
     pub foreign: Verdict,
     /// What is done about interrupted migrations. Default: what each of them says of itself.
     pub on_interrupt: Option<OnInterrupt>,

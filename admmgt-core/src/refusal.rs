@@ -57,6 +57,18 @@ pub enum Refusal {
         /// How many versions it has on record.
         versions: usize,
     },
+    /// Nothing is on record yet, and a migration would make what is there already.
+    #[non_exhaustive]
+    AlreadyThere {
+        /// Which.
+        id: MigrationId,
+        /// The file.
+        file: String,
+        /// The line, counted from 1.
+        line: u32,
+        /// What is there.
+        name: String,
+    },
     /// A file came into an embedded folder after the program was compiled.
     #[non_exhaustive]
     NotEmbedded {

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::adopt::ForeignHistory;
 use crate::amend::Amendment;
+use crate::begun::Begun;
 use crate::driver::{Access, Driver, Session, SessionOptions};
 use crate::event::{EVENT_FORMAT, Event, Observers};
 use crate::executor::LONGEST_PAUSE;
@@ -43,7 +44,7 @@ enum Look {
     /// There is no database yet.
     Missing,
     /// There is one, and this is its history.
-    There { session: Box<dyn Session>, history: History, state: State, foreign: Vec<Refusal> },
+    There { session: Box<dyn Session>, history: History, state: State, begun: Begun },
 }
 
 /// What a look came to, after it was over; all of it empty where there is no database yet.
@@ -52,7 +53,7 @@ struct Looked {
     history: History,
     state: State,
     capabilities: Option<Capabilities>,
-    foreign: Vec<Refusal>,
+    begun: Begun,
 }
 
 impl Run {
@@ -78,22 +79,25 @@ impl Run {
         let first = match self.look(Access::Write).await? {
             Look::Missing => {
                 // Decided before the database is made, so that a refusal leaves nothing behind.
-                let prepared = self.decide(&State::default(), None, given.as_ref(), Vec::new())?;
+                let prepared = self.decide(&State::default(), None, given.as_ref(), &Begun::default())?;
                 if prepared.plan.is_empty() {
                     self.notice(&prepared.plan, report);
                     return Ok(());
                 }
                 None
             }
-            Look::There { session, state, foreign, .. } => {
+            Look::There { session, state, begun, .. } => {
                 let capabilities = session.capabilities().clone();
                 session.close().await;
-                match self.decide(&state, Some(&capabilities), given.as_ref(), foreign) {
+                match self.decide(&state, Some(&capabilities), given.as_ref(), &begun) {
                     Ok(prepared) if prepared.plan.is_empty() => {
                         self.notice(&prepared.plan, report);
                         return Ok(());
                     }
-                    Ok(prepared) => Some((prepared, capabilities)),
+                    Ok(prepared) => {
+                        begun.notice(&self.observers);
+                        Some((prepared, capabilities))
+                    }
                     // What looks interrupted may be running: only the lease tells.
                     Err(Error::Refused { refusals }) if refusals.iter().all(may_be_running) => None,
                     Err(error) => return Err(error),
@@ -193,8 +197,8 @@ impl Run {
         match self.driver.open(&self.options(access)).await {
             Ok(mut session) => match self.history(&mut *session).await {
                 Ok((history, state)) => {
-                    let foreign = self.begun_by_others(&mut *session, &state).await?;
-                    Ok(Look::There { session, history, state, foreign })
+                    let begun = self.begun(&mut *session, &state).await;
+                    Ok(Look::There { session, history, state, begun })
                 }
                 Err(error) => {
                     session.close().await;
@@ -206,15 +210,17 @@ impl Run {
         }
     }
 
-    /// Tools that have migrated the database while nothing is on record here.
-    async fn begun_by_others(&self, session: &mut dyn Session, state: &State) -> Result<Vec<Refusal>> {
+    /// What is in the database while nothing is on record here.
+    async fn begun(&self, session: &mut dyn Session, state: &State) -> Begun {
         if state.seq() > 0 || self.policy.foreign == Verdict::Allow || self.target.direction() == Direction::Down {
-            return Ok(Vec::new());
+            return Begun::default();
         }
+        let store = self.driver.store();
         // A table that looks like another tool's and is none says nothing.
-        let found = self.driver.store().foreign(session).await.unwrap_or_default();
-        let begun = found.into_iter().filter(|history| !history.entries.is_empty());
-        Ok(begun.map(|history| Refusal::Foreign { tool: history.tool, versions: history.entries.len() }).collect())
+        let found = store.foreign(session).await.unwrap_or_default();
+        let tools = found.into_iter().filter(|history| !history.entries.is_empty());
+        let names = store.names(session).await.unwrap_or_default();
+        Begun { tools: tools.map(|history| (history.tool, history.entries.len())).collect(), names }
     }
 
     pub(crate) async fn history(&self, session: &mut dyn Session) -> Result<(History, State)> {
@@ -243,14 +249,15 @@ impl Run {
         state: &State,
         capabilities: Option<&Capabilities>,
         given: Option<&Plan>,
-        foreign: Vec<Refusal>,
+        begun: &Begun,
     ) -> Result<Prepared> {
         let decided = self.decide_knowing(state, capabilities, given, &[]);
+        let found = begun.refusals(decided.as_ref().ok(), &*self.driver.dialect());
         match decided {
-            Ok(prepared) if foreign.is_empty() || prepared.plan.is_empty() => Ok(prepared),
-            Ok(_) => Err(Error::Refused { refusals: foreign }),
+            Ok(prepared) if found.is_empty() || prepared.plan.is_empty() => Ok(prepared),
+            Ok(_) => Err(Error::Refused { refusals: found }),
             Err(Error::Refused { mut refusals }) => {
-                refusals.extend(foreign);
+                refusals.extend(found);
                 Err(Error::Refused { refusals })
             }
             Err(error) => Err(error),
@@ -307,8 +314,8 @@ impl Run {
 
     /// What would run now.
     pub(crate) async fn plan(self) -> Result<Plan> {
-        let Looked { state, capabilities, foreign, .. } = self.look_and_close().await?;
-        self.decide(&state, capabilities.as_ref(), None, foreign).map(|prepared| prepared.plan)
+        let Looked { state, capabilities, begun, .. } = self.look_and_close().await?;
+        self.decide(&state, capabilities.as_ref(), None, &begun).map(|prepared| prepared.plan)
     }
 
     /// How every migration stands.
@@ -322,10 +329,10 @@ impl Run {
     async fn look_and_close(&self) -> Result<Looked> {
         match self.look(Access::Read).await? {
             Look::Missing => Ok(Looked::default()),
-            Look::There { session, history, state, foreign } => {
+            Look::There { session, history, state, begun } => {
                 let capabilities = Some(session.capabilities().clone());
                 session.close().await;
-                Ok(Looked { history, state, capabilities, foreign })
+                Ok(Looked { history, state, capabilities, begun })
             }
         }
     }
@@ -334,7 +341,7 @@ impl Run {
     pub(crate) async fn currency(self) -> Result<()> {
         let Looked { state, capabilities, .. } = self.look_and_close().await?;
         if !self.faults.is_empty() {
-            return self.decide(&state, capabilities.as_ref(), None, Vec::new()).map(|_| ());
+            return self.decide(&state, capabilities.as_ref(), None, &Begun::default()).map(|_| ());
         }
         let compared = Compared::new(&self.set, &state);
         let open = self.set.metas().filter(|meta| compared.is_open(meta));
@@ -342,7 +349,7 @@ impl Run {
         if !pending.is_empty() {
             return Err(Error::NotCurrent { pending, waited: None });
         }
-        let prepared = self.decide(&state, capabilities.as_ref(), None, Vec::new())?;
+        let prepared = self.decide(&state, capabilities.as_ref(), None, &Begun::default())?;
         self.notice(&prepared.plan, &mut Report::new(self.author.run.clone()));
         Ok(())
     }

@@ -254,6 +254,19 @@ impl fmt::Display for ScriptProblem {
     }
 }
 
+/// What a statement does to the names in a database, as far as its words tell.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Names {
+    /// Nothing, or nothing that can be told.
+    #[default]
+    Unknown,
+    /// It makes something of this name, and fails where there is one.
+    Creates(String),
+    /// It takes away what has this name, or renames it.
+    Frees(String),
+}
+
 /// Splits SQL into statements by the rules of one database. Pure: it never sees a connection.
 pub trait Dialect: fmt::Debug + Send + Sync {
     /// Splits and judges a text.
@@ -289,6 +302,13 @@ pub trait Dialect: fmt::Debug + Send + Sync {
     ) -> Box<dyn Iterator<Item = io::Result<Statement>> + Send + 'a> {
         let _ = (text, line);
         Box::new(std::iter::empty())
+    }
+
+    /// What a statement does to the names in the database: to find out that a migration would make what is there
+    /// already. Default: it cannot be told.
+    fn names(&self, statement: &Statement) -> Names {
+        let _ = statement;
+        Names::Unknown
     }
 
     /// Whether what a statement does is gone with its connection: a setting, a temporary table. A migration

@@ -56,6 +56,16 @@ pub trait StateStore: Debug + Send + Sync + 'static {
         Ok(Vec::new())
     }
 
+    /// The names of everything in the database but the store's own tables; asked for only where nothing is on record
+    /// yet. Default: they are not known.
+    ///
+    /// # Errors
+    /// What the database says.
+    async fn names(&self, session: &mut dyn Session) -> Result<Vec<String>> {
+        let _ = session;
+        Ok(Vec::new())
+    }
+
     /// Asks for the lease. Never waits: the engine polls.
     ///
     /// # Errors

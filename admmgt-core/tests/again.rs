@@ -490,3 +490,13 @@ async fn a_squash_of_a_squash_goes_back_as_a_whole() {
     let error = migrator(&database, [forgets]).up().await.unwrap_err().to_string();
     assert!(error.contains("`app/3_all` does not name all that it may stand for; applied is `app/2_all`"), "{error}");
 }
+
+#[tokio::test]
+async fn one_that_was_deleted_does_not_stand_in_the_way_back() {
+    let one = || sql("1", "one").down("not one");
+    let (database, now) = released(&[&[one(), view("v", "view")], &[one()]]).await;
+    let plan = now.clone().target(Target::Nothing).plan().await.unwrap();
+    assert_eq!((plan.migrations(), plan.staying), (vec![id("1")], vec![id("v")]));
+    now.down(Target::Back(1)).await.unwrap();
+    assert_eq!(database.journal().last().unwrap(), "not one");
+}

@@ -10,7 +10,7 @@ mod words;
 use std::borrow::Cow;
 use std::io::{self, Read};
 
-use admmgt_core::{Dialect, Script, ScriptProblem, SqlSource, Statement, Streamed, TransactionMode};
+use admmgt_core::{Dialect, Names, Script, ScriptProblem, SqlSource, Statement, Streamed, TransactionMode};
 
 use self::judge::Judge;
 use self::shape::Shape;
@@ -121,6 +121,10 @@ impl Dialect for SqliteDialect {
             Ok(Some(Err(problem))) => Some(Err(io::Error::new(io::ErrorKind::InvalidData, problem.to_string()))),
             Err(error) => Some(Err(error)),
         }))
+    }
+
+    fn names(&self, statement: &Statement) -> Names {
+        Words::of(&statement.text).names()
     }
 
     fn is_of_session(&self, statement: &Statement) -> bool {

@@ -157,6 +157,16 @@ impl StateStore for SqliteStore {
         Ok(())
     }
 
+    async fn names(&self, session: &mut dyn Session) -> Result<Vec<String>> {
+        let session = own(session)?;
+        let names = || {
+            let mut names = session.db().ok()?.prepare(NAMES).ok()?;
+            names.query_map([], |row| row.get(0)).ok()?.collect::<rusqlite::Result<_>>().ok()
+        };
+        // What cannot be read now is found where it is needed.
+        Ok(names().unwrap_or_default())
+    }
+
     async fn foreign(&self, session: &mut dyn Session) -> Result<Vec<ForeignHistory>> {
         let session = own(session)?;
         foreign::histories(session.db()?).map_err(|error| session.failed("reading the history of another tool", error))
@@ -168,6 +178,10 @@ impl StateStore for SqliteStore {
 }
 
 /// Adds records where they belong: directly after the last one.
+/// What is in the database besides what is SQLite's and ours.
+const NAMES: &str = "SELECT name FROM main.sqlite_schema WHERE name NOT LIKE 'sqlite\\_%' ESCAPE '\\' \
+                     AND name NOT LIKE '\\_admmgt\\_%' ESCAPE '\\'";
+
 /// Writes records into the transaction that is open.
 pub(crate) fn append(session: &SqliteSession, batch: &Batch) -> Result<()> {
     let db = session.db()?;

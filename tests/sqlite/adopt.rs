@@ -123,3 +123,36 @@ async fn nothing_runs_over_what_another_tool_has_done() {
         assert_eq!(scratch.migrator(sql(&all)).policy(policy).up().await.unwrap().ran.len(), 3, "{tool}");
     }
 }
+
+/// The history was lost, or the database was made by hand: what is there is not made again, and nothing before it.
+#[tokio::test]
+async fn what_is_there_already_is_found_before_anything_runs() {
+    let all = [
+        ("0", "create table new(x)"),
+        ("1", "create table if not exists \"Users\"(x); drop view if exists v; create view v as select 1"),
+        ("2", "create index i on users(x); create table USERS(x)"),
+    ];
+    let scratch = Scratch::new();
+    scratch.run("create table users(x); create view v as select 2");
+    let migrator = scratch.migrator(sql(&all));
+    let error = migrator.up().await.unwrap_err();
+    assert!(matches!(error.refusals(), [Refusal::AlreadyThere { name, .. }] if name == "USERS"), "{error}");
+    assert_eq!(scratch.tables(), ["users"]);
+
+    migrator.baseline(Some("app/2"), "made by hand").await.unwrap();
+    migrator.ensure_current().await.unwrap();
+
+    // Without such a name it runs, and says what it found.
+    let scratch = Scratch::new();
+    scratch.run("create table other(x)");
+    let heard = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+    let hears = std::sync::Arc::clone(&heard);
+    let observed = scratch.migrator(sql(&all)).observe(move |event: &admmgt::Event| {
+        if let admmgt::Event::Notice { text, .. } = event {
+            hears.lock().unwrap().push(text.clone());
+        }
+    });
+    assert_eq!(observed.plan().await.unwrap().steps.len(), 3);
+    assert!(observed.up().await.is_err()); // its own table of two names
+    assert!(heard.lock().unwrap().iter().any(|text| text.contains("the database holds 1 tables and other things")));
+}

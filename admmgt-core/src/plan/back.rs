@@ -36,53 +36,11 @@ impl Path<'_> {
 }
 
 pub(super) fn path<'a>(set: &MigrationSet, state: &'a State, target: &Target) -> Path<'a> {
-    let mut chosen = state.applied_last_first();
-    chosen.retain(|(id, _)| set.has_namespace(id.namespace()));
-    let of = |id: &MigrationId| set.get(id).map(|migration| migration.meta());
-    let is_repeatable = |id: &MigrationId| of(id).is_some_and(|meta| meta.repeatable);
-    let mut path = Path::default();
-    let mut others: Vec<(&MigrationId, &Known)> = match target {
-        Target::Back(count) => {
-            // What is repeatable and has nothing behind it stays, and does not stand in the way of what has.
-            let stays = |(id, known): &(&MigrationId, &Known)| {
-                of(id).is_some_and(|meta| meta.repeatable && !meta.reversible && put_back(known).is_none())
-            };
-            let mut others: Vec<_> = chosen.extract_if(.., |one| stays(one)).collect();
-            others.extend(chosen.split_off((*count).min(chosen.len())));
-            // With others, a repeatable one goes back to before them.
-            if chosen.iter().any(|(id, _)| !is_repeatable(id)) {
-                others.extend(chosen.extract_if(.., |(id, _)| is_repeatable(id)));
-            }
-            others
-        }
-        Target::Again(count) => {
-            let mut others: Vec<_> = chosen.extract_if(.., |(id, _)| is_repeatable(id)).collect();
-            others.extend(chosen.split_off((*count).min(chosen.len())));
-            others
-        }
-        Target::BackTo(last) if set.get(last).is_none() => {
-            return Path::refused(Refusal::unknown_target(last, set));
-        }
-        Target::BackTo(last) => {
-            let leaving = after(set, &chosen, last);
-            chosen.extract_if(.., |(id, _)| !leaving.contains(*id)).collect()
-        }
-        _ => chosen.extract_if(.., |(id, _)| is_repeatable(id)).collect(),
+    let (chosen, others) = match choose(set, state, target) {
+        Ok(chosen) => chosen,
+        Err(refusal) => return Path::refused(*refusal),
     };
-    others.retain(|(id, _)| is_repeatable(id));
-    for (id, known) in &chosen {
-        match of(id) {
-            None => path.refusals.push(Refusal::NotRegistered { id: (*id).clone(), at: known.at }),
-            Some(meta) => {
-                let earlier = Some(known).filter(|_| meta.repeatable).and_then(|known| put_back(known));
-                if earlier.is_none() && !meta.reversible {
-                    path.refusals.push(irreversible(meta));
-                } else {
-                    path.leaving.push(Leaving { id, earlier });
-                }
-            }
-        }
-    }
+    let mut path = Path::default();
     if let Target::BackTo(last) = target
         && !state.is_applied(last)
     {
@@ -93,28 +51,109 @@ pub(super) fn path<'a>(set: &MigrationSet, state: &'a State, target: &Target) ->
         path.skips = state.seq() > 0;
         return path;
     }
-    let leaving: Vec<(&MigrationId, &Known)> = chosen.iter().filter(|(id, _)| !is_repeatable(id)).copied().collect();
+    for (id, known) in &chosen {
+        leave(set, id, known, &mut path);
+    }
+    let leaving: Vec<Applied<'_>> = chosen.into_iter().filter(|(id, _)| !is_repeatable(set, id)).collect();
     for (id, known) in others {
-        let Some(meta) = of(id) else { continue };
-        follow(set, meta, (id, known), &leaving, target, &mut path);
+        match set.get(id) {
+            Some(migration) => follow(set, migration.meta(), (id, known), &leaving, target, &mut path),
+            // Of one that is not registered nothing can be said but that it stays.
+            None if *target == Target::Nothing => path.staying.push(id),
+            None => {}
+        }
     }
     if matches!(target, Target::Again(_)) {
         path.again.extend(path.leaving.iter().map(|leaving| leaving.id));
     }
+    still_needed(set, state, &mut path);
+    path.leaving.sort_by_key(|leaving| std::cmp::Reverse(set.place(leaving.id)));
+    path.again.sort_by_key(|id| set.place(id));
+    path
+}
+
+/// One that stands as applied, and what is known of it.
+type Applied<'a> = (&'a MigrationId, &'a Known);
+
+/// What a target names, and the repeatable ones that may have to follow.
+fn choose<'a>(
+    set: &MigrationSet,
+    state: &'a State,
+    target: &Target,
+) -> Result<(Vec<Applied<'a>>, Vec<Applied<'a>>), Box<Refusal>> {
+    let mut chosen = state.applied_last_first();
+    chosen.retain(|(id, _)| set.has_namespace(id.namespace()));
+    let repeats = |(id, known): &Applied<'_>| match set.get(id) {
+        Some(migration) => migration.meta().repeatable,
+        None => known.repeatable,
+    };
+    let mut others: Vec<Applied<'_>> = match target {
+        Target::Back(count) => {
+            // What is repeatable and has nothing behind it stays, and does not stand in the way of what has.
+            let mut others: Vec<_> = chosen.extract_if(.., |one| repeats(one) && !can_leave(set, *one)).collect();
+            others.extend(chosen.split_off((*count).min(chosen.len())));
+            // With others, a repeatable one goes back to before them.
+            if !chosen.iter().all(repeats) {
+                others.extend(chosen.extract_if(.., |one| repeats(one)));
+            }
+            others
+        }
+        Target::Again(count) => {
+            let mut others: Vec<_> = chosen.extract_if(.., |one| repeats(one)).collect();
+            others.extend(chosen.split_off((*count).min(chosen.len())));
+            others
+        }
+        Target::BackTo(last) if set.get(last).is_none() => return Err(Box::new(Refusal::unknown_target(last, set))),
+        Target::BackTo(last) => {
+            let leaving = after(set, &chosen, last);
+            chosen.extract_if(.., |one| repeats(one) || !leaving.contains(one.0)).collect()
+        }
+        _ => chosen.extract_if(.., |one| repeats(one)).collect(),
+    };
+    others.retain(repeats);
+    Ok((chosen, others))
+}
+
+fn is_repeatable(set: &MigrationSet, id: &MigrationId) -> bool {
+    set.get(id).is_some_and(|migration| migration.meta().repeatable)
+}
+
+/// Whether a repeatable one has a way back, or a form to put back.
+fn can_leave(set: &MigrationSet, (id, known): Applied<'_>) -> bool {
+    set.get(id).is_some_and(|migration| migration.meta().reversible || put_back(known).is_some())
+}
+
+/// One that the target names leaves, or is refused.
+fn leave<'a>(set: &MigrationSet, id: &'a MigrationId, known: &'a Known, path: &mut Path<'a>) {
+    let Some(meta) = set.get(id).map(|migration| migration.meta()) else {
+        return path.refusals.push(Refusal::NotRegistered { id: id.clone(), at: known.at });
+    };
+    let earlier = if meta.repeatable { put_back(known) } else { None };
+    if earlier.is_none() && !meta.reversible {
+        path.refusals.push(irreversible(meta));
+    } else {
+        path.leaving.push(Leaving { id, earlier });
+    }
+}
+
+/// Nothing goes that something else depends on which stays.
+fn still_needed(set: &MigrationSet, state: &State, path: &mut Path<'_>) {
+    let leaves = |id: &MigrationId| path.leaving.iter().any(|leaving| leaving.id == id);
     let gone: HashSet<&MigrationId> =
         path.leaving.iter().filter(|leaving| leaving.earlier.is_none()).map(|leaving| leaving.id).collect();
-    for meta in set.metas().filter(|meta| state.is_applied(&meta.id)) {
-        let stays = path.leaving.iter().all(|leaving| *leaving.id != meta.id);
-        let needed = set.dependencies(meta).filter(|id| gone.contains(id) && stays && !meta.repeatable);
-        path.refusals.extend(needed.map(|id| Refusal::StillNeeded {
+    let mut refusals = Vec::new();
+    for meta in set.metas().filter(|meta| !meta.repeatable && state.is_applied(&meta.id)) {
+        let mut needed = set.dependencies(meta).filter(|id| gone.contains(id)).peekable();
+        if needed.peek().is_none() || leaves(&meta.id) {
+            continue;
+        }
+        refusals.extend(needed.map(|id| Refusal::StillNeeded {
             id: id.clone(),
             by: meta.id.clone(),
             location: meta.location.clone(),
         }));
     }
-    path.leaving.sort_by_key(|leaving| std::cmp::Reverse(set.place(leaving.id)));
-    path.again.sort_by_key(|id| set.place(id));
-    path
+    path.refusals.append(&mut refusals);
 }
 
 /// The form before the one that stands, if its body is kept.

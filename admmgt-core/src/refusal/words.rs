@@ -24,6 +24,11 @@ impl fmt::Display for Refusal {
                 "{tool} has migrated this database ({versions} on record), and nothing is on record here. Count in what it applied, \
                  with `Migrator::foreign` and `Migrator::adopt`, or say with `Policy::foreign` that these are other migrations"
             ),
+            Self::AlreadyThere { id, file, line, name } => write!(
+                f,
+                "{file}:{line}: `{id}` would make `{name}`, which is there, and nothing is on record. If the database has the \
+                 change already, count it in with `Migrator::baseline`; if the history was lost, restore it from a backup"
+            ),
             Self::NotEmbedded { file, folder } => write!(
                 f,
                 "{file} is new and not in this program: rustc does not hear of new files. Touch the file with \

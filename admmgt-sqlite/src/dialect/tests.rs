@@ -21,6 +21,33 @@ fn judged(sql: &str, mode: TransactionMode) -> String {
     }
 }
 
+#[test]
+fn names_that_are_made_or_free_again() {
+    for (sql, expected) in [
+        ("create table users(a)", "makes users"),
+        ("CREATE UNIQUE INDEX /* c */ main.\"a b\" on t(a)", "makes a b"),
+        ("create virtual table [f] using fts5(a)", "makes f"),
+        ("create view v as select 1", "makes v"),
+        ("create trigger `t` after insert on a begin select 1; end", "makes t"),
+        ("create table if not exists users(a)", ""),
+        ("create temp table users(a)", ""),
+        ("create table other.users(a)", ""),
+        ("drop table users", "frees users"),
+        ("drop view if exists main.v", "frees v"),
+        ("alter table users rename to people", "frees users"),
+        ("alter table users rename column a to b", ""),
+        ("alter table users add column b", ""),
+        ("insert into users values (1)", ""),
+    ] {
+        let names = match SqliteDialect.names(&Statement::new(sql)) {
+            Names::Creates(name) => format!("makes {name}"),
+            Names::Frees(name) => format!("frees {name}"),
+            _ => String::new(),
+        };
+        assert_eq!(names, expected, "{sql}");
+    }
+}
+
 /// A text that is read piece by piece is judged the same, and has the same statements.
 fn check_scan(sql: &str, mode: TransactionMode) {
     let source = SqlSource::new("large.sql", sql.to_owned());

@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use admmgt_core::Names;
+
 use super::Verb;
 use crate::script::{Kind, Token};
 
@@ -36,11 +38,13 @@ fn pragma(name: &str, has_value: bool) -> Verb<'static> {
 pub(super) struct Words<'a> {
     text: &'a str,
     at: usize,
+    /// The token behind a name.
+    after: Option<Token>,
 }
 
 impl<'a> Words<'a> {
     pub(super) fn of(text: &'a str) -> Self {
-        Self { text, at: 0 }
+        Self { text, at: 0, after: None }
     }
 
     /// `PRAGMA`, `ATTACH`, `CREATE TEMP …`.
@@ -48,6 +52,55 @@ impl<'a> Words<'a> {
         let (first, second) = (self.next(), self.next());
         ["PRAGMA", "ATTACH", "DETACH"].iter().any(|word| self.is(first, word))
             || (self.is(first, "CREATE") && ["TEMP", "TEMPORARY"].iter().any(|word| self.is(second, word)))
+    }
+
+    /// What is made, or is not there any more afterwards.
+    pub(super) fn names(mut self) -> Names {
+        let first = self.next();
+        if self.is(first, "create") {
+            let kind = self.kind();
+            // `IF NOT EXISTS` fails for no name.
+            kind.filter(|next| !self.is(*next, "if"))
+                .and_then(|next| self.named(next))
+                .map_or(Names::Unknown, Names::Creates)
+        } else if self.is(first, "drop") {
+            let mut next = self.kind();
+            if next.is_some_and(|next| self.is(next, "if")) {
+                self.next();
+                next = Some(self.next());
+            }
+            next.and_then(|next| self.named(next)).map_or(Names::Unknown, Names::Frees)
+        } else if self.is(first, "alter") {
+            let name = self.kind().and_then(|next| self.named(next));
+            let renames = self.after.take().is_some_and(|next| self.is(Some(next), "rename"));
+            let to = self.next();
+            name.filter(|_| renames && self.is(to, "to")).map_or(Names::Unknown, Names::Frees)
+        } else {
+            Names::Unknown
+        }
+    }
+
+    /// Reads over `UNIQUE INDEX`, `VIRTUAL TABLE`, `VIEW` …; the token behind it. None of what is temporary.
+    fn kind(&mut self) -> Option<Option<Token>> {
+        let mut next = self.next();
+        while ["unique", "virtual"].iter().any(|word| self.is(next, word)) {
+            next = self.next();
+        }
+        let is_one = ["table", "view", "index", "trigger"].iter().any(|word| self.is(next, word));
+        is_one.then(|| self.next())
+    }
+
+    /// `name` or `main.name`; of other databases nothing is known. Keeps the token behind it.
+    fn named(&mut self, token: Option<Token>) -> Option<String> {
+        let name = self.unquoted(token?)?;
+        let next = self.next();
+        if !self.is(next, ".") {
+            self.after = next;
+            return Some(name.into_owned());
+        }
+        let own = self.name()?;
+        self.after = self.next();
+        name.eq_ignore_ascii_case("main").then(|| own.into_owned())
     }
 
     pub(super) fn verb(mut self) -> (Cow<'static, str>, Verb<'a>) {
@@ -127,6 +180,10 @@ impl<'a> Words<'a> {
     /// A name, without its quotes.
     fn name(&mut self) -> Option<Cow<'a, str>> {
         let token = self.next()?;
+        self.unquoted(token)
+    }
+
+    fn unquoted(&self, token: Token) -> Option<Cow<'a, str>> {
         let text = token.text(self.text);
         match token.kind {
             Kind::Word => Some(Cow::Borrowed(text)),
