@@ -48,7 +48,7 @@ impl Begun {
     pub(crate) fn notice(&self, observers: &Observers) {
         if !self.names.is_empty() {
             let text = format!(
-                "nothing is on record, and the database holds {} tables and other things; `Migrator::baseline` counts in \
+                "nothing is on record, and the database holds {} tables and views; `Migrator::baseline` counts in \
                  migrations whose changes are there",
                 self.names.len()
             );

@@ -261,7 +261,7 @@ pub enum Names {
     /// Nothing, or nothing that can be told.
     #[default]
     Unknown,
-    /// It makes something of this name, and fails where there is one.
+    /// It makes a table or the like of this name, and fails where there is one. Nothing that goes with a table.
     Creates(String),
     /// It takes away what has this name, or renames it.
     Frees(String),

@@ -56,7 +56,7 @@ pub trait StateStore: Debug + Send + Sync + 'static {
         Ok(Vec::new())
     }
 
-    /// The names of everything in the database but the store's own tables; asked for only where nothing is on record
+    /// The names of all tables and the like in the database but the store's own; asked for only where nothing is on record
     /// yet. Default: they are not known.
     ///
     /// # Errors

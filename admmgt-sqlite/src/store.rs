@@ -178,8 +178,8 @@ impl StateStore for SqliteStore {
 }
 
 /// Adds records where they belong: directly after the last one.
-/// What is in the database besides what is SQLite's and ours.
-const NAMES: &str = "SELECT name FROM main.sqlite_schema WHERE name NOT LIKE 'sqlite\\_%' ESCAPE '\\' \
+/// The tables and views of the database besides what is SQLite's and ours; indexes and triggers go with their tables.
+const NAMES: &str = "SELECT name FROM main.sqlite_schema WHERE type IN ('table', 'view') AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' \
                      AND name NOT LIKE '\\_admmgt\\_%' ESCAPE '\\'";
 
 /// Writes records into the transaction that is open.

@@ -154,5 +154,5 @@ async fn what_is_there_already_is_found_before_anything_runs() {
     });
     assert_eq!(observed.plan().await.unwrap().steps.len(), 3);
     assert!(observed.up().await.is_err()); // its own table of two names
-    assert!(heard.lock().unwrap().iter().any(|text| text.contains("the database holds 1 tables and other things")));
+    assert!(heard.lock().unwrap().iter().any(|text| text.contains("the database holds 1 tables and views")));
 }

@@ -25,10 +25,12 @@ fn judged(sql: &str, mode: TransactionMode) -> String {
 fn names_that_are_made_or_free_again() {
     for (sql, expected) in [
         ("create table users(a)", "makes users"),
-        ("CREATE UNIQUE INDEX /* c */ main.\"a b\" on t(a)", "makes a b"),
+        ("CREATE TABLE /* c */ main.\"a b\"(a)", "makes a b"),
+        ("create unique index i on t(a)", ""),
         ("create virtual table [f] using fts5(a)", "makes f"),
         ("create view v as select 1", "makes v"),
-        ("create trigger `t` after insert on a begin select 1; end", "makes t"),
+        ("create view `w` as select 1", "makes w"),
+        ("create trigger t after insert on a begin select 1; end", ""),
         ("create table if not exists users(a)", ""),
         ("create temp table users(a)", ""),
         ("create table other.users(a)", ""),

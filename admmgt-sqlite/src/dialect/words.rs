@@ -80,13 +80,14 @@ impl<'a> Words<'a> {
         }
     }
 
-    /// Reads over `UNIQUE INDEX`, `VIRTUAL TABLE`, `VIEW` …; the token behind it. None of what is temporary.
+    /// Reads over `TABLE`, `VIRTUAL TABLE` or `VIEW`; the token behind it. None of what is temporary, nor of indexes and
+    /// triggers, which go with their tables.
     fn kind(&mut self) -> Option<Option<Token>> {
         let mut next = self.next();
-        while ["unique", "virtual"].iter().any(|word| self.is(next, word)) {
+        if self.is(next, "virtual") {
             next = self.next();
         }
-        let is_one = ["table", "view", "index", "trigger"].iter().any(|word| self.is(next, word));
+        let is_one = ["table", "view"].iter().any(|word| self.is(next, word));
         is_one.then(|| self.next())
     }
 
