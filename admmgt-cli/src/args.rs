@@ -38,7 +38,7 @@ pub(crate) struct Source {
     /// The namespace of the folder's migrations
     #[arg(long, global = true, default_value = "app")]
     pub(crate) namespace: String,
-    /// Refuse a folder with files that are no migrations
+    /// Refuse what a plain client would let pass: files that are no migrations, that have no statement, or that cannot be in one transaction; statements that would do nothing
     #[arg(long, global = true)]
     pub(crate) strict: bool,
 }

@@ -23,9 +23,11 @@ pub(crate) fn migrator(source: &Source) -> Result<Migrator, String> {
             source.dir.display()
         ));
     }
-    // The plain clients run them too.
     let mut policy = Policy::default();
-    (policy.empty, policy.idle, policy.mixed) = (Verdict::Allow, Verdict::Allow, Verdict::Allow);
+    if !source.strict {
+        // The plain clients run them too.
+        (policy.empty, policy.idle, policy.mixed) = (Verdict::Allow, Verdict::Allow, Verdict::Allow);
+    }
     Ok(driver.0.migrations(folder.migrations).policy(policy))
 }
 

@@ -1,7 +1,8 @@
 //! The library's advice, in the words of the command line: it names calls, and people here type commands.
 
 /// What the library says, and what is typed instead; `%` is the name of the program.
-const COMMANDS: [(&str, &str); 18] = [
+const COMMANDS: [(&str, &str); 19] = [
+    ("or allow it with `Policy::empty`", "or leave `--strict` away"),
     ("with `Migrator::foreign` and `Migrator::adopt`", "with `% import`"),
     ("say with `Policy::foreign`", "say with `--ignore-foreign`"),
     ("with `OnInterrupt::Retry`", "with `% up --resume`"),

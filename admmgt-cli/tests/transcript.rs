@@ -545,3 +545,30 @@ fn a_file_that_was_deleted_and_a_folder_without_any() {
         [exit 2]
     "#]]);
 }
+
+#[test]
+fn what_a_plain_client_lets_pass_is_said_and_refused_in_strict() {
+    let desk = Desk::new(&[
+        ("1_mix.sql", "create table a (x);\nvacuum;\n"),
+        ("2_empty.sql", "-- nothing yet\n"),
+        ("3_idle.sql", "pragma foreign_keys = on;\n.bail on\ncreate table b (x);\n"),
+    ]);
+    desk.check(&["--strict up", "up"], expect![[r#"
+        $ admmgt --strict up
+        error: nothing ran, for 4 reasons:
+          - migrations/1_mix.sql:2:1: `VACUUM` cannot run in a transaction (SQLite: "cannot VACUUM from within a transaction"); move it to a file of its own, or write `-- no-transaction` as its first line (in `app/1_mix`)
+          - migrations/2_empty.sql:1: `app/2_empty` has no statement. Write one, delete the migration, or leave `--strict` away
+          - migrations/3_idle.sql:1:1: `PRAGMA foreign_keys` would silently do nothing: foreign keys are already off while a migration runs and are checked before its commit, so delete the line (in `app/3_idle`)
+          - migrations/3_idle.sql:2:1: `.bail` is a command of the sqlite3 shell and does nothing here; delete this line (in `app/3_idle`)
+        [exit 2]
+        $ admmgt up
+        ran 3 migrations in <n> ms
+          up   app/1_mix  <n> ms, without a transaction
+               note: it runs without a transaction, statement by statement, because of `VACUUM` in line 2
+          up   app/2_empty  <n> ms
+               note: it has no statement
+          up   app/3_idle  <n> ms
+               note: left out, 1:1: `PRAGMA foreign_keys` would silently do nothing: foreign keys are already off while a migration runs and are checked before its commit, so delete the line
+               note: left out, 2:1: `.bail` is a command of the sqlite3 shell and does nothing here; delete this line
+    "#]]);
+}
