@@ -220,7 +220,12 @@ impl Run {
         let found = store.foreign(session).await.unwrap_or_default();
         let tools = found.into_iter().filter(|history| !history.entries.is_empty());
         let names = store.names(session).await.unwrap_or_default();
-        Begun { tools: tools.map(|history| (history.tool, history.entries.len())).collect(), names }
+        let begun = Begun { tools: tools.map(|history| (history.tool, history.entries.len())).collect(), names };
+        // Another process may have migrated between the look at the history and the look at what is there.
+        match store.history(session).await {
+            Ok(history) if history.records.is_empty() => begun,
+            _ => Begun::default(),
+        }
     }
 
     pub(crate) async fn history(&self, session: &mut dyn Session) -> Result<(History, State)> {

@@ -156,3 +156,20 @@ async fn what_is_there_already_is_found_before_anything_runs() {
     assert!(observed.up().await.is_err()); // its own table of two names
     assert!(heard.lock().unwrap().iter().any(|text| text.contains("the database holds 1 tables and views")));
 }
+
+/// Somebody else migrates between the look at the history and the look at what is there: that is no database which
+/// was there before.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_another_process_has_just_made_is_not_taken_for_older() {
+    let all = || sql(&[("1", "create table a(x)"), ("2", "create table b(x)")]);
+    for _ in 0..20 {
+        let scratch = Scratch::new();
+        let starts = (0..8).map(|_| {
+            let migrator = scratch.migrator(all());
+            tokio::task::spawn(async move { migrator.up().await })
+        });
+        for start in starts.collect::<Vec<_>>() {
+            start.await.unwrap().unwrap();
+        }
+    }
+}
