@@ -21,7 +21,9 @@ mod id;
 mod meta;
 mod migration;
 mod script;
+pub mod split;
 mod sql_migration;
+pub mod transactions;
 
 mod graph;
 mod lock;

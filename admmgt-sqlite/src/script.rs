@@ -4,133 +4,97 @@
 //! ends is decided by the states of `sqlite3_complete` (`complete.c`): at a `;`, and in a
 //! `create trigger` at the `;` after `; end`.
 
-mod pieces;
+use std::borrow::Cow;
 
-use admmgt_core::ScriptProblem;
+use admmgt_core::split::{self, Found, Splitter};
 
-pub use self::pieces::Pieces;
+pub use admmgt_core::split::Split;
 
-/// One statement, as a slice of the text it was found in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Split<'a> {
-    /// From its first token to its last: no terminator, no comments around it.
-    pub text: &'a str,
-    /// From its first token up to its `;`, or to the end of the text: what SQLite keeps of some statements in the
-    /// schema, space and comments before the `;` included.
-    pub whole: &'a str,
-    /// The line of its first token, counted from 1; lines end at `\n`.
-    pub line: u32,
-    /// The column of its first token in characters, counted from 1.
-    pub column: u32,
-    /// Whether its `;` was there. Only the last statement of a text may lack it; whoever reads a
-    /// text in pieces keeps that one, and what follows it, for the next piece.
-    pub terminated: bool,
-}
+/// The statements of a text. A command of the sqlite3 shell is a problem, but the text goes on behind it.
+pub type Statements<'a> = split::Statements<'a, SqliteSplitter>;
 
-/// The statements of a text in order, found one by one in a single pass that allocates nothing.
+/// As [`Statements`], of a text that is read piece by piece.
 ///
-/// After a quote, comment or trigger that never ends comes nothing more: what follows it could be
-/// anything. A command of the sqlite3 shell is a problem too, but the text goes on behind it.
-#[derive(Debug, Clone)]
-pub struct Statements<'a> {
-    text: &'a str,
-    at: usize,
-    place: Place,
-    broken: bool,
-}
+/// ```
+/// use admmgt_sqlite::script::Pieces;
+///
+/// let mut pieces = Pieces::new("create table a(x); vacuum".as_bytes(), 1);
+/// let mut found = Vec::new();
+/// while let Some(split) = pieces.next()? {
+///     found.push(split.unwrap().text.to_owned());
+/// }
+/// assert_eq!(found, ["create table a(x)", "vacuum"]);
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub type Pieces<R> = split::Pieces<R, SqliteSplitter>;
 
-impl<'a> Statements<'a> {
-    /// The statements of a text; a byte-order mark before it is skipped and takes no column.
-    pub fn new(text: &'a str) -> Self {
-        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-        Self { text, at: 0, place: Place { at: 0, line: 1, column: 1 }, broken: false }
-    }
+/// Where a statement ends.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SqliteSplitter;
 
-    /// Whether the text broke off: something in it never ends, and what follows was not looked at.
-    pub fn is_broken(&self) -> bool {
-        self.broken
-    }
-
-    /// Where the statement that starts here ends, if there is one.
-    fn find(&mut self) -> Result<Option<Split<'a>>, ScriptProblem> {
+impl Splitter for SqliteSplitter {
+    fn next(&mut self, text: &str, from: usize) -> (Found, usize) {
         let mut state = State::Start;
-        let mut start = self.at;
-        let mut end = self.at;
+        let (mut at, mut start, mut end) = (from, from, from);
+        let cut = |start, end, before, terminated| Found::Statement { start, end, before, terminated };
+        let broken = |start, words: &'static str| Found::Problem { start, words: Cow::Borrowed(words), broken: true };
         loop {
-            let token = Token::at(self.text, self.at);
-            self.at = token.end;
+            let token = Token::at(text, at);
+            at = token.end;
             if token.kind == Kind::Space {
                 continue;
             }
             if let Kind::Broken(words) = token.kind {
-                return Err(self.stop(token.start, words));
+                return (broken(token.start, words), at);
             }
             if state == State::Start {
                 start = token.start;
-                if token.text(self.text) == "." && self.rest().starts_with(|c: char| c.is_ascii_alphabetic()) {
-                    return self.shell_command(start).map(Some);
+                if token.text(text) == "." && text[at..].starts_with(|c: char| c.is_ascii_alphabetic()) {
+                    return shell_command(text, start);
                 }
             }
-            match (state, token.kind) {
-                (State::Start, Kind::End) => return Ok(None),
-                (State::TriggerBody | State::TriggerPause, Kind::End) => return Err(self.stop(start, TRIGGER)),
-                (_, Kind::End) => return Ok(Some(self.cut(start, end, token.start, false))),
-                (State::Start, Kind::Semicolon) => {}
-                (State::TriggerBody | State::TriggerPause, Kind::Semicolon) => state = State::TriggerPause,
-                (_, Kind::Semicolon) => return Ok(Some(self.cut(start, end, token.start, true))),
-                _ => state = state.after(token, self.text),
-            }
-            end = token.end;
+            let found = match (state, token.kind) {
+                (State::Start, Kind::End) => Found::Nothing,
+                (State::TriggerBody | State::TriggerPause, Kind::End) => broken(start, TRIGGER),
+                (_, Kind::End) => cut(start, end, token.start, false),
+                (State::Start, Kind::Semicolon) => {
+                    end = token.end;
+                    continue;
+                }
+                (State::TriggerBody | State::TriggerPause, Kind::Semicolon) => {
+                    (state, end) = (State::TriggerPause, token.end);
+                    continue;
+                }
+                (_, Kind::Semicolon) => cut(start, end, token.start, true),
+                _ => {
+                    (state, end) = (state.after(token, text), token.end);
+                    continue;
+                }
+            };
+            return (found, at);
         }
-    }
-
-    fn rest(&self) -> &'a str {
-        &self.text[self.at..]
-    }
-
-    fn cut(&mut self, start: usize, end: usize, before: usize, terminated: bool) -> Split<'a> {
-        self.place.advance(self.text, start);
-        let (text, whole) = (&self.text[start..end], &self.text[start..before]);
-        Split { text, whole, line: self.place.line, column: self.place.column, terminated }
-    }
-
-    fn problem(&mut self, start: usize, message: impl Into<String>) -> ScriptProblem {
-        self.place.advance(self.text, start);
-        ScriptProblem::new(self.place.line, self.place.column, message)
-    }
-
-    fn stop(&mut self, start: usize, words: &str) -> ScriptProblem {
-        self.at = self.text.len();
-        self.broken = true;
-        self.problem(start, words)
-    }
-
-    /// Takes the whole line, as the shell does. What only changes how the shell prints is a statement that does
-    /// nothing.
-    fn shell_command(&mut self, start: usize) -> Result<Split<'a>, ScriptProblem> {
-        self.at = self.text[start..].find('\n').map_or(self.text.len(), |newline| start + newline);
-        let name = self.text[start..self.at].split_whitespace().next().unwrap_or(".").trim_end_matches(';');
-        if OF_THE_SHELL_ALONE.contains(&name) {
-            let end = start + self.text[start..self.at].trim_end().len();
-            return Ok(self.cut(start, end, end, self.at < self.text.len()));
-        }
-        let instead = match name {
-            ".read" => "put the SQL of that file here, or make it a migration of its own",
-            ".import" => "write the rows as `insert` statements, or read them in a migration written in Rust",
-            ".open" => "write `attach` for a second database",
-            ".exit" | ".quit" => "delete this line and what follows it",
-            _ => "delete this line",
-        };
-        Err(self.problem(start, format!("`{name}` is a command of the sqlite3 shell, not SQL; {instead}")))
     }
 }
 
-impl<'a> Iterator for Statements<'a> {
-    type Item = Result<Split<'a>, ScriptProblem>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        self.find().transpose()
+/// Takes the whole line, as the shell does. What only changes how the shell prints is a statement that does
+/// nothing.
+fn shell_command(text: &str, start: usize) -> (Found, usize) {
+    let at = text[start..].find('\n').map_or(text.len(), |newline| start + newline);
+    let line = &text[start..at];
+    let name = line.split_whitespace().next().unwrap_or(".").trim_end_matches(';');
+    if OF_THE_SHELL_ALONE.contains(&name) {
+        let end = start + line.trim_end().len();
+        return (Found::Statement { start, end, before: end, terminated: at < text.len() }, at);
     }
+    let instead = match name {
+        ".read" => "put the SQL of that file here, or make it a migration of its own",
+        ".import" => "write the rows as `insert` statements, or read them in a migration written in Rust",
+        ".open" => "write `attach` for a second database",
+        ".exit" | ".quit" => "delete this line and what follows it",
+        _ => "delete this line",
+    };
+    let words = format!("`{name}` is a command of the sqlite3 shell, not SQL; {instead}");
+    (Found::Problem { start, words: Cow::Owned(words), broken: false }, at)
 }
 
 /// Commands of the shell that change nothing in a database, and not what the shell does to it.
@@ -323,30 +287,6 @@ fn block_comment(rest: &[u8], start: usize) -> Token {
 
 fn nul(at: usize) -> Token {
     Token { kind: Kind::Broken(NUL), start: at, end: at + 1 }
-}
-
-/// The line and column of a byte. Only moves forwards, so that a text is counted once however many
-/// statements stand in one line of it.
-#[derive(Debug, Clone, Copy)]
-struct Place {
-    at: usize,
-    line: u32,
-    column: u32,
-}
-
-impl Place {
-    fn advance(&mut self, text: &str, to: usize) {
-        let passed = &text.as_bytes()[self.at..to];
-        let newlines = passed.iter().filter(|byte| **byte == b'\n').count();
-        if newlines > 0 {
-            self.line = self.line.saturating_add(u32::try_from(newlines).unwrap_or(u32::MAX));
-            self.column = 1;
-        }
-        let last_line = passed.iter().rposition(|byte| *byte == b'\n').map_or(0, |newline| newline + 1);
-        let characters = text[self.at + last_line..to].chars().count();
-        self.column = self.column.saturating_add(u32::try_from(characters).unwrap_or(u32::MAX));
-        self.at = to;
-    }
 }
 
 #[cfg(test)]

@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 
 use admmgt_core::Names;
+use admmgt_core::transactions::Verb;
 
-use super::Verb;
 use crate::script::{Kind, Token};
 
 const VACUUM: &str = "SQLite: \"cannot VACUUM from within a transaction\"";
@@ -107,7 +107,8 @@ impl<'a> Words<'a> {
     pub(super) fn verb(mut self) -> (Cow<'static, str>, Verb<'a>) {
         if self.text.starts_with('.') {
             let name = self.text.split_whitespace().next().unwrap_or_default();
-            return (Cow::Owned(name.to_owned()), Verb::OfTheShell);
+            let words = format!("`{name}` is a command of the sqlite3 shell and does nothing here; delete this line");
+            return (Cow::Owned(name.to_owned()), Verb::OfTheShell(words));
         }
         let first = self.next();
         let (name, verb) = match KEYWORDS.iter().find(|keyword| self.is(first, keyword)) {

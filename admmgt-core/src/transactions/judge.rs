@@ -1,10 +1,10 @@
 //! Walks the statements of a script and says what is wrong with it.
 
-use admmgt_core::{ScriptProblem, TransactionMode};
-
 use super::{Step, Verb};
+use crate::TransactionMode;
+use crate::script::ScriptProblem;
 
-/// Walks the steps as SQLite would run them and keeps what is open.
+/// Walks the steps as a database would run them and keeps what is open.
 #[derive(Debug)]
 pub(super) struct Judge {
     mode: TransactionMode,
@@ -49,13 +49,10 @@ impl Judge {
             Verb::RollbackTo(name) => self.unwind(step, name, 1),
             Verb::Outside(why) => self.outside(step, why),
             Verb::Idle(advice) => self.idle(step, advice),
-            Verb::OfTheShell => {
-                let message = format!(
-                    "`{}` is a command of the sqlite3 shell and does nothing here; delete this line",
-                    step.name
-                );
-                self.idle.push(ScriptProblem::new(step.split.line, step.split.column, message));
+            Verb::OfTheShell(words) => {
+                self.idle.push(ScriptProblem::new(step.split.line, step.split.column, words.as_str()));
             }
+            Verb::Refused(words) => self.refuse(step, words.as_str()),
         }
     }
 

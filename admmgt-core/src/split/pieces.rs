@@ -2,9 +2,9 @@
 
 use std::io::{self, Read};
 
-use admmgt_core::ScriptProblem;
-
-use super::{Place, Split, Statements};
+use super::place::Place;
+use super::{Split, Splitter, Statements};
+use crate::script::ScriptProblem;
 
 /// How much is read at a time, as long as statements are shorter.
 const READ: usize = 64 << 10;
@@ -13,18 +13,33 @@ const READ: usize = 64 << 10;
 /// statement and the comments before it take.
 ///
 /// ```
-/// use admmgt_sqlite::script::Pieces;
+/// use admmgt_core::split::{Found, Pieces, Splitter};
 ///
-/// let mut pieces = Pieces::new("create table a(x); vacuum".as_bytes(), 1);
+/// #[derive(Clone, Default)]
+/// struct Lines;
+///
+/// impl Splitter for Lines {
+///     fn next(&mut self, text: &str, at: usize) -> (Found, usize) {
+///         let newline = text[at..].find('\n').map(|length| at + length);
+///         let end = newline.unwrap_or(text.len());
+///         let found = match at == text.len() {
+///             true => Found::Nothing,
+///             false => Found::Statement { start: at, end, before: end, terminated: newline.is_some() },
+///         };
+///         (found, newline.map_or(end, |newline| newline + 1))
+///     }
+/// }
+///
+/// let mut pieces = Pieces::<_, Lines>::new("create users\ncreate plans".as_bytes(), 1);
 /// let mut found = Vec::new();
 /// while let Some(split) = pieces.next()? {
 ///     found.push(split.unwrap().text.to_owned());
 /// }
-/// assert_eq!(found, ["create table a(x)", "vacuum"]);
+/// assert_eq!(found, ["create users", "create plans"]);
 /// # Ok::<(), std::io::Error>(())
 /// ```
 #[derive(Debug)]
-pub struct Pieces<R> {
+pub struct Pieces<R, S> {
     reader: R,
     /// What was read and not yet left behind.
     text: String,
@@ -38,10 +53,11 @@ pub struct Pieces<R> {
     broken: bool,
     /// How much is read at a time.
     bytes: usize,
+    splitter: S,
 }
 
 /// A [`Split`] by its place in the text.
-struct Found {
+struct Looked {
     start: usize,
     end: usize,
     before: usize,
@@ -50,9 +66,12 @@ struct Found {
     terminated: bool,
 }
 
-impl<R: Read> Pieces<R> {
+impl<R: Read, S: Splitter> Pieces<R, S> {
     /// The statements of what is read, which begins in line `line` of its file.
-    pub fn new(reader: R, line: u32) -> Self {
+    pub fn new(reader: R, line: u32) -> Self
+    where
+        S: Default,
+    {
         Self {
             reader,
             text: String::new(),
@@ -63,6 +82,7 @@ impl<R: Read> Pieces<R> {
             ended: false,
             broken: false,
             bytes: READ,
+            splitter: S::default(),
         }
     }
 
@@ -91,35 +111,36 @@ impl<R: Read> Pieces<R> {
             self.read()?;
         };
         Ok(found.map(|found| {
-            let Found { start, end, before, line, column, terminated } = found?;
+            let Looked { start, end, before, line, column, terminated } = found?;
             let (text, whole) = (&self.text[start..end], &self.text[start..before]);
             Ok(Split { text, whole, line, column, terminated })
         }))
     }
 
     /// What comes next, if that can be told from what was read.
-    fn look(&mut self) -> Option<Option<Result<Found, ScriptProblem>>> {
-        let mut statements = Statements { text: &self.text, at: self.at, place: self.place, broken: false };
+    fn look(&mut self) -> Option<Option<Result<Looked, ScriptProblem>>> {
+        let splitter = self.splitter.clone();
+        let mut statements = Statements { text: &self.text, at: self.at, place: self.place, broken: false, splitter };
         let found = statements.find();
         // Up to its end nothing that is still to be read can change it.
         let is_certain = self.ended
             || match &found {
                 Ok(split) => split.is_some_and(|split| split.terminated),
-                // Of a command of the shell, the whole line.
+                // Of a command of a shell, the whole line.
                 Err(_) => !statements.broken && statements.at < self.text.len(),
             };
         if !is_certain {
             return None;
         }
         self.broken |= statements.broken;
-        (self.at, self.place) = (statements.at, statements.place);
+        (self.at, self.place, self.splitter) = (statements.at, statements.place, statements.splitter);
         Some(match found {
             Ok(None) => None,
             Err(problem) => Some(Err(problem)),
             Ok(Some(Split { text, whole, line, column, terminated })) => {
                 // The place is that of the statement's beginning.
                 let start = self.place.at;
-                Some(Ok(Found {
+                Some(Ok(Looked {
                     start,
                     end: start + text.len(),
                     before: start + whole.len(),

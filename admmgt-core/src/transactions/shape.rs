@@ -1,8 +1,7 @@
 //! What a script is as a whole: one transaction, or nothing that can be in one.
 
-use admmgt_core::TransactionMode;
-
-use super::{Step, Verb};
+use super::{Step, Verb, Verbs};
+use crate::TransactionMode;
 
 /// What has been seen of the statements so far.
 #[derive(Debug, Default)]
@@ -18,8 +17,8 @@ pub(super) struct Shape {
     outside: Vec<String>,
     /// Something can.
     inside: bool,
-    /// `PRAGMA page_size` is given a value.
-    resized: bool,
+    /// What the dialect has to say of it.
+    notes: Vec<&'static str>,
 }
 
 /// What a statement does to a transaction.
@@ -40,9 +39,6 @@ pub(super) struct Form {
     pub(super) notes: Vec<String>,
 }
 
-const PAGE_SIZE: &str = "`PRAGMA page_size` changes nothing in a file that is in WAL mode, as it is unless the driver \
-                         keeps its journal (`journal(Journal::Keep)`)";
-
 impl Form {
     /// Whether a statement is the script's own BEGIN or COMMIT, in whose place the migration's stand.
     pub(super) fn drops(&self, step: &Step<'_>) -> bool {
@@ -51,11 +47,14 @@ impl Form {
 }
 
 impl Shape {
-    pub(super) fn add(&mut self, step: &Step<'_>) {
+    pub(super) fn add(&mut self, step: &Step<'_>, verbs: &impl Verbs) {
+        if let Some(note) = verbs.note(&step.name).filter(|note| !self.notes.contains(note)) {
+            self.notes.push(note);
+        }
         let ends = match step.verb {
             // Lines that are refused anyway do not hide a transaction: `sqlite3 .dump` writes
             // `PRAGMA foreign_keys=OFF;` before its `BEGIN`.
-            Verb::Idle(_) | Verb::OfTheShell => return,
+            Verb::Idle(_) | Verb::OfTheShell(_) => return,
             Verb::Begin => Ends::Begins,
             Verb::Commit => Ends::Commits,
             Verb::Rollback => Ends::RollsBack,
@@ -69,7 +68,6 @@ impl Shape {
         self.first.get_or_insert(ends);
         if let Verb::Outside(_) = step.verb {
             let name = format!("`{}`", step.name);
-            self.resized |= step.name == "PRAGMA page_size";
             if !self.outside.contains(&name) {
                 self.outside.push(name);
             }
@@ -79,11 +77,11 @@ impl Shape {
     }
 
     pub(super) fn form(self, mode: TransactionMode) -> Form {
-        let resized = self.resized.then(|| PAGE_SIZE.to_owned());
+        let more = self.notes.into_iter().map(str::to_owned);
         let form = |in_transaction, without_its_own, note: Option<String>| Form {
             in_transaction,
             without_its_own,
-            notes: note.into_iter().chain(resized).collect(),
+            notes: note.into_iter().chain(more).collect(),
         };
         let is_one = self.first == Some(Ends::Begins) && self.last == Some(Ends::Commits) && !self.broken;
         if mode == TransactionMode::None {
