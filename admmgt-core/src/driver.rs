@@ -8,7 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::history::Head;
-use crate::record::Batch;
+use crate::record::{Author, Batch};
 use crate::script::{Dialect, Statement};
 use crate::store::StateStore;
 use crate::{Backend, BoxError, BoxFuture, Error, Namespace, Origin, Result};
@@ -35,13 +35,27 @@ pub struct SessionOptions {
     pub lock_timeout: Duration,
     /// How long one statement may run; `None` for as long as it takes.
     pub statement_timeout: Option<Duration>,
+    /// How long a database that does not answer yet is asked again.
+    pub connect_wait: Duration,
+    /// In whose name; a server shows it to those who look at its connections.
+    pub author: Author,
 }
 
 impl SessionOptions {
-    /// Access with the limits of the default policy.
+    /// Access with the limits of the default policy, in the name of this process.
     pub fn new(access: Access) -> Self {
-        let policy = crate::Policy::default();
-        Self { access, lock_timeout: policy.lock_timeout, statement_timeout: policy.statement_timeout }
+        Self::of(access, &crate::Policy::default(), Author::of_this_process())
+    }
+
+    /// Access with the limits of a policy.
+    pub fn of(access: Access, policy: &crate::Policy, author: Author) -> Self {
+        Self {
+            access,
+            lock_timeout: policy.lock_timeout,
+            statement_timeout: policy.statement_timeout,
+            connect_wait: policy.connect_wait,
+            author,
+        }
     }
 }
 
@@ -251,6 +265,17 @@ pub trait Session: Debug + Send {
         let _ = batch;
         let outcome = self.execute(statement).await?;
         Ok((outcome, if self.in_transaction() { Recorded::Open } else { Recorded::NotYet }))
+    }
+
+    /// Before a statement runs that an earlier process may have run already, in part or to its end: takes away what it left
+    /// behind and what is in its way. `true` where it had ended, and is not to run again. Called for statements that
+    /// [`Dialect::is_resumable`] names. Default: nothing is looked at.
+    ///
+    /// # Errors
+    /// What the database answered.
+    async fn resuming(&mut self, statement: &Statement) -> Result<bool> {
+        let _ = statement;
+        Ok(false)
     }
 
     /// Whether a transaction is open that a body began by itself, outside of [`Session::begin`]. A

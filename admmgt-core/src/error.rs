@@ -87,13 +87,45 @@ pub enum Error {
         /// Why, and what to do.
         problem: String,
     },
+    /// The server answers, and does not let this user in.
+    #[error("{what} does not let this user in: {problem}")]
+    Rejected {
+        /// Which, without passwords.
+        what: String,
+        /// Why, and what to do.
+        problem: String,
+    },
+    /// The server has as many connections as it takes.
+    #[error("{what} has no connection left: {problem}")]
+    Crowded {
+        /// Which, without passwords.
+        what: String,
+        /// What it said.
+        problem: String,
+    },
+    /// The connection broke while it was used. What was not committed is rolled back by the server.
+    #[error("the connection to {what} was lost: {problem}")]
+    ConnectionLost {
+        /// Which, without passwords.
+        what: String,
+        /// How that was noticed.
+        problem: String,
+    },
+    /// This user lacks a right.
+    #[error("{action} is not allowed: {problem}")]
+    NotAllowed {
+        /// What was being done.
+        action: String,
+        /// What the database said, and which right to grant.
+        problem: String,
+    },
     /// Something that only reads was asked to write.
-    #[error(
-        "{what} can only be read; migrations need to write. Check the permissions of the file and its folder, and read-only settings"
-    )]
+    #[error("{what} can only be read; migrations need to write. {advice}")]
     ReadOnly {
         /// Which database.
         what: String,
+        /// What to look at.
+        advice: String,
     },
     /// Another connection kept the database locked for too long.
     #[error("the database stayed locked by another connection for {}. Find the program with the long transaction, or wait longer with `Policy::lock_timeout`", seconds(.waited))]
@@ -150,8 +182,8 @@ pub enum Error {
     Database {
         /// What was being done.
         action: String,
-        /// The database's own code for it, where it has one.
-        code: Option<i64>,
+        /// The database's own code for it, where it has one: `23505`, as it writes it.
+        code: Option<String>,
         /// What it said; the client's own error, to downcast.
         error: BoxError,
     },
@@ -249,7 +281,7 @@ impl Error {
     }
 
     /// What the database answered while something was being done.
-    pub fn database(action: impl Into<String>, code: Option<i64>, error: impl Into<BoxError>) -> Self {
+    pub fn database(action: impl Into<String>, code: Option<String>, error: impl Into<BoxError>) -> Self {
         Self::Database { action: action.into(), code, error: error.into() }
     }
 
@@ -275,7 +307,13 @@ impl Error {
             Self::Stopped { cause, .. } => cause.kind(),
             Self::LeaseTimeout { .. } | Self::LeaseLost { .. } | Self::Busy { .. } => ErrorKind::Busy,
             Self::NotCurrent { .. } => ErrorKind::Pending,
-            Self::NotFound { .. } | Self::Unreachable { .. } | Self::ReadOnly { .. } => ErrorKind::Unavailable,
+            Self::NotFound { .. }
+            | Self::Unreachable { .. }
+            | Self::Rejected { .. }
+            | Self::Crowded { .. }
+            | Self::ConnectionLost { .. }
+            | Self::NotAllowed { .. }
+            | Self::ReadOnly { .. } => ErrorKind::Unavailable,
             Self::NewerFormat { .. }
             | Self::CorruptState { .. }
             | Self::HistoryMoved { .. }

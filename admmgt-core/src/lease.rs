@@ -6,9 +6,9 @@ use std::fmt::Debug;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-use crate::Result;
 use crate::driver::Session;
 use crate::record::{Author, Timestamp, Token};
+use crate::{BoxFuture, Error, Result};
 
 /// What a store is asked for.
 #[derive(Debug, Clone)]
@@ -89,6 +89,12 @@ pub trait Lease: Debug + Send {
     /// # Errors
     /// [`crate::Error::LeaseLost`].
     async fn verify(&mut self, session: &mut dyn Session) -> Result<()>;
+
+    /// Ends when it is lost while a body runs, which is dropped then. Default: that is noticed by
+    /// [`Lease::verify`] and by the writes alone.
+    fn lost(&self) -> BoxFuture<'static, Error> {
+        Box::pin(std::future::pending())
+    }
 
     /// Hands it back.
     ///

@@ -42,6 +42,7 @@ mod context;
 mod driver;
 mod lease;
 mod store;
+pub mod stored;
 
 mod error;
 mod event;

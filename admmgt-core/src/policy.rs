@@ -40,6 +40,12 @@ pub struct Policy {
     pub lock_timeout: Duration,
     /// How long one statement may run; the body of a plain `fn` counts as one. Default: as long as it takes.
     pub statement_timeout: Option<Duration>,
+    /// How long a database that does not answer yet is asked again: it refuses connections, starts up, or has too many
+    /// of them. What will not change by itself, such as a wrong password, fails at once. Default: 1 s.
+    pub connect_wait: Duration,
+    /// How long a run that lost its connection in the middle tries to have another one. It reads the history again then,
+    /// and goes on behind what was committed. Default: 30 s.
+    pub reconnect_wait: Duration,
     /// How often a migration in a transaction is tried again after an error that may be gone the next time:
     /// a lock that was not had in time, a deadlock, a serialization failure. It was rolled back as a whole.
     /// Default: 3 times.
@@ -88,6 +94,8 @@ impl Default for Policy {
             lease_poll_max: Duration::from_secs(2),
             lock_timeout: Duration::from_secs(5),
             statement_timeout: None,
+            connect_wait: Duration::from_secs(1),
+            reconnect_wait: Duration::from_secs(30),
             retries: 3,
             retry_pause: Duration::from_millis(50),
             group: false,

@@ -390,11 +390,7 @@ impl Run {
     }
 
     pub(crate) fn options(&self, access: Access) -> SessionOptions {
-        SessionOptions {
-            access,
-            lock_timeout: self.policy.lock_timeout,
-            statement_timeout: self.policy.statement_timeout,
-        }
+        SessionOptions::of(access, &self.policy, self.author.clone())
     }
 
     /// The first event of every run.

@@ -19,7 +19,7 @@ impl Asked<'_> {
     pub(crate) fn failed(self, action: &str, error: rusqlite::Error) -> Error {
         let Some(code) = error.sqlite_error().cloned() else {
             return match without_literals(&error) {
-                Some(words) => Error::database(action, Some(i64::from(ffi::SQLITE_ERROR)), words),
+                Some(words) => Error::database(action, Some(ffi::SQLITE_ERROR.to_string()), words),
                 None => Error::database(action, None, error),
             };
         };
@@ -33,7 +33,7 @@ impl Asked<'_> {
                 "SQLite has to write files beside it, even to read while it has a write-ahead log; allow that in its \
                  folder, or keep another connection open, or use `Journal::Keep`",
             ),
-            ErrorCode::ReadOnly => Error::ReadOnly { what: self.what.to_owned() },
+            ErrorCode::ReadOnly => read_only(self.what),
             ErrorCode::NotADatabase => {
                 unreachable("it is not a SQLite database, or it is encrypted; it was not changed")
             }
@@ -41,12 +41,12 @@ impl Asked<'_> {
             ErrorCode::CannotOpen => unreachable("check that the file and its folder can be read and written"),
             ErrorCode::DiskFull => Error::database(
                 format!("{action}: the disk is full; free some space and start again"),
-                Some(i64::from(code.extended_code)),
+                Some(code.extended_code.to_string()),
                 error,
             ),
             _ => match without_literals(&error) {
-                Some(words) => Error::database(action, Some(i64::from(code.extended_code)), words),
-                None => Error::database(action, Some(i64::from(code.extended_code)), error),
+                Some(words) => Error::database(action, Some(code.extended_code.to_string()), words),
+                None => Error::database(action, Some(code.extended_code.to_string()), error),
             },
         }
     }
@@ -88,6 +88,12 @@ fn without_token(words: &str, before: &str) -> Option<String> {
     // A token that never ends has no quote after it.
     let end = token.rfind('"').filter(|end| *end > 0).unwrap_or(token.len());
     is_literal.then(|| format!("{}…{}", &words[..start], &token[end..]))
+}
+
+/// Something may only be read.
+pub(crate) fn read_only(what: impl Into<String>) -> Error {
+    let advice = "Check the permissions of the file and its folder, and read-only settings".to_owned();
+    Error::ReadOnly { what: what.into(), advice }
 }
 
 /// The longest wait that SQLite can be asked for.

@@ -13,7 +13,7 @@ struct Tool {
     rows: &'static str,
 }
 
-const TOOLS: [Tool; 8] = [
+const TOOLS: [Tool; 9] = [
     Tool {
         name: "sqlx",
         table: "_sqlx_migrations",
@@ -31,6 +31,12 @@ const TOOLS: [Tool; 8] = [
         table: "__diesel_schema_migrations",
         column: "version",
         rows: "SELECT version, 1, NULL FROM main.__diesel_schema_migrations ORDER BY version",
+    },
+    Tool {
+        name: "SeaORM",
+        table: "seaql_migrations",
+        column: "version",
+        rows: "SELECT version, 1, NULL FROM main.seaql_migrations ORDER BY version",
     },
     Tool {
         name: "Flyway",

@@ -116,7 +116,7 @@ impl Lease for SqliteLease {
 fn unusable(path: &Path, error: &std::io::Error) -> Error {
     let what = format!("the lease file `{}`", path.display());
     match error.kind() {
-        std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::ReadOnlyFilesystem => Error::ReadOnly { what },
+        std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::ReadOnlyFilesystem => crate::error::read_only(what),
         _ => Error::Unreachable { what, problem: format!("{error}") },
     }
 }

@@ -196,7 +196,7 @@ pub(crate) fn memory() -> Result<Connection> {
 fn open_file(path: &Path, mode: Mode, access: Access) -> Result<Connection> {
     let what = format!("the database `{}`", path.display());
     if mode == Mode::Read && access == Access::Create {
-        return Err(Error::ReadOnly { what });
+        return Err(crate::error::read_only(what));
     }
     let exists = exists(path, &what)?;
     // What only reads opens for writing too, where it may: reading a database in WAL mode leaves its

@@ -5,11 +5,12 @@ mod rows;
 use std::time::Duration;
 
 use admmgt_core::{
-    Acquired, ArchivedBody, Batch, Direction, Error, FORMAT, ForeignHistory, Head, History, LeaseRequest, Namespace,
-    Origin, Result, Session, StateStore, async_trait,
+    Acquired, Batch, Error, ForeignHistory, Head, History, LeaseRequest, Namespace, Result, Session, StateStore,
+    async_trait, stored,
 };
 use rusqlite::{Connection, params};
 
+use self::rows::SqliteRow;
 use crate::error::{self, Asked};
 use crate::foreign;
 use crate::journal::{self, Journal};
@@ -212,7 +213,7 @@ pub(crate) fn head(db: &Connection, what: &str, patience: Duration) -> Result<Op
         Ok(tables) if tables.is_empty() => Ok(None),
         // They are there, and may have been made since the first look.
         Ok(tables) => {
-            whole(&tables)?;
+            stored::check_tables(named(&tables))?;
             format_of(db)?;
             let read = read().map_err(|error| match asked.failed("reading the heads", error) {
                 Error::Database { error, .. } => Error::corrupt(
@@ -234,7 +235,7 @@ pub(crate) fn head(db: &Connection, what: &str, patience: Duration) -> Result<Op
 fn create(session: &SqliteSession) -> Result<Insert> {
     let db = session.db()?;
     let tables = tables(db).map_err(|error| session.failed("reading the schema", error))?;
-    all_tables(&tables)?;
+    stored::all_are_tables(named(&tables))?;
     if tables.iter().any(|(name, _)| name == "_admmgt_format") {
         format_of(db)?;
     }
@@ -250,23 +251,9 @@ fn tables(db: &Connection) -> rusqlite::Result<Vec<(String, String)>> {
     rows.collect()
 }
 
-fn all_tables(ours: &[(String, String)]) -> Result<()> {
-    let Some((name, kind)) = ours.iter().find(|(_, kind)| kind != "table") else { return Ok(()) };
-    let problem = format!("it is a {kind} and must be a table; rename it, so that admmgt can create its own");
-    Err(Error::corrupt(format!("`{name}`"), problem))
-}
-
-/// Where one of our tables is, all must be.
-fn whole(ours: &[(String, String)]) -> Result<()> {
-    all_tables(ours)?;
-    let is_there = |table: &str| ours.iter().any(|(name, _)| name == table);
-    match ["_admmgt_format", "_admmgt_history"].iter().find(|table| !is_there(table)) {
-        None => Ok(()),
-        Some(lost) => {
-            let problem = "it is not there, and others of its kind are; restore it from a backup";
-            Err(Error::corrupt(format!("table `{lost}`"), problem))
-        }
-    }
+/// The names of our tables with what they are.
+fn named(ours: &[(String, String)]) -> impl Iterator<Item = (&str, &str)> + Clone {
+    ours.iter().map(|(name, kind)| (&**name, &**kind))
 }
 
 fn has_begun(db: &Connection) -> rusqlite::Result<bool> {
@@ -279,16 +266,8 @@ fn format_of(db: &Connection) -> Result<()> {
     let found = db.query_row("SELECT max(format) FROM main._admmgt_format", [], |row| row.get::<_, Option<i64>>(0));
     match found {
         Ok(None) => Ok(()),
-        Ok(Some(found)) => known(found),
+        Ok(Some(found)) => stored::check_format(found),
         Err(error) => Err(Error::corrupt("table `_admmgt_format`", format!("it cannot be read: {error}"))),
-    }
-}
-
-fn known(found: i64) -> Result<()> {
-    match u32::try_from(found) {
-        Ok(FORMAT) => Ok(()),
-        Ok(found) if found > FORMAT => Err(Error::NewerFormat { found, supported: FORMAT }),
-        _ => Err(Error::corrupt("table `_admmgt_format`", format!("{found} is not a format"))),
     }
 }
 
@@ -320,23 +299,17 @@ fn history(session: &SqliteSession) -> Result<History> {
     if tables.is_empty() {
         return Ok(History::default());
     }
-    whole(&tables)?;
+    stored::check_tables(named(&tables))?;
     format_of(db)?;
     let head = read_heads(db).map_err(failed)??;
     let mut statement = db.prepare(RECORDS).map_err(failed)?;
     let mut rows = statement.query([]).map_err(failed)?;
     let mut records = Vec::new();
     while let Some(row) = rows.next().map_err(failed)? {
-        records.push(rows::record(row)?);
+        records.push(stored::record(&SqliteRow(row))?);
     }
-    if records.is_empty() && has_begun(db).map_err(failed)? {
-        let problem = "it is empty, and there were records; restore it from a backup";
-        return Err(Error::corrupt("table `_admmgt_history`", problem));
-    }
-    let mut history = History::default();
-    history.records = records;
-    history.head = head;
-    Ok(history)
+    let began = records.is_empty() && has_begun(db).map_err(failed)?;
+    stored::read(records, head.namespaces.into_iter().collect(), began)
 }
 
 /// The number of the last record; 0 without any.
@@ -348,32 +321,21 @@ pub(crate) fn last_seq(db: &Connection) -> rusqlite::Result<u64> {
 
 /// Adds records and moves heads, inside whatever transaction is open.
 pub(crate) fn write(db: &Connection, insert: Insert, batch: &Batch) -> rusqlite::Result<()> {
-    let heads = rows::heads_text(&batch.heads);
+    let heads = stored::heads_text(&batch.heads);
     let last = batch.records.last().map(|record| record.seq);
     let mut insert = db.prepare(insert.sql())?;
     for record in &batch.records {
-        let (body, codec) = match &record.body {
-            None => (None, None),
-            Some(ArchivedBody::Plain(text)) => (Some(text.as_bytes()), Some("plain")),
-            Some(ArchivedBody::Deflate(bytes)) => (Some(&**bytes), Some("deflate")),
-            Some(_) => (None, None),
-        };
+        let (body, codec) = stored::body(record).unzip();
         insert.execute(params![
             signed(record.seq),
             record.migration.namespace().as_str(),
             record.migration.id(),
             record.kind.as_str(),
-            match record.direction {
-                Direction::Up => "up",
-                Direction::Down => "down",
-            },
+            stored::direction(record.direction),
             record.at.0,
             record.run.as_str(),
             record.checksum.as_str(),
-            match record.origin {
-                Origin::Sql => "sql",
-                Origin::Code => "code",
-            },
+            stored::origin(record.origin),
             record.step,
             record.steps,
             record.duration_us.map(signed),

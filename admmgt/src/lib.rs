@@ -30,7 +30,8 @@
 //! }
 //! ```
 //!
-//! Backends are features: `sqlite`. `bundled` (on by default) compiles SQLite in.
+//! Backends are features: `sqlite`, `postgres`. `bundled` (on by default) compiles SQLite in; `tls-rustls` and
+//! `tls-native` encrypt connections to PostgreSQL.
 //!
 //! What runs when several processes start at once, when one dies in the middle, or when a migration
 //! is edited, is written in the README. How the parts fit together: [`core`](admmgt_core).
@@ -41,6 +42,8 @@ pub use admmgt_macros::{migration, migrations_dir, sql_migration};
 #[doc(hidden)]
 pub use admmgt_core::__private;
 
+#[cfg(feature = "postgres")]
+pub use admmgt_postgres::{self as postgres, LeaseMode, Postgres, sqlx};
 #[cfg(feature = "sqlite")]
 pub use admmgt_sqlite::{self as sqlite, Journal, Sqlite, rusqlite};
 
@@ -52,6 +55,8 @@ pub mod prelude {
 
     pub use crate::{migration, migrations, migrations_dir, sql_migration};
 
+    #[cfg(feature = "postgres")]
+    pub use admmgt_postgres::{Postgres, sqlx, sqlx::PgConnection};
     #[cfg(feature = "sqlite")]
     pub use admmgt_sqlite::{Sqlite, rusqlite};
 }

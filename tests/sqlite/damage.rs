@@ -177,7 +177,7 @@ async fn each_column_of_a_damaged_record_is_named() {
         update _admmgt_history set detail = 9 where rowid = 1
             is not noticed
         update _admmgt_history set body = null where rowid = 1
-            the history is damaged at column `body` of the row with seq 1 of `_admmgt_history`: it is Null; restore the row from a backup
+            the history is damaged at column `body` of the row with seq 1 of `_admmgt_history`: it is NULL; restore the row from a backup
         update _admmgt_history set body = 7 where rowid = 1
             the history is damaged at column `body` of the row with seq 1 of `_admmgt_history`: it is Integer; restore the row from a backup
         update _admmgt_history set body = x'ff' where rowid = 1

@@ -1,0 +1,50 @@
+//! What a new connection is asked first.
+
+use admmgt_core::stored::HISTORY;
+
+use crate::place::Schemas;
+use crate::quote;
+
+/// What does not change while a connection lives, or is found out otherwise if it does.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Facts {
+    /// As `server_version_num` has it: 150004.
+    pub(crate) version: u32,
+    /// Why nothing can be written: it is a standby, or read-only by its settings.
+    pub(crate) read_only: bool,
+    /// The process that serves us.
+    pub(crate) pid: Option<i32>,
+    /// Where the history is or would be made.
+    pub(crate) schema: Option<String>,
+}
+
+impl Facts {
+    pub(crate) const COLUMNS: usize = 4;
+
+    /// The question; a connection whose search path is not the bodies' has to be asked after it was set.
+    pub(crate) fn query(schemas: &Schemas) -> String {
+        let schema = match &schemas.history {
+            Some(schema) => quote::text(schema),
+            // As a statement would find the table: behind a body's own path it would be somewhere else.
+            None => format!(
+                "coalesce((select n.nspname from pg_catalog.pg_class c join pg_catalog.pg_namespace n \
+                 on n.oid = c.relnamespace where c.oid = to_regclass('{HISTORY}')), current_schema())"
+            ),
+        };
+        format!(
+            "select pg_is_in_recovery(), current_setting('default_transaction_read_only'), pg_backend_pid(), {schema}"
+        )
+    }
+
+    pub(crate) fn of(version: u32, row: Vec<Option<String>>) -> Self {
+        let Ok([recovers, read_only, pid, schema]) = <[_; Self::COLUMNS]>::try_from(row) else {
+            return Self { version, ..Self::default() };
+        };
+        Self {
+            version,
+            read_only: recovers.as_deref() == Some("t") || read_only.as_deref() == Some("on"),
+            pid: pid.and_then(|pid| pid.parse().ok()),
+            schema,
+        }
+    }
+}

@@ -1,0 +1,65 @@
+//! The lease: an advisory lock of our connection, or a row with the server's clock where no connection is ours alone.
+
+mod lock;
+mod row;
+
+use std::time::Duration;
+
+use admmgt_core::{Acquired, Error, LeaseRequest, Result, Token};
+
+use crate::error::Marked;
+use crate::pooler;
+use crate::session::PgSession;
+
+pub(crate) use self::row::TABLE;
+
+/// How one migrator at a time is kept to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum LeaseMode {
+    /// An advisory lock of the run's own connection: gone with the connection, however the process ends. Where a pooler
+    /// shares connections between transactions, that is found out and refused.
+    #[default]
+    Session,
+    /// A row of the table `_admmgt_lease`, for use behind such a pooler. Its time runs by the server's clock, a second
+    /// connection renews it, and every write carries its token, so that a holder who lost it without noticing
+    /// cannot write.
+    Row {
+        /// How long a holder who does not renew it keeps it; renewed after a third of that.
+        ttl: Duration,
+    },
+}
+
+impl LeaseMode {
+    /// [`LeaseMode::Row`] for 30 s.
+    pub const fn row() -> Self {
+        Self::Row { ttl: Duration::from_secs(30) }
+    }
+}
+
+/// Asks for the lease, once.
+pub(crate) async fn acquire(session: &mut PgSession, request: &LeaseRequest) -> Result<Acquired> {
+    if session.facts.read_only {
+        return Err(session.base.asked(Duration::ZERO).read_only());
+    }
+    match session.base.lease {
+        LeaseMode::Session => {
+            if !session.is_probed {
+                pooler::refuse(session).await?;
+                session.is_probed = true;
+            }
+            lock::acquire(session).await
+        }
+        LeaseMode::Row { ttl } => row::acquire(session, request, ttl).await,
+    }
+}
+
+/// SQL that fails where the lease is not ours any more, in front of every write.
+pub(crate) fn assertion(session: &PgSession, fence: Option<Token>) -> Result<String> {
+    let held = match (fence, session.locked) {
+        (Some(Token(token)), _) => row::is_held(&session.table(TABLE)?, token),
+        (None, Some(key)) => lock::is_held(key),
+        (None, None) => return Err(Error::LeaseLost { problem: "nothing is written without the lease".to_owned() }),
+    };
+    Ok(format!("select (case when {held} then '1' else '{}' end)::int; ", Marked::LeaseLost.text()))
+}

@@ -1,0 +1,124 @@
+//! The lease as an advisory lock of our connection. It is tried, never waited for: whoever waits inside of a statement
+//! holds a snapshot, and `create index concurrently` of the holder waits for that in turn.
+
+use admmgt_core::stored::HISTORY;
+use admmgt_core::{Acquired, Error, Holder, Lease, Result, Session, Timestamp, async_trait};
+
+use super::row;
+use crate::session::PgSession;
+
+/// The first half of the key of every lock of ours: `admm`.
+const CLASS: u32 = 0x6164_6d6d;
+
+/// The second half: histories in different schemas have locks of their own. (Databases have by themselves.)
+fn key(history: &str) -> u32 {
+    // FNV-1a, 32 bits.
+    history.bytes().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
+}
+
+/// As the server's functions take a key.
+fn pair(key: u32) -> String {
+    format!("{}, {}", CLASS.cast_signed(), key.cast_signed())
+}
+
+/// Whether somebody has the lock of a history.
+pub(super) fn is_locked(history: &str) -> String {
+    format!("exists (select from pg_catalog.pg_locks l where {})", is_ours(key(history)))
+}
+
+fn is_ours(key: u32) -> String {
+    format!(
+        "l.locktype = 'advisory' and l.classid = {CLASS} and l.objid = {key} and l.objsubid = 2 and l.granted \
+         and l.database = (select d.oid from pg_catalog.pg_database d where d.datname = current_database())"
+    )
+}
+
+/// Whether the lock is ours, as SQL. It was taken twice: letting go of it once and taking it again proves that, and
+/// nobody else can have it in between.
+pub(super) fn is_held(key: u32) -> String {
+    format!("pg_advisory_unlock({0}) and pg_try_advisory_lock({0})", pair(key))
+}
+
+pub(super) async fn acquire(session: &mut PgSession) -> Result<Acquired> {
+    let key = key(&session.table(HISTORY)?);
+    let pair = pair(key);
+    let query = format!(
+        "with tried as materialized (select pg_try_advisory_lock({pair}) as won)
+         select t.won, case when t.won then pg_try_advisory_lock({pair}) end, h.pid, h.name, h.client, h.began, h.doing
+         from tried t left join lateral (
+             select a.pid, a.application_name || case when a.usename is null then '' else ' as ' || a.usename end as name,
+                    coalesce(a.client_hostname, host(a.client_addr)) as client,
+                    (extract(epoch from a.backend_start) * 1000)::bigint as began,
+                    a.state || coalesce(' since ' || a.state_change::timestamptz(0)::text, '') as doing
+             from pg_catalog.pg_locks l join pg_catalog.pg_stat_activity a on a.pid = l.pid
+             where {} limit 1
+         ) h on not t.won",
+        is_ours(key)
+    );
+    let answer = session.row("asking for the lease", query).await?.unwrap_or_default();
+    let Ok([won, twice, pid, name, client, began, doing]) = <[_; 7]>::try_from(answer) else {
+        return Err(Error::Usage { problem: "the server answers what was not asked".to_owned() });
+    };
+    if won.as_deref() == Some("t") && twice.as_deref() == Some("t") {
+        // Another process may hold the row that stands for the lease behind a pooler.
+        if let Some(holder) = row::holder(session).await? {
+            release(session, key).await?;
+            return Ok(Acquired::No(holder));
+        }
+        session.locked = Some(key);
+        return Ok(Acquired::Yes(Box::new(LockLease { key })));
+    }
+    let mut holder = Holder::default();
+    holder.by = name;
+    holder.host = client;
+    holder.since = began.and_then(|began| began.parse().ok()).map(Timestamp);
+    holder.place = pid.map(|pid| {
+        let doing = doing.map(|doing| format!(", {doing}")).unwrap_or_default();
+        format!("server process {pid}{doing}; `select pg_terminate_backend({pid})` ends it")
+    });
+    Ok(Acquired::No(holder))
+}
+
+async fn release(session: &mut PgSession, key: u32) -> Result<()> {
+    let pair = pair(key);
+    let query = format!("select pg_advisory_unlock({pair}) and pg_advisory_unlock({pair})");
+    let row = session.row("handing back the lease", query).await?;
+    if row.is_some_and(|row| row[0].as_deref() == Some("t")) {
+        return Ok(());
+    }
+    Err(Error::LeaseLost { problem: "it was not held any more when it was handed back".to_owned() })
+}
+
+#[derive(Debug)]
+struct LockLease {
+    key: u32,
+}
+
+#[async_trait]
+impl Lease for LockLease {
+    /// Every write proves that it is held, in its own message; asking here too would cost a round trip for each step.
+    async fn verify(&mut self, session: &mut dyn Session) -> Result<()> {
+        match PgSession::of(session)?.locked {
+            Some(_) => Ok(()),
+            None => Err(Error::LeaseLost { problem: "it was handed back".to_owned() }),
+        }
+    }
+
+    async fn release(self: Box<Self>, session: &mut dyn Session) -> Result<()> {
+        let session = PgSession::of(session)?;
+        session.locked = None;
+        release(session, self.key).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_history_has_a_lock_of_its_own() {
+        assert_eq!(key(""), 0x811c_9dc5);
+        assert_ne!(key("\"tenant_1\"._admmgt_history"), key("\"tenant_2\"._admmgt_history"));
+        assert_eq!(pair(u32::MAX), "1633971565, -1");
+    }
+}

@@ -1,0 +1,179 @@
+//! A new database of a PostgreSQL server.
+
+use admmgt::prelude::*;
+use admmgt::sqlx::{AssertSqlSafe, Connection, Row, raw_sql};
+
+use crate::say;
+
+/// A new database, dropped at the end.
+#[derive(Debug)]
+pub struct Database {
+    server: String,
+    name: String,
+    /// The server is the tests' own: processes of it may be killed, and roles made.
+    pub ours: bool,
+}
+
+/// Says that a test did nothing, and how it would.
+pub fn skipped(test: &str) {
+    say(format_args!(
+        "SKIPPED {test}: no PostgreSQL. `./tests/run test` starts one; or set ADMMGT_PG_URL=postgres://user@host/database"
+    ));
+}
+
+impl Database {
+    /// A new one; where there is no server, says that the test is skipped.
+    pub async fn new() -> Option<Self> {
+        let test = std::thread::current().name().unwrap_or("a test").to_owned();
+        let (server, ours) = match (std::env::var("ADMMGT_TEST_PG"), std::env::var("ADMMGT_PG_URL")) {
+            (Ok(server), _) => (server, true),
+            (_, Ok(server)) => (server, false),
+            _ => {
+                skipped(&test);
+                return None;
+            }
+        };
+        Some(Self::on(&server, ours).await)
+    }
+
+    /// As [`Database::new`], for tests that kill and stop, or make roles: only where the server is the tests' own.
+    pub async fn ours() -> Option<Self> {
+        let database = Self::new().await?;
+        if !database.ours {
+            let test = std::thread::current().name().unwrap_or("a test").to_owned();
+            say(format_args!("SKIPPED {test}: it needs a server of its own; `./tests/run test` starts one"));
+            return None;
+        }
+        Some(database)
+    }
+
+    /// A new one on a server.
+    pub async fn on(server: &str, ours: bool) -> Self {
+        let name = format!("t_{:016x}", fastrand::u64(..));
+        run_at(server, &format!("create database {name}")).await;
+        Self { server: server.to_owned(), name, ours }
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Its address.
+    pub fn url(&self) -> String {
+        self.url_of(&self.name)
+    }
+
+    /// Its address for another role.
+    pub fn url_as(&self, role: &str) -> String {
+        let url = self.url();
+        let (scheme, rest) = url.split_once("://").expect("a URL");
+        let (_, place) = rest.split_once('@').expect("a user");
+        format!("{scheme}://{role}@{place}")
+    }
+
+    fn url_of(&self, database: &str) -> String {
+        let (server, _) = self.server.rsplit_once('/').expect("a database in the URL");
+        format!("{server}/{database}")
+    }
+
+    /// The driver.
+    pub fn driver(&self) -> Postgres {
+        Postgres::connect(&self.url()).expect("a URL")
+    }
+
+    /// A migrator of the database with these migrations.
+    pub fn migrator(&self, migrations: impl Into<Migrations>) -> Migrator {
+        Migrator::new(self.driver()).migrations(migrations)
+    }
+
+    /// A connection, as the application has one.
+    pub async fn connection(&self) -> PgConnection {
+        connect(&self.url()).await
+    }
+
+    /// Runs statements as the application would.
+    pub async fn run(&self, sql: &str) {
+        run_at(&self.url(), sql).await;
+    }
+
+    /// The rows of a query, each as its columns with a `|` between them.
+    pub async fn texts(&self, sql: &str) -> Vec<String> {
+        let mut connection = self.connection().await;
+        let rows = raw_sql(AssertSqlSafe(sql.to_owned())).fetch_all(&mut connection).await.expect("the query runs");
+        let column = |row: &admmgt::sqlx::postgres::PgRow, at| {
+            row.try_get_unchecked::<Option<String>, _>(at).expect("a text").unwrap_or_default()
+        };
+        let row = |row: &admmgt::sqlx::postgres::PgRow| {
+            (0..row.len()).map(|at| column(row, at)).collect::<Vec<_>>().join("|")
+        };
+        let texts = rows.iter().map(row).collect();
+        let _ = connection.close().await;
+        texts
+    }
+
+    /// The only value of a query.
+    pub async fn text(&self, sql: &str) -> String {
+        let mut texts = self.texts(sql).await;
+        assert_eq!(texts.len(), 1, "{sql}: {texts:?}");
+        texts.remove(0)
+    }
+
+    /// One number.
+    pub async fn number(&self, sql: &str) -> i64 {
+        self.text(sql).await.parse().expect("a number")
+    }
+
+    /// The application's own tables in the schema `public`, in order.
+    pub async fn tables(&self) -> Vec<String> {
+        self.texts(r"select tablename from pg_tables where schemaname = 'public' and tablename not like '\_admmgt%' order by 1")
+            .await
+    }
+
+    /// The kinds of the records of one migration, in the order they were written.
+    pub async fn records(&self, id: &str) -> Vec<String> {
+        self.texts(&format!("select kind from _admmgt_history where namespace || '/' || id = '{id}' order by seq"))
+            .await
+    }
+
+    /// How many locks of ours are held in this database.
+    pub async fn leases(&self) -> i64 {
+        self.number(
+            "select count(*) from pg_locks where locktype = 'advisory' and classid = 1633971565 \
+             and database = (select oid from pg_database where datname = current_database())",
+        )
+        .await
+    }
+
+    /// Indexes that nobody can use.
+    pub async fn invalid_indexes(&self) -> Vec<String> {
+        self.texts("select indexrelid::regclass from pg_index where not indisvalid").await
+    }
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        let (server, name) = (self.server.clone(), self.name.clone());
+        // A runtime cannot be waited for inside of another one.
+        let dropped = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+            runtime.block_on(async {
+                if let Ok(mut connection) = PgConnection::connect(&server).await {
+                    let sql = format!("drop database if exists {name} with (force)");
+                    let _ = raw_sql(AssertSqlSafe(sql)).execute(&mut connection).await;
+                }
+            });
+        });
+        let _ = dropped.join();
+    }
+}
+
+async fn connect(url: &str) -> PgConnection {
+    PgConnection::connect(url).await.expect("the server answers")
+}
+
+async fn run_at(url: &str, sql: &str) {
+    let mut connection = connect(url).await;
+    raw_sql(AssertSqlSafe(sql.to_owned())).execute(&mut connection).await.expect("the statements run");
+    let _ = connection.close().await;
+}
