@@ -14,6 +14,7 @@ use crate::error::{FailedStatement, Failure};
 use crate::event::{Event, Observers};
 use crate::history::State;
 use crate::lease::Lease;
+use crate::pause::{self, Pause};
 use crate::plan::{Prepared, Step};
 use crate::record::{Author, Record, RecordKind, micros};
 use crate::registry::MigrationSet;
@@ -65,9 +66,6 @@ impl<'p> Job<'p> {
     }
 }
 
-/// The longest pause between two tries.
-pub(crate) const LONGEST_PAUSE: Duration = Duration::from_secs(2);
-
 /// What a body failed with, and in which of its statements.
 struct BodyError {
     statement: Option<FailedStatement>,
@@ -117,7 +115,7 @@ impl Executor<'_> {
 
     /// Tries again what met an error that may be gone the next time, and was rolled back as a whole.
     async fn in_transaction(&mut self, jobs: &[Job<'_>]) -> Result<()> {
-        let mut pause = self.policy.retry_pause.clamp(Duration::from_millis(1), LONGEST_PAUSE);
+        let mut pause = Pause::new(self.policy.retry_pause, pause::LONGEST);
         for retry in 0.. {
             let tried = match jobs {
                 [job] if !self.policy.group => self.one(*job).await,
@@ -138,8 +136,7 @@ impl Executor<'_> {
                 Missed::Transient { job, failed } => (*job, self.cx.session().describe(&failed.error)),
             };
             self.observers.tell(&Event::MigrationRetried { migration: jobs[at].id(), retry, error });
-            tokio::time::sleep(pause.mul_f64(0.5 + fastrand::f64() / 2.0)).await;
-            pause = (pause * 2).min(LONGEST_PAUSE);
+            pause.wait(Duration::MAX).await;
             self.lease.verify(self.cx.session()).await?;
         }
         Ok(())
@@ -189,9 +186,16 @@ impl Executor<'_> {
             self.append(vec![record]).await?;
         }
         self.catch_up(job).await?;
-        let ended = self.body(job).await;
+        let ended = match self.body(job).await {
+            Err(failed) if failed.is_lease_lost() => return Err(failed.into_error()),
+            ended => ended,
+        };
         // A transaction that the body left open would take the record with it.
         let cleaned = self.cx.session().reset().await;
+        if let Err(lost @ Error::ConnectionLost { .. }) = cleaned {
+            // Nothing can be put on record now; what is there tells how far it came.
+            return Err(lost);
+        }
         let cleaned = cleaned.map_err(|error| BodyError { statement: None, error: unwrapped(error) });
         match ended.and(cleaned) {
             Ok(()) => {
@@ -228,6 +232,10 @@ impl Executor<'_> {
 
     /// Says "failed" only where the rollback took everything back.
     async fn roll_back(&mut self, begun: &[Job<'_>], job: Job<'_>, failed: BodyError) -> Missed {
+        if failed.is_lease_lost() {
+            // Whoever has it now is not to be disturbed: the session is dropped.
+            return Missed::Error(failed.into_error());
+        }
         let is_transient = self.cx.session().is_transient(&failed.error);
         match self.cx.session().rollback().await {
             Ok(Atomicity::Kept) if is_transient => Missed::Transient { job: begun.len().saturating_sub(1), failed },
@@ -315,6 +323,17 @@ fn count(value: usize) -> u32 {
 impl From<Error> for BodyError {
     fn from(error: Error) -> Self {
         Self { statement: None, error: Box::new(error) }
+    }
+}
+
+impl BodyError {
+    fn is_lease_lost(&self) -> bool {
+        matches!(self.error.downcast_ref(), Some(Error::LeaseLost { .. }))
+    }
+
+    /// The error of the run around the body.
+    fn into_error(self) -> Error {
+        self.error.downcast().map_or_else(|error| Error::database("running a migration", None, error), |error| *error)
     }
 }
 

@@ -25,16 +25,17 @@ impl Leased<'_> {
     pub(crate) async fn apply(
         &mut self,
         first: Option<(Prepared, Capabilities)>,
-        given: Option<Plan>,
+        given: Option<&Plan>,
         report: &mut Report,
     ) -> Result<()> {
-        let (_, state) = self.run.history(self.cx.session()).await?;
+        let (history, state) = self.run.history(self.cx.session()).await?;
+        self.run.confirm(&history.records, report);
         let (state, probed) = self.probed(state).await?;
         let capabilities = self.cx.session().capabilities();
         let prepared = match first {
             // Planning is a pure function: the same history has the same plan.
             Some((first, same)) if first.plan.base == *state.heads() && same == *capabilities => first,
-            _ => self.run.decide_knowing(&state, Some(capabilities), given.as_ref(), &probed)?,
+            _ => self.run.decide_knowing(&state, Some(capabilities), given, &probed)?,
         };
         self.run.notice(&prepared.plan, report);
         self.run.observers.tell(&Event::Planned { migrations: prepared.plan.migrations() });

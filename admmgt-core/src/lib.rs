@@ -56,6 +56,7 @@ mod begun;
 mod executor;
 mod leased;
 mod migrator;
+mod pause;
 mod probe;
 mod run;
 

@@ -8,15 +8,15 @@ use crate::amend::Amendment;
 use crate::begun::Begun;
 use crate::driver::{Access, Driver, Session, SessionOptions};
 use crate::event::{EVENT_FORMAT, Event, Observers};
-use crate::executor::LONGEST_PAUSE;
 use crate::history::{Head, History, State};
 use crate::lease::{Acquired, Lease, LeaseRequest};
 use crate::leased::Leased;
+use crate::pause::{self, Pause};
 use crate::plan::{self, Compared, Facts, Plan, Prepared};
-use crate::record::{Author, Record, micros};
+use crate::record::{Author, Record, RecordKind, micros};
 use crate::refusal::Refusal;
 use crate::registry::MigrationSet;
-use crate::report::Report;
+use crate::report::{Ran, Report};
 use crate::status::Status;
 use crate::verified::{self, Verified};
 use crate::{Capabilities, Context, Direction, Error, MigrationId, Policy, Result, Target, Verdict};
@@ -61,7 +61,7 @@ impl Run {
     pub(crate) async fn migrate(self, given: Option<Plan>) -> Result<Report> {
         let clock = Instant::now();
         let mut report = Report::new(self.author.run.clone());
-        let result = self.change(given, &mut report).await;
+        let result = self.change_and_return(given.as_ref(), &mut report).await;
         report.duration_us = self.finished(report.ran.len(), clock.elapsed());
         match result {
             Ok(()) => Ok(report),
@@ -75,21 +75,65 @@ impl Run {
         }
     }
 
-    async fn change(&self, given: Option<Plan>, report: &mut Report) -> Result<()> {
+    /// Where the connection is lost in the middle, goes on behind what was committed.
+    async fn change_and_return(&self, given: Option<&Plan>, report: &mut Report) -> Result<()> {
+        let mut pause = Pause::new(self.policy.retry_pause, pause::LONGEST);
+        let mut lost: Option<Instant> = None;
+        loop {
+            let error = match self.change(given, report).await {
+                // A plan that was made before does not fit what is there now.
+                Err(error) if given.is_none() => error,
+                result => return result,
+            };
+            match (&error, lost) {
+                (Error::ConnectionLost { .. }, _) => lost = Some(Instant::now()),
+                (Error::Unreachable { .. } | Error::Crowded { .. } | Error::ReadOnly { .. }, Some(_)) => {}
+                _ => return Err(error),
+            }
+            let since = lost.map(|lost| lost.elapsed()).unwrap_or_default();
+            let Some(left) = self.policy.reconnect_wait.checked_sub(since).filter(|left| !left.is_zero()) else {
+                return Err(error);
+            };
+            self.observers.tell(&Event::Notice { text: format!("{error}; trying again") });
+            pause.wait(left).await;
+        }
+    }
+
+    /// What this run has committed and was not told of: the answer was lost with its connection.
+    pub(crate) fn confirm(&self, records: &[Record], report: &mut Report) {
+        let ours = || records.iter().filter(|record| record.run == self.author.run);
+        let done = |kind| matches!(kind, RecordKind::Applied | RecordKind::Reverted | RecordKind::Baseline);
+        for record in ours().filter(|record| done(record.kind)) {
+            let is_same = |ran: &Ran| (&ran.migration, ran.direction) == (&record.migration, record.direction);
+            if report.ran.iter().any(is_same) {
+                continue;
+            }
+            let (migration, direction) = (record.migration.clone(), record.direction);
+            let duration_us = record.duration_us.unwrap_or_default();
+            let begun = |other: &Record| other.kind == RecordKind::Started && other.migration == migration;
+            let transaction = !ours().any(begun);
+            let notes = vec!["its commit was confirmed after the connection was lost".to_owned()];
+            self.observers.tell(&Event::MigrationDone { migration: migration.clone(), direction, duration_us });
+            report.ran.push(Ran { migration, direction, transaction, duration_us, notes });
+        }
+    }
+
+    async fn change(&self, given: Option<&Plan>, report: &mut Report) -> Result<()> {
         let first = match self.look(Access::Write).await? {
             Look::Missing => {
                 // Decided before the database is made, so that a refusal leaves nothing behind.
-                let prepared = self.decide(&State::default(), None, given.as_ref(), &Begun::default())?;
+                let prepared = self.decide(&State::default(), None, given, &Begun::default())?;
                 if prepared.plan.is_empty() {
                     self.notice(&prepared.plan, report);
                     return Ok(());
                 }
                 None
             }
-            Look::There { session, state, begun, .. } => {
+            Look::There { session, state, begun, history } => {
                 let capabilities = session.capabilities().clone();
                 session.close().await;
-                match self.decide(&state, Some(&capabilities), given.as_ref(), &begun) {
+                self.confirm(&history.records, report);
+                match self.decide(&state, Some(&capabilities), given, &begun) {
                     Ok(prepared) if prepared.plan.is_empty() => {
                         self.notice(&prepared.plan, report);
                         return Ok(());
@@ -149,7 +193,7 @@ impl Run {
     /// Prepares the store, as often as the policy tries again what was locked.
     async fn prepare(&self, session: &mut dyn Session) -> Result<()> {
         let store = self.driver.store();
-        let mut pause = self.policy.retry_pause.clamp(Duration::from_millis(1), LONGEST_PAUSE);
+        let mut pause = Pause::new(self.policy.retry_pause, pause::LONGEST);
         for _ in 0..self.policy.retries {
             match store.prepare(session).await {
                 Err(error @ Error::Busy { .. }) => {
@@ -158,8 +202,7 @@ impl Run {
                 }
                 decided => return decided,
             }
-            tokio::time::sleep(pause.mul_f64(0.5 + fastrand::f64() / 2.0)).await;
-            pause = (pause * 2).min(LONGEST_PAUSE);
+            pause.wait(Duration::MAX).await;
         }
         store.prepare(session).await
     }
@@ -170,7 +213,7 @@ impl Run {
         let store = self.driver.store();
         let clock = Instant::now();
         let longest = self.policy.lease_poll_max.clamp(Duration::from_millis(1), LONGEST_POLL);
-        let mut pause = self.policy.lease_poll_min.clamp(Duration::from_millis(1), longest);
+        let mut pause = Pause::new(self.policy.lease_poll_min, longest);
         loop {
             let holder = match store.acquire(session, &request).await? {
                 Acquired::Yes(lease) => return Ok(lease),
@@ -182,8 +225,7 @@ impl Run {
             };
             let waited_ms = u64::try_from(waited.as_millis()).unwrap_or(u64::MAX);
             self.observers.tell(&Event::LeaseWaiting { holder, waited_ms });
-            tokio::time::sleep(pause.mul_f64(0.5 + fastrand::f64() / 2.0).min(left)).await;
-            pause = (pause * 2).min(longest);
+            pause.wait(left).await;
         }
     }
 
@@ -300,7 +342,8 @@ impl Run {
     }
 
     pub(crate) fn notice(&self, plan: &Plan, report: &mut Report) {
-        report.already = plan.already;
+        // What this run did itself before it lost its connection was not there already.
+        report.already = plan.already.saturating_sub(report.ran.len());
         report.ahead.clone_from(&plan.ahead);
         report.staying.clone_from(&plan.staying);
         report.edited_code.clone_from(&plan.edited_code);

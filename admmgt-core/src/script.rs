@@ -318,6 +318,12 @@ pub trait Dialect: fmt::Debug + Send + Sync {
         false
     }
 
+    /// Whether a statement only sets what its connection forgets: where a migration goes on behind it, it is run again.
+    fn is_setting(&self, statement: &Statement) -> bool {
+        let _ = statement;
+        false
+    }
+
     /// Whether a statement that was interrupted at whatever point can simply run again, because the session takes
     /// away what it may have left behind ([`Session::resuming`](crate::Session::resuming)): then nobody has to look first.
     fn is_resumable(&self, statement: &Statement) -> bool {

@@ -82,6 +82,10 @@ impl Dialect for PgDialect {
         Words::of(&statement.text).concern_session()
     }
 
+    fn is_setting(&self, statement: &Statement) -> bool {
+        Words::of(&statement.text).sets()
+    }
+
     fn is_resumable(&self, statement: &Statement) -> bool {
         Words::of(&statement.text).can_run_again()
     }

@@ -4,7 +4,7 @@ use std::any::Any;
 use std::sync::Arc;
 
 use admmgt::{
-    Acquired, Atomicity, Backend, Batch, BlockingJob, BoxError, BoxFuture, Capabilities, Dialect, Driver, Head,
+    Acquired, Atomicity, Backend, Batch, BlockingJob, BoxError, BoxFuture, Capabilities, Dialect, Driver, Error, Head,
     History, Lease, LeaseRequest, MakeBatch, Namespace, Origin, Outcome, Recorded, Result, Session, SessionOptions,
     StateStore, Statement, Token, async_trait,
 };
@@ -92,6 +92,10 @@ impl Session for CrashSession {
         around("execute_recorded", self.0.execute_recorded(statement, batch)).await
     }
 
+    async fn resuming(&mut self, statement: &Statement) -> Result<bool> {
+        around("resuming", self.0.resuming(statement)).await
+    }
+
     async fn reset(&mut self) -> Result<()> {
         around("reset", self.0.reset()).await
     }
@@ -146,6 +150,10 @@ struct CrashLease(Box<dyn Lease>);
 impl Lease for CrashLease {
     fn token(&self) -> Option<Token> {
         self.0.token()
+    }
+
+    fn lost(&self) -> BoxFuture<'static, Error> {
+        self.0.lost()
     }
 
     async fn verify(&mut self, session: &mut dyn Session) -> Result<()> {

@@ -5,13 +5,14 @@ use std::future::{Future, poll_fn};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::task::Poll;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::records::numbered;
 use super::{BodyError, Executor, Job, count, unwrapped};
 use crate::driver::{Outcome, Recorded};
 use crate::error::FailedStatement;
 use crate::event::Event;
+use crate::pause::{self, Pause};
 use crate::record::{Record, micros};
 use crate::{BoxError, Context, Direction, Result, Script, Statement};
 
@@ -23,8 +24,19 @@ impl Executor<'_> {
         done.map_err(|error| BodyError { statement: None, error: unwrapped(error) })
     }
 
-    /// SQL statement by statement, or the function with its panics caught.
+    /// Runs a body to its end, or until the lease is lost.
     pub(super) async fn body(&mut self, job: Job<'_>) -> Result<(), BodyError> {
+        let mut lost = self.lease.lost();
+        let mut body = Box::pin(self.whole(job));
+        poll_fn(|task| match lost.as_mut().poll(task) {
+            Poll::Ready(error) => Poll::Ready(Err(error.into())),
+            Poll::Pending => body.as_mut().poll(task),
+        })
+        .await
+    }
+
+    /// SQL statement by statement, or the function with its panics caught.
+    async fn whole(&mut self, job: Job<'_>) -> Result<(), BodyError> {
         self.cx.enter(job.migration.meta());
         let result = match job.script {
             Some(script) => self.statements(job, script).await,
@@ -51,16 +63,18 @@ impl Executor<'_> {
         for (statement, number) in statements.zip(1..) {
             let statement = statement.map_err(unreadable)?;
             ran = number;
+            let failed =
+                |error| BodyError { statement: Some(FailedStatement::new(number, of, file, &statement)), error };
             if number <= done {
+                if dialect.is_setting(&statement) {
+                    let set = self.cx.session().execute(&statement).await;
+                    set.map_err(|error| failed(unwrapped(error)))?;
+                }
                 continue;
             }
-            let failed = |error| BodyError {
-                statement: Some(FailedStatement::new(number, of, file, &statement)),
-                error: unwrapped(error),
-            };
             let outcome = match job.step.transaction {
-                true => self.cx.session().execute(&statement).await,
-                false => self.recorded(job, number, &statement, &mut ended).await,
+                true => self.cx.session().execute(&statement).await.map_err(unwrapped),
+                false => self.outside_of_it(job, number, &statement, &mut ended).await,
             };
             let outcome = outcome.map_err(failed)?;
             let rows = outcome.rows_affected;
@@ -72,6 +86,39 @@ impl Executor<'_> {
             ))));
         }
         Ok(())
+    }
+
+    /// Runs a statement outside of a transaction of ours. One that can simply run again does, after an error that may
+    /// be gone the next time; and where an earlier process may have ended it, that is looked at first.
+    async fn outside_of_it(
+        &mut self,
+        job: Job<'_>,
+        number: u32,
+        statement: &Statement,
+        ended: &mut Vec<Record>,
+    ) -> Result<Outcome, BoxError> {
+        if !self.cx.dialect().is_resumable(statement) {
+            return self.recorded(job, number, statement, ended).await.map_err(unwrapped);
+        }
+        let goes_on = job.step.resume.is_some_and(|done| number == done + 1);
+        if goes_on && self.cx.session().resuming(statement).await.map_err(unwrapped)? {
+            self.append(vec![self.checkpoint(job, number, statement)]).await?;
+            return Ok(Outcome::default());
+        }
+        let mut pause = Pause::new(self.policy.retry_pause, pause::LONGEST);
+        for retry in 0..self.policy.retries {
+            let error = match self.recorded(job, number, statement, ended).await {
+                Ok(outcome) => return Ok(outcome),
+                Err(error) => unwrapped(error),
+            };
+            if !self.cx.session().is_transient(&error) {
+                return Err(error);
+            }
+            let error = self.cx.session().describe(&error);
+            self.observers.tell(&Event::MigrationRetried { migration: job.id(), retry, error });
+            pause.wait(Duration::MAX).await;
+        }
+        self.recorded(job, number, statement, ended).await.map_err(unwrapped)
     }
 
     /// Runs a statement outside of a transaction of ours, with its checkpoint. `ended` are those that ran before it in

@@ -46,15 +46,14 @@ pub(super) fn resume(
     let migration = set.get(id).filter(|migration| migration.problems().is_empty())?;
     let meta = migration.meta();
     let probed = facts.probed.iter().find(|(probed, _)| probed == id);
-    let retry = match policy.on_interrupt.unwrap_or(meta.on_interrupt) {
-        OnInterrupt::Manual => false,
-        OnInterrupt::Retry => true,
-        OnInterrupt::Probe => probed.is_some(),
-    };
+    let asked = policy.on_interrupt.unwrap_or(meta.on_interrupt);
+    if asked == OnInterrupt::Probe && probed.is_none() {
+        return None;
+    }
     // What is on record has ended, whatever a probe says.
     let done = probed.and_then(|(_, statements)| *statements).map_or(done, |statements| statements.max(done));
     // A way back that was interrupted is not gone on with by somebody who wants to go forwards.
-    if !retry || direction != Direction::Up || target.direction() != Direction::Up {
+    if direction != Direction::Up || target.direction() != Direction::Up {
         return None;
     }
     // What cannot run at all is refused where it is pending; here, as interrupted.
@@ -68,7 +67,7 @@ pub(super) fn resume(
         let ended = usize::try_from(done).unwrap_or(usize::MAX).max(known.step_hashes.len());
         for at in 0..ended {
             let Some(Ok(statement)) = statements.next() else { break };
-            if facts.dialect.is_of_session(&statement) {
+            if facts.dialect.is_of_session(&statement) && !facts.dialect.is_setting(&statement) {
                 // What it set or made is gone with its connection.
                 return None;
             }
@@ -77,6 +76,7 @@ pub(super) fn resume(
                 _ => same += 1,
             }
         }
+        let next = statements.next();
         drop(statements);
         if same < known.step_hashes.len() {
             return Some(Err(Refusal::ResumeDiffers {
@@ -85,6 +85,12 @@ pub(super) fn resume(
                 statement: u32::try_from(same + 1).unwrap_or(u32::MAX),
             }));
         }
+        if asked == OnInterrupt::Manual {
+            // Whatever it had come to, it can simply run again.
+            next.and_then(Result::ok).filter(|statement| facts.dialect.is_resumable(statement))?;
+        }
+    } else if asked == OnInterrupt::Manual {
+        return None;
     } else if meta.checksum != known.checksum && policy.edited_code == Verdict::Refuse {
         return edited(migration, known).map(Err);
     }

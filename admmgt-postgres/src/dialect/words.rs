@@ -176,6 +176,16 @@ impl<'a> Words<'a> {
         }
     }
 
+    /// Settings only: running them twice is running them once.
+    pub(super) fn sets(mut self) -> bool {
+        match self.word().as_str() {
+            "set" => !matches!(&*self.word(), "local" | "constraints" | "transaction"),
+            "reset" => true,
+            "select" => self.word() == "set_config",
+            _ => false,
+        }
+    }
+
     /// Whether a statement that was interrupted at whatever point can simply run again.
     pub(super) fn can_run_again(mut self) -> bool {
         if self.clone().index().is_some() {
