@@ -214,6 +214,13 @@ pub trait Session: Debug + Send {
     /// What the database can do; probed when the session was opened.
     fn capabilities(&self) -> &Capabilities;
 
+    /// Whether this session can be used where one of that access is asked for. Default: no, it is closed and another one
+    /// is opened.
+    fn serves(&self, access: Access) -> bool {
+        let _ = access;
+        false
+    }
+
     /// Opens the transaction, and guards it against bodies that would end it by themselves. Code can do
     /// what no rollback takes back, so for [`Origin::Code`] a history that has moved is noticed here at the
     /// latest; SQL may notice at its record.

@@ -119,6 +119,7 @@ impl Run {
     }
 
     async fn change(&self, given: Option<&Plan>, report: &mut Report) -> Result<()> {
+        let mut kept = None;
         let first = match self.look(Access::Write).await? {
             Look::Missing => {
                 // Decided before the database is made, so that a refusal leaves nothing behind.
@@ -131,10 +132,15 @@ impl Run {
             }
             Look::There { session, state, begun, history } => {
                 let capabilities = session.capabilities().clone();
-                session.close().await;
+                if session.serves(Access::Create) {
+                    kept = Some(session);
+                } else {
+                    session.close().await;
+                }
                 self.confirm(&history.records, report);
                 match self.decide(&state, Some(&capabilities), given, &begun) {
                     Ok(prepared) if prepared.plan.is_empty() => {
+                        close(kept).await;
                         self.notice(&prepared.plan, report);
                         return Ok(());
                     }
@@ -144,17 +150,27 @@ impl Run {
                     }
                     // What looks interrupted may be running: only the lease tells.
                     Err(Error::Refused { refusals }) if refusals.iter().all(may_be_running) => None,
-                    Err(error) => return Err(error),
+                    Err(error) => {
+                        close(kept).await;
+                        return Err(error);
+                    }
                 }
             }
         };
-        self.leased(Access::Create, async |leased| leased.apply(first, given, report).await).await
+        let session = match kept {
+            Some(session) => session,
+            None => self.driver.open(&self.options(Access::Create)).await?,
+        };
+        self.leased(session, async |leased| leased.apply(first, given, report).await).await
     }
 
     /// Takes the lease, prepares the store, lets `work` change the database, and lets go, whatever
     /// `work` came to.
-    async fn leased<T>(&self, access: Access, work: impl AsyncFnOnce(&mut Leased<'_>) -> Result<T>) -> Result<T> {
-        let mut session = self.driver.open(&self.options(access)).await?;
+    async fn leased<T>(
+        &self,
+        mut session: Box<dyn Session>,
+        work: impl AsyncFnOnce(&mut Leased<'_>) -> Result<T>,
+    ) -> Result<T> {
         let lease = match self.acquire(&mut *session).await {
             Ok(lease) => lease,
             Err(error) => {
@@ -405,7 +421,8 @@ impl Run {
     /// Records what a person orders.
     pub(crate) async fn amend(self, access: Access, amendment: Amendment, reason: String) -> Result<usize> {
         self.sound()?;
-        self.leased(access, async |leased| leased.amend(&amendment, &reason).await).await
+        let session = self.driver.open(&self.options(access)).await?;
+        self.leased(session, async |leased| leased.amend(&amendment, &reason).await).await
     }
 
     /// What other tools recorded in the same database.
@@ -464,6 +481,12 @@ impl Run {
                 .get(namespace)
                 .is_some_and(|head| (head.digest, head.count) == (wanted.digest, wanted.count))
         })
+    }
+}
+
+async fn close(session: Option<Box<dyn Session>>) {
+    if let Some(session) = session {
+        session.close().await;
     }
 }
 

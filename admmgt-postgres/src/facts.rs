@@ -1,5 +1,7 @@
 //! What a new connection is asked first.
 
+use std::net::IpAddr;
+
 use admmgt_core::stored::HISTORY;
 
 use crate::place::Schemas;
@@ -14,12 +16,14 @@ pub(crate) struct Facts {
     pub(crate) read_only: bool,
     /// The process that serves us.
     pub(crate) pid: Option<i32>,
+    /// Where the server believes to be: address and port. None through a socket of the file system.
+    pub(crate) at: Option<(IpAddr, u16)>,
     /// Where the history is or would be made.
     pub(crate) schema: Option<String>,
 }
 
 impl Facts {
-    pub(crate) const COLUMNS: usize = 4;
+    pub(crate) const COLUMNS: usize = 5;
 
     /// The question; a connection whose search path is not the bodies' has to be asked after it was set.
     pub(crate) fn query(schemas: &Schemas) -> String {
@@ -32,19 +36,26 @@ impl Facts {
             ),
         };
         format!(
-            "select pg_is_in_recovery(), current_setting('default_transaction_read_only'), pg_backend_pid(), {schema}"
+            "select pg_is_in_recovery(), current_setting('default_transaction_read_only'), pg_backend_pid(), \
+             host(inet_server_addr()) || ' ' || inet_server_port(), {schema}"
         )
     }
 
     pub(crate) fn of(version: u32, row: Vec<Option<String>>) -> Self {
-        let Ok([recovers, read_only, pid, schema]) = <[_; Self::COLUMNS]>::try_from(row) else {
+        let Ok([recovers, read_only, pid, at, schema]) = <[_; Self::COLUMNS]>::try_from(row) else {
             return Self { version, ..Self::default() };
         };
         Self {
             version,
             read_only: recovers.as_deref() == Some("t") || read_only.as_deref() == Some("on"),
             pid: pid.and_then(|pid| pid.parse().ok()),
+            at: at.and_then(|at| address(&at)),
             schema,
         }
     }
+}
+
+fn address(text: &str) -> Option<(IpAddr, u16)> {
+    let (address, port) = text.split_once(' ')?;
+    Some((address.parse().ok()?, port.parse().ok()?))
 }

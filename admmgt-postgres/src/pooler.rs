@@ -3,6 +3,7 @@
 //! A lock of the session would stay with the server's connection then, and be anybody's. Two connections of ours tell:
 //! while one holds a transaction, it cannot be the process that serves the other, and that one keeps its process.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use admmgt_core::{Error, Result};
@@ -18,6 +19,9 @@ const PID: &str = "select pg_backend_pid()";
 
 /// Refuses to go on behind such a pooler.
 pub(crate) async fn refuse(session: &mut PgSession) -> Result<()> {
+    if is_direct(session) {
+        return Ok(());
+    }
     let Some(first) = session.facts.pid else { return Ok(()) };
     let other = tokio::time::timeout(PATIENCE, hold(session)).await;
     let Ok(Ok((mut connection, other))) = other else {
@@ -36,6 +40,17 @@ pub(crate) async fn refuse(session: &mut PgSession) -> Result<()> {
         // It was answered at once before: whatever serves it is busy with our other connection.
         Err(_) => Err(pooled(session)),
     }
+}
+
+/// Whether the server itself listens where we connected to: then nothing else does.
+fn is_direct(session: &PgSession) -> bool {
+    let options = &session.base.options;
+    let host: Option<IpAddr> = match options.get_host() {
+        _ if options.get_socket().is_some() => None,
+        "localhost" => session.facts.at.map(|(address, _)| address).filter(IpAddr::is_loopback),
+        host => host.parse().ok(),
+    };
+    host.is_some_and(|host| session.facts.at == Some((host, options.get_port())))
 }
 
 /// A second connection, in a transaction, and the process that serves it.

@@ -39,6 +39,8 @@ pub(crate) struct PgSession {
     pub(crate) guard: Option<Guard>,
     /// The key of the advisory lock that is our lease.
     pub(crate) locked: Option<u32>,
+    /// Our tables are there, with all their columns.
+    pub(crate) is_prepared: bool,
     /// It was found out whether a pooler stands between us and the server.
     pub(crate) is_probed: bool,
     /// A transaction is open that the statements of a file began by themselves.
@@ -96,6 +98,7 @@ impl PgSession {
             capabilities,
             guard: None,
             locked: None,
+            is_prepared: false,
             is_probed: false,
             own: false,
             outside: false,
@@ -256,6 +259,10 @@ impl PgSession {
 impl Session for PgSession {
     fn capabilities(&self) -> &Capabilities {
         &self.capabilities
+    }
+
+    fn serves(&self, _: Access) -> bool {
+        self.options.access != Access::Read
     }
 
     async fn begin(&mut self, origin: Origin) -> Result<()> {

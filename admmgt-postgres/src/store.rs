@@ -120,7 +120,11 @@ impl StateStore for PgStore {
 
     async fn prepare(&self, session: &mut dyn Session) -> Result<()> {
         let session = PgSession::of(session)?;
-        create(session, &[(FORMATS, &FORMAT_COLUMNS), (HISTORY, &HISTORY_COLUMNS)]).await?;
+        if !session.is_prepared {
+            create(session, &[(FORMATS, &FORMAT_COLUMNS), (HISTORY, &HISTORY_COLUMNS)]).await?;
+            session.is_prepared = true;
+        }
+        // By now a newer version may have been here.
         if stored_format(session).await?.is_some() {
             return Ok(());
         }
@@ -134,12 +138,19 @@ impl StateStore for PgStore {
 
     async fn history(&self, session: &mut dyn Session) -> Result<History> {
         let session = PgSession::of(session)?;
-        let Some(table) = whole(session).await? else { return Ok(History::default()) };
+        let has_all = session.is_prepared;
+        let table = if has_all { None } else { whole(session).await? };
+        if table.is_none() && !has_all {
+            return Ok(History::default());
+        }
+        let lacks =
+            |column: &str| table.as_ref().is_some_and(|table| !table.columns.iter().any(|there| there == column));
+        session.is_prepared = !HISTORY_COLUMNS.iter().any(|(column, _)| lacks(column));
         let history = session.table(HISTORY)?;
         // One query, so that records and heads are of one moment.
         let columns = stored::COLUMNS.map(|column| match column {
             // An earlier version did not have it; `prepare` will add it.
-            lacking if !table.columns.iter().any(|there| there == lacking) => "null",
+            lacking if lacks(lacking) => "null",
             "at" => "round(extract(epoch from at) * 1000)::bigint",
             other => other,
         });

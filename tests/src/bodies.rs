@@ -1,8 +1,10 @@
 //! Migrations in one line, all of the namespace `app`.
 
+use std::sync::Arc;
+
 use admmgt::prelude::*;
 use admmgt::rusqlite::Connection;
-use admmgt::{BoxFuture, Checksum, Meta, MigrationId, TransactionMode, async_trait};
+use admmgt::{BoxFuture, Checksum, FromContext, Meta, MigrationId, TransactionMode, async_trait};
 
 /// The full name of a migration of the namespace `app`.
 pub fn id(id: &str) -> MigrationId {
@@ -77,6 +79,19 @@ pub fn asynchronous(
     body: impl for<'a> Fn(&'a mut Context) -> BoxFuture<'a, Result<(), BoxError>> + Send + Sync + 'static,
 ) -> AsyncCode {
     AsyncCode { meta: meta(name), body: Box::new(body) }
+}
+
+/// A migration from a closure over a connection to PostgreSQL.
+#[track_caller]
+pub fn pg(
+    name: &str,
+    body: impl for<'a> Fn(&'a mut PgConnection) -> BoxFuture<'a, Result<(), BoxError>> + Send + Sync + 'static,
+) -> AsyncCode {
+    let body = Arc::new(body);
+    asynchronous(name, move |cx| {
+        let body = Arc::clone(&body);
+        Box::pin(async move { body(<PgConnection as FromContext<Postgres>>::from_context(cx)?).await })
+    })
 }
 
 impl AsyncCode {

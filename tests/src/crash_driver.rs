@@ -4,9 +4,9 @@ use std::any::Any;
 use std::sync::Arc;
 
 use admmgt::{
-    Acquired, Atomicity, Backend, Batch, BlockingJob, BoxError, BoxFuture, Capabilities, Dialect, Driver, Error, Head,
-    History, Lease, LeaseRequest, MakeBatch, Namespace, Origin, Outcome, Recorded, Result, Session, SessionOptions,
-    StateStore, Statement, Token, async_trait,
+    Access, Acquired, Atomicity, Backend, Batch, BlockingJob, BoxError, BoxFuture, Capabilities, Dialect, Driver,
+    Error, Head, History, Lease, LeaseRequest, MakeBatch, Namespace, Origin, Outcome, Recorded, Result, Session,
+    SessionOptions, StateStore, Statement, Token, async_trait,
 };
 
 use crate::points::around;
@@ -50,6 +50,10 @@ struct CrashSession(Box<dyn Session>);
 impl Session for CrashSession {
     fn capabilities(&self) -> &Capabilities {
         self.0.capabilities()
+    }
+
+    fn serves(&self, access: Access) -> bool {
+        self.0.serves(access)
     }
 
     async fn begin(&mut self, origin: Origin) -> Result<()> {

@@ -64,6 +64,13 @@ impl Database {
         self.url_of(&self.name)
     }
 
+    /// The port of its server.
+    pub fn port(&self) -> u16 {
+        let place = self.server.rsplit_once('@').map_or(&*self.server, |(_, place)| place);
+        let host = place.split('/').next().unwrap_or_default();
+        host.rsplit_once(':').and_then(|(_, port)| port.parse().ok()).unwrap_or(5432)
+    }
+
     /// Its address for another role.
     pub fn url_as(&self, role: &str) -> String {
         let url = self.url();

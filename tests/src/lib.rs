@@ -13,13 +13,15 @@ mod crash_driver;
 mod database;
 mod orders;
 pub mod points;
+mod proxy;
 mod scratch;
 mod sets;
 
-pub use bodies::{AsyncCode, Code, asynchronous, code, id, outside, sql};
+pub use bodies::{AsyncCode, Code, asynchronous, code, id, outside, pg, sql};
 pub use cluster::{Cluster, Standby};
 pub use crash_driver::CrashDriver;
 pub use database::{Database, skipped};
 pub use orders::{Answer, Hold, Orders, Process, Verb, exit_code};
+pub use proxy::Proxy;
 pub use scratch::{Scratch, eventually, is_full, say, snapshot};
 pub use sets::Sets;

@@ -5,6 +5,7 @@ use admmgt_core::stored::HISTORY;
 use admmgt_core::{Acquired, Error, Holder, Lease, Result, Session, Timestamp, async_trait};
 
 use super::row;
+use crate::quote;
 use crate::session::PgSession;
 
 /// The first half of the key of every lock of ours: `admm`.
@@ -44,7 +45,7 @@ pub(super) async fn acquire(session: &mut PgSession) -> Result<Acquired> {
     let pair = pair(key);
     let query = format!(
         "with tried as materialized (select pg_try_advisory_lock({pair}) as won)
-         select t.won, case when t.won then pg_try_advisory_lock({pair}) end, h.pid, h.name, h.client, h.began, h.doing
+         select t.won, case when t.won then pg_try_advisory_lock({pair}) end, to_regclass({}) is not null, h.pid, h.name, h.client, h.began, h.doing
          from tried t left join lateral (
              select a.pid, a.application_name || case when a.usename is null then '' else ' as ' || a.usename end as name,
                     coalesce(a.client_hostname, host(a.client_addr)) as client,
@@ -53,15 +54,18 @@ pub(super) async fn acquire(session: &mut PgSession) -> Result<Acquired> {
              from pg_catalog.pg_locks l join pg_catalog.pg_stat_activity a on a.pid = l.pid
              where {} limit 1
          ) h on not t.won",
+        quote::text(&session.table(row::TABLE)?),
         is_ours(key)
     );
     let answer = session.row("asking for the lease", query).await?.unwrap_or_default();
-    let Ok([won, twice, pid, name, client, began, doing]) = <[_; 7]>::try_from(answer) else {
+    let Ok([won, twice, has_row, pid, name, client, began, doing]) = <[_; 8]>::try_from(answer) else {
         return Err(Error::Usage { problem: "the server answers what was not asked".to_owned() });
     };
     if won.as_deref() == Some("t") && twice.as_deref() == Some("t") {
         // Another process may hold the row that stands for the lease behind a pooler.
-        if let Some(holder) = row::holder(session).await? {
+        if has_row.as_deref() == Some("t")
+            && let Some(holder) = row::holder(session).await?
+        {
             release(session, key).await?;
             return Ok(Acquired::No(holder));
         }

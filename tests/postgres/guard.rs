@@ -1,0 +1,336 @@
+//! What a body may do to its transaction and its connection, and what it may not.
+
+use admmgt::prelude::*;
+use admmgt::sqlx::{self, Connection, Executor};
+use admmgt::{BoxFuture, ErrorKind, Standing};
+use admmgt_tests::{Database, outside, pg, sql};
+
+type Body<'a> = BoxFuture<'a, Result<(), BoxError>>;
+
+async fn up(
+    db: &Database,
+    body: impl for<'a> Fn(&'a mut PgConnection) -> Body<'a> + Send + Sync + 'static,
+) -> admmgt::Result<Report> {
+    db.run("create table if not exists seen (what text)").await;
+    db.migrator(Migrations::new([pg("1", body)])).policy(anyway()).up().await
+}
+
+/// Tables that are there already are wanted here.
+fn anyway() -> Policy {
+    let mut policy = Policy::default();
+    policy.foreign = admmgt::Verdict::Allow;
+    policy
+}
+
+async fn seen(db: &Database) -> Vec<String> {
+    db.texts("select what from seen order by 1").await
+}
+
+#[tokio::test]
+async fn a_transaction_of_the_bodys_own_is_a_savepoint() {
+    let Some(db) = Database::new().await else { return };
+    let report = up(&db, |db| {
+        Box::pin(async move {
+            let mut inner = db.begin().await?;
+            inner.execute("insert into seen values ('kept')").await?;
+            inner.commit().await?;
+            let mut inner = db.begin().await?;
+            inner.execute("insert into seen values ('rolled back')").await?;
+            inner.rollback().await?;
+            let mut inner = db.begin().await?;
+            inner.execute("insert into seen values ('dropped')").await?;
+            drop(inner);
+            let mut inner = db.begin().await?;
+            let mut innermost = inner.begin().await?;
+            innermost.execute("insert into seen values ('kept, too')").await?;
+            innermost.commit().await?;
+            inner.commit().await?;
+            Ok(())
+        })
+    });
+    assert_eq!(report.await.unwrap().ran.len(), 1);
+    assert_eq!(seen(&db).await, ["kept", "kept, too"]);
+}
+
+/// What it did in there would be committed without a word, or rolled back without one.
+#[tokio::test]
+async fn a_forgotten_transaction_is_an_error() {
+    let Some(db) = Database::new().await else { return };
+    let error = up(&db, |db| {
+        Box::pin(async move {
+            let mut inner = db.begin().await?;
+            inner.execute("insert into seen values ('forgotten')").await?;
+            std::mem::forget(inner);
+            Ok(())
+        })
+    });
+    let error = error.await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Failed);
+    assert!(error.to_string().contains("`connection.begin()`"), "{error}");
+    assert!(seen(&db).await.is_empty());
+    assert_eq!(db.leases().await, 0);
+}
+
+#[tokio::test]
+async fn a_transaction_that_is_dropped_at_the_end_is_rolled_back() {
+    let Some(db) = Database::new().await else { return };
+    let report = up(&db, |db| {
+        Box::pin(async move {
+            db.execute("insert into seen values ('outer')").await?;
+            let mut inner = db.begin().await?;
+            inner.execute("insert into seen values ('dropped')").await?;
+            Ok(())
+        })
+    });
+    assert_eq!(report.await.unwrap().ran.len(), 1);
+    assert_eq!(seen(&db).await, ["outer"]);
+}
+
+/// Atomicity was broken: part of it is there, and only a person can say what to do.
+#[tokio::test]
+async fn a_body_that_ends_its_transaction_is_interrupted_and_never_applied() {
+    let Some(db) = Database::new().await else { return };
+    for ending in
+        ["commit", "rollback", "commit; begin", "rollback; begin", "commit; begin; savepoint mine", "commit and chain"]
+    {
+        let name = format!("seen_{}", ending.len());
+        let sql = format!("create table {name}(a int); {ending}");
+        let migrator = db.migrator(Migrations::new([pg("1", move |db| {
+            let sql = sql.clone();
+            Box::pin(async move {
+                db.execute(sqlx::raw_sql(sqlx::AssertSqlSafe(sql))).await?;
+                Ok(())
+            })
+        })]));
+        let error = migrator.clone().policy(anyway()).up().await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Interrupted, "{ending}: {error}");
+        assert!(error.to_string().contains("ended the transaction by itself"), "{ending}: {error}");
+        assert_eq!(db.records("app/1").await, ["started", "failed"], "{ending}");
+        let again = migrator.up().await.unwrap_err();
+        assert_eq!(again.kind(), ErrorKind::Interrupted, "{ending}: {again}");
+        assert_eq!(db.leases().await, 0, "{ending}");
+        db.run("drop table _admmgt_history, _admmgt_format").await;
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_commits_and_then_fails_is_interrupted() {
+    let Some(db) = Database::new().await else { return };
+    let error = up(&db, |db| {
+        Box::pin(async move {
+            db.execute("insert into seen values ('there')").await?;
+            db.execute("commit").await?;
+            db.execute("insert into nowhere values (1)").await?;
+            Ok(())
+        })
+    });
+    let error = error.await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Interrupted);
+    assert!(error.to_string().contains("nowhere"), "{error}");
+    assert_eq!(seen(&db).await, ["there"]);
+}
+
+#[tokio::test]
+async fn an_error_of_the_database_cannot_be_swallowed() {
+    let Some(db) = Database::new().await else { return };
+    let error = up(&db, |db| {
+        Box::pin(async move {
+            db.execute("insert into seen values ('first')").await?;
+            let _ = db.execute("insert into nowhere values (1)").await;
+            Ok(())
+        })
+    });
+    let error = error.await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Failed);
+    assert!(error.to_string().contains("went on after an error"), "{error}");
+    assert!(seen(&db).await.is_empty());
+    // In a savepoint it can be.
+    let report = up(&db, |db| {
+        Box::pin(async move {
+            db.execute("insert into seen values ('first')").await?;
+            let mut inner = db.begin().await?;
+            let _ = inner.execute("insert into nowhere values (1)").await;
+            drop(inner);
+            Ok(())
+        })
+    });
+    assert_eq!(report.await.unwrap().ran.len(), 1);
+    assert_eq!(seen(&db).await, ["first"]);
+}
+
+#[tokio::test]
+async fn what_is_only_checked_at_the_commit_fails_the_migration() {
+    let Some(db) = Database::new().await else { return };
+    let migrator = db.migrator(sql(&[(
+        "1",
+        "create table a(id int primary key);\n\
+         create table b(a int references a deferrable initially deferred);\n\
+         insert into b values (7);",
+    )]));
+    let error = migrator.up().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Failed);
+    assert!(error.to_string().contains("Key (a)=(7) is not present in table \"a\""), "{error}");
+    assert!(db.tables().await.is_empty());
+    assert_eq!(db.records("app/1").await, ["failed"]);
+}
+
+/// What one body sets is not there for the next, nor in the way of the record.
+#[tokio::test]
+async fn settings_and_roles_are_put_back_behind_each_body() {
+    let Some(db) = Database::ours().await else { return };
+    let role = format!("r_{}", db.name());
+    db.run(&format!("create role {role}; create schema other; grant usage, create on schema other to {role}")).await;
+    let settings = format!(
+        "set search_path = other;\nset lock_timeout = '1ms';\nset statement_timeout = '1h';\nset app.tenant = 'seven';\n\
+         set datestyle = 'German';\nset default_transaction_isolation = 'serializable';\nset role {role};\n\
+         create table mine(id int);"
+    );
+    let look = "create table found as select current_setting('search_path') as path, current_setting('lock_timeout') as lock,
+                current_setting('statement_timeout') as statement, coalesce(current_setting('app.tenant', true), '') as tenant,
+                current_setting('datestyle') as style, current_setting('default_transaction_isolation') as isolation,
+                current_user as who, session_user as session;";
+    let session = format!("set session authorization {role};\ncreate table other.two(id int);");
+    let report = db.migrator(sql(&[
+        ("1", look),
+        ("2", &settings),
+        ("3", &look.replace("found", "again")),
+        ("4", &session),
+        ("5", &look.replace("found", "third")),
+    ]));
+    assert_eq!(report.up().await.unwrap().ran.len(), 5);
+    assert_eq!(db.text("select * from found").await, db.text("select * from again").await);
+    assert_eq!(db.text("select * from found").await, db.text("select * from third").await);
+    assert_eq!(
+        db.text("select tableowner from pg_tables where tablename = 'mine' and schemaname = 'other'").await,
+        role
+    );
+    assert_eq!(db.text("select lock from found").await, "5s");
+    db.run(&format!("drop owned by {role} cascade; drop role {role}")).await;
+}
+
+#[tokio::test]
+async fn nothing_temporary_reaches_the_next_migration() {
+    let Some(db) = Database::new().await else { return };
+    let first = pg("1", |db| {
+        Box::pin(async move {
+            db.execute("create temp table scratch(id int)").await?;
+            db.execute("create table prepared as select 1 as one").await?;
+            sqlx::query("select * from prepared").fetch_all(&mut *db).await?;
+            db.execute("declare kept cursor with hold for select 1").await?;
+            Ok(())
+        })
+    });
+    let second = pg("2", |db| {
+        Box::pin(async move {
+            let left: i64 = sqlx::query_scalar("select count(*) from pg_class where relname = 'scratch'")
+                .fetch_one(&mut *db)
+                .await?;
+            assert_eq!(left, 0, "temporary tables");
+            let left: i64 =
+                sqlx::query_scalar("select count(*) from pg_cursors where name = 'kept'").fetch_one(&mut *db).await?;
+            assert_eq!(left, 0, "cursors");
+            db.execute("alter table prepared add column two int").await?;
+            Ok(())
+        })
+    });
+    // The same statement has other columns now; its plan must not be the old one.
+    let third = pg("3", |db| {
+        Box::pin(async move {
+            sqlx::query("select * from prepared").fetch_all(&mut *db).await?;
+            Ok(())
+        })
+    });
+    let report = db.migrator(Migrations::new([first]).and(second).and(third)).up().await.unwrap();
+    assert_eq!(report.ran.len(), 3);
+}
+
+/// The record is not written, and the lease is not claimed to be ours.
+#[tokio::test]
+async fn a_body_that_lets_go_of_the_lease_is_found_out() {
+    let Some(db) = Database::new().await else { return };
+    let error = up(&db, |db| {
+        Box::pin(async move {
+            db.execute("insert into seen values ('lost')").await?;
+            db.execute("select pg_advisory_unlock_all()").await?;
+            Ok(())
+        })
+    });
+    let error = error.await.unwrap_err();
+    assert!(matches!(error, admmgt::Error::LeaseLost { .. }), "{error:?}");
+    assert!(seen(&db).await.is_empty());
+    assert!(db.records("app/1").await.is_empty());
+    assert_eq!(db.leases().await, 0);
+}
+
+#[tokio::test]
+async fn a_statement_outside_that_lets_go_of_the_lease_is_found_out_before_the_next() {
+    let Some(db) = Database::new().await else { return };
+    let text = "create table a(id int);\nselect pg_advisory_unlock_all_of_us();\ncreate table b(id int);";
+    db.run(
+        "create function pg_advisory_unlock_all_of_us() returns void language sql as 'select pg_advisory_unlock_all()'",
+    )
+    .await;
+    let first = SqlMigration::new("app", "1", text).unwrap().with(outside);
+    let error = db.migrator(Migrations::new([first])).policy(anyway()).up().await.unwrap_err();
+    assert!(matches!(error, admmgt::Error::LeaseLost { .. }), "{error:?}");
+    assert_eq!(db.tables().await, ["a"]);
+    assert_eq!(db.leases().await, 0);
+}
+
+#[tokio::test]
+async fn a_file_that_would_let_go_of_everything_is_refused() {
+    let Some(db) = Database::new().await else { return };
+    for text in ["discard all", "select pg_advisory_unlock_all()", "prepare transaction 'x'"] {
+        let error = db.migrator(sql(&[("1", text)])).up().await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Refused, "{text}: {error}");
+    }
+    assert_eq!(db.texts("select 1 from pg_class where relname like '\\_admmgt%'").await.len(), 0);
+}
+
+#[tokio::test]
+async fn a_body_that_drops_the_history_is_rolled_back() {
+    let Some(db) = Database::new().await else { return };
+    for text in
+        ["drop table _admmgt_history", "alter table _admmgt_history rename to mine", "drop schema public cascade"]
+    {
+        let error = db.migrator(sql(&[("1", "create table a(id int)"), ("2", text)])).up().await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Failed, "{text}: {error}");
+        assert_eq!(db.tables().await, ["a"], "{text}");
+        assert_eq!(db.leases().await, 0);
+    }
+}
+
+#[tokio::test]
+async fn a_panic_is_a_failure_like_others() {
+    let Some(db) = Database::new().await else { return };
+    let error = up(&db, |db| {
+        Box::pin(async move {
+            db.execute("insert into seen values ('before')").await?;
+            panic!("on purpose");
+        })
+    });
+    let error = error.await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Failed);
+    assert!(error.to_string().contains("it panicked: on purpose"), "{error}");
+    assert!(seen(&db).await.is_empty());
+    assert_eq!(db.leases().await, 0);
+}
+
+#[tokio::test]
+async fn a_function_outside_must_end_what_it_begins() {
+    let Some(db) = Database::new().await else { return };
+    let body = pg("1", |db| {
+        Box::pin(async move {
+            db.execute("create table a(id int)").await?;
+            db.execute("begin").await?;
+            db.execute("create table b(id int)").await?;
+            Ok(())
+        })
+    });
+    let migrator = db.migrator(Migrations::new([body.with(outside)]));
+    let error = migrator.up().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Interrupted);
+    assert!(error.to_string().contains("left a transaction open"), "{error}");
+    assert_eq!(db.tables().await, ["a"]);
+    assert!(matches!(migrator.status().await.unwrap().migrations[0].standing, Standing::Interrupted { .. }));
+}

@@ -1,0 +1,125 @@
+//! A proxy of bytes: counts round trips, and cuts a connection at a chosen moment.
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Passes on what goes to a server and comes back.
+#[derive(Debug)]
+pub struct Proxy {
+    port: u16,
+    watch: Arc<Watch>,
+}
+
+#[derive(Debug, Default)]
+struct Watch {
+    /// How often a client spoke after the server had, on all connections.
+    trips: AtomicUsize,
+    connections: AtomicUsize,
+    /// When a client says this, the connection is cut as soon as the server answers; once.
+    cut_at: Mutex<Option<Vec<u8>>>,
+    /// It was cut there.
+    cut: AtomicBool,
+    said: Mutex<Vec<u8>>,
+}
+
+impl Proxy {
+    /// In front of a server on 127.0.0.1.
+    pub fn to(server: u16) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let port = listener.local_addr().expect("it has an address").port();
+        let watch = Arc::new(Watch::default());
+        let shared = Arc::clone(&watch);
+        std::thread::spawn(move || {
+            for client in listener.incoming().flatten() {
+                let Ok(server) = TcpStream::connect(("127.0.0.1", server)) else { continue };
+                let _ = (client.set_nodelay(true), server.set_nodelay(true));
+                shared.connections.fetch_add(1, Ordering::SeqCst);
+                connect(client, server, &shared);
+            }
+        });
+        Self { port, watch }
+    }
+
+    /// A URL of the server, through it.
+    pub fn url(&self, url: &str) -> String {
+        let (user, place) = url.rsplit_once('@').expect("a user");
+        let (_, database) = place.split_once('/').expect("a database");
+        format!("{user}@127.0.0.1:{}/{database}", self.port)
+    }
+
+    /// How many round trips there were since this was asked last.
+    pub fn trips(&self) -> usize {
+        self.watch.trips.swap(0, Ordering::SeqCst)
+    }
+
+    /// How many connections there were since this was asked last.
+    pub fn connections(&self) -> usize {
+        self.watch.connections.swap(0, Ordering::SeqCst)
+    }
+
+    /// What clients have said since this was asked last.
+    pub fn said(&self) -> String {
+        let said = std::mem::take(&mut *self.watch.said.lock().unwrap_or_else(PoisonError::into_inner));
+        String::from_utf8_lossy(&said).into_owned()
+    }
+
+    /// The next time a client says this, the server hears it and its answer never arrives.
+    pub fn cut_at(&self, words: &str) {
+        *self.watch.cut_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(words.as_bytes().to_vec());
+        self.watch.cut.store(false, Ordering::SeqCst);
+    }
+
+    /// Whether that happened.
+    pub fn was_cut(&self) -> bool {
+        self.watch.cut.load(Ordering::SeqCst)
+    }
+}
+
+fn connect(client: TcpStream, server: TcpStream, watch: &Arc<Watch>) {
+    let heard = Arc::new(AtomicBool::new(true));
+    let cuts = Arc::new(AtomicBool::new(false));
+    let pipes = (client.try_clone().expect("a socket"), server.try_clone().expect("a socket"));
+    {
+        let (watch, heard, cuts) = (Arc::clone(watch), Arc::clone(&heard), Arc::clone(&cuts));
+        std::thread::spawn(move || {
+            pass(client, server, |bytes| {
+                // Nobody answers a goodbye.
+                if !bytes.ends_with(b"X\0\0\0\x04") && heard.swap(false, Ordering::SeqCst) {
+                    watch.trips.fetch_add(1, Ordering::SeqCst);
+                }
+                watch.said.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
+                let mut cut_at = watch.cut_at.lock().unwrap_or_else(PoisonError::into_inner);
+                if cut_at.as_ref().is_some_and(|words| bytes.windows(words.len()).any(|part| part == &**words)) {
+                    *cut_at = None;
+                    cuts.store(true, Ordering::SeqCst);
+                }
+                true
+            });
+        });
+    }
+    let watch = Arc::clone(watch);
+    std::thread::spawn(move || {
+        let (client, server) = pipes;
+        pass(server, client, |_| {
+            heard.store(true, Ordering::SeqCst);
+            if cuts.load(Ordering::SeqCst) {
+                watch.cut.store(true, Ordering::SeqCst);
+                return false;
+            }
+            true
+        });
+    });
+}
+
+/// Passes bytes on until one side ends, or `look` says no; then both sides are closed.
+fn pass(mut from: TcpStream, mut to: TcpStream, mut look: impl FnMut(&[u8]) -> bool) {
+    let mut bytes = [0; 1 << 16];
+    while let Ok(count) = from.read(&mut bytes) {
+        if count == 0 || !look(&bytes[..count]) || to.write_all(&bytes[..count]).is_err() {
+            break;
+        }
+    }
+    let _ = (from.shutdown(Shutdown::Both), to.shutdown(Shutdown::Both));
+}
