@@ -64,13 +64,9 @@ impl Settings {
 
     /// Puts back what a body may have changed: who it runs as, and every setting.
     pub(crate) fn restoring(&self, version: u32) -> String {
-        if self.shared {
-            return format!(
-                "set local session authorization default; set local role none; {}",
-                self.sql(version, true)
-            );
-        }
-        format!("reset session authorization; reset role; reset all; {}", self.sql(version, false))
+        const ALL: &str = "reset session authorization; reset role; reset all";
+        // What is set locally is set again by the next transaction.
+        if self.shared { ALL.to_owned() } else { format!("{ALL}; {}", self.sql(version, false)) }
     }
 }
 

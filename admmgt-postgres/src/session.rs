@@ -346,9 +346,6 @@ impl Session for PgSession {
             let words = "a migration left a transaction open; commit it in the body that began it";
             return Err(Error::database("cleaning up after a migration", None, words));
         }
-        if self.settings.shared {
-            return Ok(());
-        }
         let sql = self.settings.restoring(self.facts.version);
         self.run("cleaning up after a migration", sql).await
     }

@@ -51,7 +51,7 @@ const HISTORY_COLUMNS: [(&str, &str); 20] = [
 const FORMAT_COLUMNS: [(&str, &str); 2] = [("format", "bigint"), ("began", "boolean")];
 
 /// Several processes may make the same table: the one that comes second is told so in one of these ways.
-const RACED: [&str; 4] = ["23505", "42P06", "42P07", "42701"];
+const RACED: [&str; 5] = ["23505", "42P06", "42P07", "42701", "42710"];
 
 /// The history of a PostgreSQL database.
 #[derive(Debug)]
@@ -111,7 +111,7 @@ impl StateStore for PgStore {
         let row = session.row("reading the heads", heads_query(&table)).await.map_err(changed)?;
         match row {
             Some(row) => head_of(&row).map(Some),
-            None if began(session).await? => {
+            None if was_emptied(session).await? => {
                 stored::read(Vec::new(), Vec::new(), true).map(|history| Some(history.head))
             }
             None => Ok(Some(Head::default())),
@@ -159,9 +159,9 @@ impl StateStore for PgStore {
         let heads = rows.last().and_then(|row| row.last().cloned()).flatten();
         let heads = stored::heads(heads.as_deref())?;
         let records: Vec<_> = rows.into_iter().map(|row| stored::record(&PgRow(row))).collect::<Result<_>>()?;
-        let began = records.is_empty() && began(session).await?;
+        let emptied = records.is_empty() && was_emptied(session).await?;
         session.saw(records.last().map_or(0, |record| record.seq));
-        stored::read(records, heads, began)
+        stored::read(records, heads, emptied)
     }
 
     async fn append(&self, session: &mut dyn Session, batch: &Batch) -> Result<()> {
@@ -243,8 +243,10 @@ async fn stored_format(session: &mut PgSession) -> Result<Option<i64>> {
     Ok(Some(format))
 }
 
-async fn began(session: &mut PgSession) -> Result<bool> {
-    let query = format!("select bool_or(began)::text from {}", session.table(FORMATS)?);
+/// Whether there were records, and there are none. One look at both: another process may write the first just now.
+async fn was_emptied(session: &mut PgSession) -> Result<bool> {
+    let (formats, history) = (session.table(FORMATS)?, session.table(HISTORY)?);
+    let query = format!("select (bool_or(began) and not exists (select from {history}))::text from {formats}");
     let row = session.row("reading the format", query).await.map_err(changed)?;
     Ok(row.and_then(|row| row.into_iter().next().flatten()).as_deref() == Some("true"))
 }

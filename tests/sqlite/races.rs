@@ -8,25 +8,12 @@ use std::time::{Duration, Instant};
 use admmgt::prelude::*;
 use admmgt::rusqlite::Connection;
 use admmgt::{Error, ErrorKind, Event, MigrationId, Report};
-use admmgt_tests::{Answer, Orders, Process, Scratch, Sets, code, eventually, is_full, outside, say, sql};
+use admmgt_tests::{Answer, Orders, Process, Scratch, Sets, code, eventually, is_full, outside, race, say, sql};
 
 /// Two crowds at once would only slow each other down.
 fn alone() -> MutexGuard<'static, ()> {
     static ALONE: Mutex<()> = Mutex::new(());
     ALONE.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Starts every process, waits until each stands at the gate, and lets them all go.
-fn race(orders: impl IntoIterator<Item = Orders>) -> Vec<Process> {
-    let gate = tempfile::tempdir().unwrap();
-    let mut racers: Vec<Process> = orders.into_iter().map(|orders| orders.gate(gate.path()).start()).collect();
-    let waiting = || std::fs::read_dir(gate.path()).unwrap().count();
-    eventually("every process stands at the gate", || waiting() == racers.len());
-    std::fs::write(gate.path().join("go"), "").unwrap();
-    for racer in &mut racers {
-        racer.wait();
-    }
-    racers
 }
 
 fn ran(reports: &[Report]) -> usize {

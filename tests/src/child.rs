@@ -2,6 +2,7 @@
 //! [`Answer`] in JSON, and exits with 0 or with the code of its error's kind.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use admmgt::prelude::*;
 use admmgt::sqlite::Journal;
@@ -21,7 +22,13 @@ async fn main() -> ExitCode {
     points::die_at(orders.die_at);
     points::pass("start");
     let mut answer = Answer::default();
-    let called = call(&orders, &migrator, &mut answer).await;
+    let called = match orders.give_up_after_ms {
+        None => call(&orders, &migrator, &mut answer).await,
+        Some(time) => {
+            let called = tokio::time::timeout(Duration::from_millis(time), call(&orders, &migrator, &mut answer)).await;
+            called.unwrap_or_else(|_| Err(admmgt::Error::Usage { problem: "given up".to_owned() }))
+        }
+    };
     points::pass("end");
     answer.points = points::passed();
     let code = match called {
@@ -38,9 +45,16 @@ async fn main() -> ExitCode {
 }
 
 fn migrator(orders: &Orders) -> Migrator {
+    if let Some(driver) = orders.postgres() {
+        return told(orders, Migrator::new(CrashDriver(driver)));
+    }
     let journal = if orders.keep_journal { Journal::Keep } else { Journal::Wal };
     let driver = Sqlite::open(&orders.path).expect("a path").journal(journal);
-    let mut migrator = Migrator::new(CrashDriver(driver)).migrations(Sets::migrations(orders)).policy(orders.policy());
+    told(orders, Migrator::new(CrashDriver(driver)))
+}
+
+fn told(orders: &Orders, migrator: Migrator) -> Migrator {
+    let mut migrator = migrator.migrations(Sets::migrations(orders)).policy(orders.policy());
     if let Some(by) = &orders.by {
         migrator = migrator.by(by.as_str());
     }

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 /// The user that servers run as where this process is root, whom PostgreSQL refuses.
-const NOBODY: u32 = 65534;
+pub(crate) const NOBODY: u32 = 65534;
 
 /// A server with data of its own, on a free port of 127.0.0.1; gone when dropped, and when the thread that started it
 /// dies.
@@ -167,7 +167,7 @@ pub fn unprivileged(program: &Path) -> Command {
     command
 }
 
-fn is_root() -> bool {
+pub(crate) fn is_root() -> bool {
     // SAFETY: a plain system call.
     unsafe { libc::geteuid() == 0 }
 }

@@ -3,7 +3,7 @@
 use admmgt::prelude::*;
 use admmgt::sqlx::{AssertSqlSafe, Connection, Row, raw_sql};
 
-use crate::say;
+use crate::{Ground, Left, Orders, Sets, say};
 
 /// A new database, dropped at the end.
 #[derive(Debug)]
@@ -143,6 +143,18 @@ impl Database {
             .await
     }
 
+    /// Waits until no server process works for a migrator any more, alive or dead.
+    pub async fn quiet(&self) {
+        let busy = "select count(*) from pg_stat_activity where datname = current_database() and application_name like 'admmgt/%'";
+        for _ in 0..3000 {
+            if self.number(busy).await == 0 {
+                return;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+        panic!("a server process still works for a migrator");
+    }
+
     /// How many locks of ours are held in this database.
     pub async fn leases(&self) -> i64 {
         self.number(
@@ -158,13 +170,53 @@ impl Database {
     }
 }
 
+impl Ground for Database {
+    fn new() -> Self {
+        now(Self::ours()).expect("there is a server, or the test is skipped before")
+    }
+
+    fn left(&self, orders: &Orders) -> Left {
+        now(async {
+            self.quiet().await;
+            let status = self.migrator(Sets::migrations(orders)).status().await.expect("the history can be read");
+            let mut tables = self.tables().await;
+            let has_log = tables.iter().any(|table| table == "log");
+            let log = if has_log { self.texts("select * from log order by 1").await } else { Vec::new() };
+            tables.retain(|table| table != "log");
+            Left { tables, log, status }
+        })
+    }
+
+    fn repair(&self, sql: &str) {
+        now(self.run(sql));
+    }
+}
+
+/// One value of a database, asked for on another thread: a test's runtime cannot wait for it here. `None` where there
+/// is none.
+pub fn now_elsewhere(url: String, sql: &'static str) -> Option<String> {
+    let asked = std::thread::spawn(move || {
+        now(async {
+            let mut connection = connect(&url).await;
+            let row = raw_sql(sql).fetch_optional(&mut connection).await.ok()??;
+            row.try_get_unchecked::<Option<String>, _>(0).ok()?
+        })
+    });
+    asked.join().ok()?
+}
+
+/// The result of a future, waited for on this thread.
+pub fn now<T>(work: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.expect("a runtime").block_on(work)
+}
+
 impl Drop for Database {
     fn drop(&mut self) {
         let (server, name) = (self.server.clone(), self.name.clone());
         // A runtime cannot be waited for inside of another one.
         let dropped = std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-            runtime.block_on(async {
+            now(async {
                 if let Ok(mut connection) = PgConnection::connect(&server).await {
                     let sql = format!("drop database if exists {name} with (force)");
                     let _ = raw_sql(AssertSqlSafe(sql)).execute(&mut connection).await;

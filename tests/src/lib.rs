@@ -3,11 +3,14 @@
 //! - [`Scratch`]: a folder with a database in it; [`sql`], [`code`], [`asynchronous`]: migrations in
 //!   one line;
 //! - [`Database`]: a new database of a PostgreSQL server; [`Cluster`]: a server of one's own, to stop and to promote;
+//!   [`Bouncer`] and [`Proxy`]: what can stand before it;
 //! - [`Orders`]: what a real process is told to do, to race with and to kill; [`Sets`] are the
 //!   migrations that it knows by name;
+//! - [`sweep`]: kills such a process at each of its points, on any [`Ground`];
 //! - [`CrashDriver`] and [`points`]: where such a process can die.
 
 mod bodies;
+mod bouncer;
 mod cluster;
 mod crash_driver;
 mod database;
@@ -16,12 +19,15 @@ pub mod points;
 mod proxy;
 mod scratch;
 mod sets;
+mod sweep;
 
 pub use bodies::{AsyncCode, Code, asynchronous, code, id, outside, pg, sql};
+pub use bouncer::Bouncer;
 pub use cluster::{Cluster, Standby};
 pub use crash_driver::CrashDriver;
-pub use database::{Database, skipped};
-pub use orders::{Answer, Hold, Orders, Process, Verb, exit_code};
+pub use database::{Database, now, now_elsewhere, skipped};
+pub use orders::{Answer, Hold, Orders, Process, Server, Verb, exit_code, race};
 pub use proxy::Proxy;
 pub use scratch::{Scratch, eventually, is_full, say, snapshot};
 pub use sets::Sets;
+pub use sweep::{Case, Ground, Left, for_each, killed_again_and_again, points_of, sweep};

@@ -7,16 +7,18 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use admmgt::{ErrorKind, OnInterrupt, Policy, Report, Resolution};
+use admmgt::{ErrorKind, LeaseMode, OnInterrupt, Policy, Postgres, Report, Resolution};
 use serde::{Deserialize, Serialize};
 
-use crate::Sets;
+use crate::{Sets, eventually};
 
 /// Everything a child process is told, as one argument in JSON.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Orders {
-    /// The database.
+    /// The database's file; with a server, a folder for what tests write is beside it.
     pub path: PathBuf,
+    /// The database on a server, instead of the file.
+    pub server: Option<Server>,
     /// Which migrations.
     pub set: Sets,
     /// How many of them.
@@ -39,10 +41,23 @@ pub struct Orders {
     pub hold: Option<Hold>,
     /// How long to wait for the lease.
     pub lease_wait_ms: u64,
+    /// After so long it drops its run, as a timeout does.
+    pub give_up_after_ms: Option<u64>,
     /// Who it is.
     pub by: Option<String>,
     /// It writes a log.
     pub log: bool,
+}
+
+/// A database on a PostgreSQL server.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Server {
+    /// Its address.
+    pub url: String,
+    /// The lease is a row that lasts so long.
+    pub row_ttl_ms: Option<u64>,
+    /// The schema that is migrated.
+    pub schema: Option<String>,
 }
 
 /// A call of the migrator.
@@ -85,6 +100,7 @@ impl Orders {
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Self {
             path: path.into(),
+            server: None,
             set: Sets::Mixed,
             count: 4,
             namespace: "app".to_owned(),
@@ -96,9 +112,44 @@ impl Orders {
             gate: None,
             hold: None,
             lease_wait_ms: 120_000,
+            give_up_after_ms: None,
             by: None,
             log: false,
         }
+    }
+
+    /// Of a database on a server. `folder` is for what tests write.
+    pub fn at(url: String, folder: &Path) -> Self {
+        Self { server: Some(Server { url, ..Server::default() }), ..Self::new(folder.join("app.db")) }
+    }
+
+    /// With the lease in a row that lasts so long.
+    pub fn row_lease(mut self, ttl: Duration) -> Self {
+        if let Some(server) = &mut self.server {
+            server.row_ttl_ms = Some(u64::try_from(ttl.as_millis()).expect("a short time"));
+        }
+        self
+    }
+
+    /// In a schema.
+    pub fn schema(mut self, schema: &str) -> Self {
+        if let Some(server) = &mut self.server {
+            server.schema = Some(schema.to_owned());
+        }
+        self
+    }
+
+    /// The driver of the database on a server.
+    pub fn postgres(&self) -> Option<Postgres> {
+        let server = self.server.as_ref()?;
+        let mut driver = Postgres::connect(&server.url).expect("a URL");
+        if let Some(schema) = &server.schema {
+            driver = driver.schema(schema).expect("a name");
+        }
+        if let Some(ttl) = server.row_ttl_ms {
+            driver = driver.lease(LeaseMode::Row { ttl: Duration::from_millis(ttl) });
+        }
+        Some(driver)
     }
 
     /// So many migrations of a set.
@@ -162,6 +213,12 @@ impl Orders {
         self
     }
 
+    /// It drops its run after so long.
+    pub fn give_up_after(mut self, time: Duration) -> Self {
+        self.give_up_after_ms = Some(u64::try_from(time.as_millis()).expect("a short time"));
+        self
+    }
+
     /// Under another name.
     pub fn by(mut self, name: &str) -> Self {
         self.by = Some(name.to_owned());
@@ -209,6 +266,19 @@ impl Orders {
         process.wait();
         process
     }
+}
+
+/// Starts every process, waits until each stands at the gate, lets them all go, and waits for their ends.
+pub fn race(orders: impl IntoIterator<Item = Orders>) -> Vec<Process> {
+    let gate = tempfile::tempdir().expect("a folder");
+    let mut racers: Vec<Process> = orders.into_iter().map(|orders| orders.gate(gate.path()).start()).collect();
+    let waiting = || std::fs::read_dir(gate.path()).expect("the gate is there").count();
+    eventually("every process stands at the gate", || waiting() == racers.len());
+    std::fs::write(gate.path().join("go"), "").expect("the gate opens");
+    for racer in &mut racers {
+        racer.wait();
+    }
+    racers
 }
 
 /// The binary, found beside the test's own.

@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 use admmgt::prelude::*;
 use admmgt::rusqlite::Connection;
 
+use crate::{Ground, Left, Orders, Sets};
+
 /// A folder that is removed at the end, with a database in it that does not exist yet.
 #[derive(Debug)]
 pub struct Scratch {
@@ -116,6 +118,33 @@ impl Scratch {
         let open = open.flatten().filter_map(|entry| std::fs::read_link(entry.path()).ok());
         let folder = std::fs::canonicalize(self.folder()).expect("the folder is there");
         open.into_iter().any(|path| path.starts_with(&folder))
+    }
+}
+
+impl Ground for Scratch {
+    fn new() -> Self {
+        Self::new()
+    }
+
+    /// Looks at a copy: the next run gets the files as they are.
+    fn left(&self, orders: &Orders) -> Left {
+        let copy = self.copy();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let status = runtime.block_on(copy.migrator(Sets::migrations(orders)).status());
+        let status = status.expect("the history can be read");
+        if !copy.path().exists() {
+            return Left { tables: Vec::new(), log: Vec::new(), status };
+        }
+        assert_eq!(copy.texts("pragma integrity_check"), ["ok"]);
+        let mut tables = copy.tables();
+        let log =
+            if tables.contains(&"log".to_owned()) { copy.texts("select * from log order by 1") } else { Vec::new() };
+        tables.retain(|table| table != "log");
+        Left { tables, log, status }
+    }
+
+    fn repair(&self, sql: &str) {
+        self.run(sql);
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use admmgt::prelude::*;
 use admmgt::rusqlite::Connection;
-use admmgt::{BoxFuture, Checksum, Meta, MigrationId, TransactionMode, async_trait};
+use admmgt::{BoxFuture, Checksum, FromContext, Meta, MigrationId, TransactionMode, async_trait};
 use serde::{Deserialize, Serialize};
 
 use crate::orders::{Hold, Orders};
@@ -35,6 +35,8 @@ pub enum Sets {
     Held,
     /// As `Small`, but the last but one fails.
     Failing,
+    /// As `Outside`, but its last statement is an index, built beside others' work on the table `big`.
+    Index,
 }
 
 impl Sets {
@@ -51,12 +53,14 @@ impl Sets {
     /// The migrations that the orders ask for.
     pub fn migrations(orders: &Orders) -> Migrations {
         (1..=orders.count).fold(Migrations::default(), |all, number| {
-            let one = One { namespace: orders.namespace.clone(), number };
+            let one = One { namespace: orders.namespace.clone(), number, on_server: orders.server.is_some() };
             match (orders.set, number) {
                 (Self::Mixed, number) if number % 3 == 2 => all.and(one.code(Way::Plain, None)),
                 (Self::Mixed, number) if number % 3 == 0 => all.and(one.code(Way::Async, None)),
                 (Self::Outside, 2) => all.and(one.outside()),
+                (Self::Index, 2) => all.and(one.index()),
                 (Self::Rows, 2) => all.and(one.rows()),
+                (Self::Probed, 2) if one.on_server => all.and(one.outside().probe(probe_server)),
                 (Self::Probed, 2) => all.and(one.outside().probe(probe)),
                 (Self::OwnTransaction, 2) => all.and(one.own_transaction()),
                 (Self::CodeOutside, 2) => all.and(one.code(Way::Outside, None)),
@@ -73,6 +77,7 @@ impl Sets {
 struct One {
     namespace: String,
     number: usize,
+    on_server: bool,
 }
 
 /// How many of the three effects of the second migration of `app` are there.
@@ -85,6 +90,19 @@ fn probe(cx: &mut Context) -> BoxFuture<'_, Result<Probed, BoxError>> {
         let count: u32 = cx.blocking(count).await?;
         pass("after a probe has looked");
         Ok(if count == 3 { Probed::Done } else { Probed::Statements(count) })
+    })
+}
+
+/// The same on a server.
+fn probe_server(cx: &mut Context) -> BoxFuture<'_, Result<Probed, BoxError>> {
+    const EFFECTS: &str = "select (select count(*) from pg_tables where tablename in ('app_m2', 'app_m2_more'))
+                           + (select count(*) from log where migration = 'app/0002')";
+    Box::pin(async move {
+        pass("before a probe looks");
+        let db: &mut PgConnection = FromContext::<Postgres>::from_context(cx)?;
+        let count: i64 = sqlx::query_scalar(EFFECTS).fetch_one(db).await?;
+        pass("after a probe has looked");
+        Ok(if count == 3 { Probed::Done } else { Probed::Statements(u32::try_from(count)?) })
     })
 }
 
@@ -127,6 +145,12 @@ impl One {
         self.migration(text).with(|meta| meta.transaction(TransactionMode::None))
     }
 
+    fn index(&self) -> SqlMigration {
+        let index = format!("create index concurrently {}_big on big (value)", self.namespace);
+        let text = format!("{};\n{};\n{index};", self.table(), self.log());
+        self.migration(text).with(|meta| meta.transaction(TransactionMode::None))
+    }
+
     fn own_transaction(&self) -> SqlMigration {
         let table = format!("create table {}_m2_more (id integer)", self.namespace);
         let own = format!("begin;\n{};\nsavepoint mine;\n{};\nrelease mine;\ncommit;", self.table(), self.log());
@@ -153,7 +177,7 @@ impl One {
         let id = MigrationId::new(&*self.namespace, self.name()).expect("a name");
         let meta = Meta::new(id, Checksum::parse("manual:1").expect("a checksum"));
         let meta = if way == Way::Outside { meta.transaction(TransactionMode::None) } else { meta };
-        Scripted { meta, way, hold, statements: [self.table(), self.log()] }
+        Scripted { meta, way, hold, on_server: self.on_server, statements: [self.table(), self.log()] }
     }
 }
 
@@ -161,6 +185,7 @@ struct Scripted {
     meta: Meta,
     way: Way,
     hold: Option<Hold>,
+    on_server: bool,
     statements: [String; 2],
 }
 
@@ -177,6 +202,21 @@ impl Scripted {
         }
         Ok(())
     }
+
+    async fn on_server(&self, db: &mut PgConnection) -> Result<(), BoxError> {
+        for statement in &self.statements {
+            pass("before a statement in a body");
+            sqlx::raw_sql(sqlx::AssertSqlSafe(statement.as_str())).execute(&mut *db).await?;
+            pass("after a statement in a body");
+        }
+        if let Some(hold) = &self.hold {
+            std::fs::write(&hold.running, "")?;
+            while !hold.release.exists() {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        }
+        Ok(())
+    }
 }
 
 #[async_trait]
@@ -186,6 +226,9 @@ impl Migration for Scripted {
     }
 
     async fn up(&self, cx: &mut Context) -> Result<(), BoxError> {
+        if self.way != Way::Async && self.on_server {
+            return self.on_server(FromContext::<Postgres>::from_context(cx)?).await;
+        }
         if self.way != Way::Async {
             return cx.blocking(|db: &mut Connection| self.plain(db)).await;
         }

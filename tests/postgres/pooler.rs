@@ -1,0 +1,184 @@
+//! Behind PgBouncer in transaction mode, and with the lease in a row.
+
+use std::time::Duration;
+
+use admmgt::prelude::*;
+use admmgt::{Error, ErrorKind, LeaseMode, Report};
+use admmgt_tests::{Bouncer, Database, Orders, Process, Sets, eventually, outside, pg, race, sql};
+
+async fn behind(settings: &str) -> Option<(Database, Bouncer)> {
+    let db = Database::ours().await?;
+    let bouncer = Bouncer::start(db.port(), settings).expect("`./tests/run` installs PgBouncer");
+    Some((db, bouncer))
+}
+
+fn through(bouncer: &Bouncer, db: &Database) -> Postgres {
+    Postgres::connect(&bouncer.url(db.name())).unwrap()
+}
+
+const TTL: Duration = Duration::from_millis(900);
+
+#[tokio::test]
+async fn a_pooler_is_found_out_and_refused() {
+    for settings in
+        ["", "server_round_robin = 1", "default_pool_size = 1", "default_pool_size = 2\nserver_round_robin = 1"]
+    {
+        let Some((db, bouncer)) = behind(settings).await else { return };
+        let list = || sql(&[("1", "create table a(id int)")]);
+        let migrator = Migrator::new(through(&bouncer, &db)).migrations(list());
+        let error = migrator.up().await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Usage, "{settings}: {error}");
+        assert!(error.to_string().contains("LeaseMode::row()"), "{settings}: {error}");
+        assert!(db.tables().await.is_empty());
+        // Looking needs no lease.
+        assert_eq!(migrator.pending().await.unwrap().len(), 1);
+        db.migrator(list()).up().await.unwrap();
+        migrator.ensure_current().await.unwrap();
+        assert_eq!(migrator.up().await.unwrap().ran.len(), 0);
+        db.quiet().await;
+    }
+}
+
+#[tokio::test]
+async fn without_a_pooler_none_is_found() {
+    let Some(db) = Database::ours().await else { return };
+    let proxy = admmgt_tests::Proxy::to(db.port());
+    let driver = Postgres::connect(&proxy.url(&db.url())).unwrap();
+    let report = Migrator::new(driver).migrations(sql(&[("1", "create table a(id int)")])).up().await.unwrap();
+    assert_eq!(report.ran.len(), 1);
+}
+
+#[tokio::test]
+async fn with_the_lease_in_a_row_all_works_behind_a_pooler() {
+    let Some((db, bouncer)) = behind("").await else { return };
+    let migrator =
+        |list: Migrations| Migrator::new(through(&bouncer, &db).lease(LeaseMode::Row { ttl: TTL })).migrations(list);
+    let asked = |name: &str| {
+        pg(name, |db| {
+            Box::pin(async move {
+                let mut inner = sqlx::Connection::begin(db).await?;
+                for _ in 0..3 {
+                    sqlx::query("insert into a(id) values ($1)").bind(7).execute(&mut *inner).await?;
+                }
+                inner.commit().await?;
+                Ok(())
+            })
+        })
+    };
+    let list = sql(&[
+        ("1", "create table a(id int)"),
+        ("5", "set search_path = pg_temp;\nset lock_timeout = '1ms';\ncreate table public.c(id int);"),
+        ("6", "create table d(id int);"),
+    ]);
+    let beside = "create table b(id int);\ncreate index concurrently b_id on b(id);\nvacuum b;";
+    let beside = SqlMigration::new("app", "4", beside).unwrap().with(outside);
+    let list = list.and(asked("2")).and(asked("3")).and(beside);
+    let report = migrator(list.clone()).up().await.unwrap();
+    assert_eq!(report.ran.len(), 6);
+    assert_eq!(db.tables().await, ["a", "b", "c", "d"]);
+    assert_eq!(db.number("select count(*) from a").await, 6);
+    assert_eq!(db.text("select token || ' ' || coalesce(owner, 'free') from _admmgt_lease").await, "1 free");
+    assert_eq!(migrator(list).up().await.unwrap().ran.len(), 0);
+}
+
+#[tokio::test]
+async fn thirty_two_processes_behind_a_pooler_run_each_migration_once() {
+    let Some((db, bouncer)) = behind("").await else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let orders =
+        Orders::at(bouncer.url(db.name()), folder.path()).set(Sets::Mixed, 10).row_lease(Duration::from_secs(10));
+    let reports: Vec<Report> = race(vec![orders; 32]).iter_mut().map(Process::succeeded).collect();
+    assert_eq!(reports.iter().map(|report| report.ran.len()).sum::<usize>(), 10);
+    assert_eq!(db.number("select count(*) from log").await, 10);
+}
+
+/// Both kinds of lease keep each other out.
+#[tokio::test]
+async fn a_lease_in_a_row_and_a_lock_exclude_each_other() {
+    let Some(db) = Database::ours().await else { return };
+    let folder = tempfile::tempdir().unwrap();
+    db.migrator(sql(&[("0", "create table before(id int)")])).up().await.unwrap();
+    for row_first in [true, false] {
+        let row = Orders::at(db.url(), folder.path()).set(Sets::Held, 3).row_lease(Duration::from_secs(10));
+        let lock = Orders::at(db.url(), folder.path()).set(Sets::Held, 3);
+        let name = format!("ns{row_first}");
+        let (row, lock) = (row.namespace(&name), lock.namespace(&name));
+        let (first, second) = if row_first { (row, lock) } else { (lock, row) };
+        let mut holder = first.hold(&format!("running{row_first}"), &format!("release{row_first}")).start();
+        eventually("the migration runs", || folder.path().join(format!("running{row_first}")).exists());
+        let answer = second.hold("never", "never").lease_wait(Duration::from_millis(300)).run().answer();
+        assert_eq!(answer.kind.as_deref(), Some("Busy"), "{answer:?}");
+        std::fs::write(folder.path().join(format!("release{row_first}")), "").unwrap();
+        assert_eq!(holder.succeeded().ran.len(), 3);
+    }
+}
+
+/// Stopped for twice the time of its lease, a holder wakes up to find another one's token.
+#[tokio::test]
+async fn a_holder_that_slept_too_long_aborts_on_its_stale_token() {
+    for pooled in [false, true] {
+        let Some((db, bouncer)) = behind("").await else { return };
+        let folder = tempfile::tempdir().unwrap();
+        let url = if pooled { bouncer.url(db.name()) } else { db.url() };
+        let orders = Orders::at(url, folder.path()).set(Sets::Held, 3).row_lease(TTL);
+        let mut sleeper = orders.clone().hold("running", "release").start();
+        eventually("the migration runs", || folder.path().join("running").exists());
+        sleeper.signal(libc::SIGSTOP);
+        tokio::time::sleep(TTL * 2).await;
+        // Its transaction still holds what it touched; only the lease is free.
+        let mut other = orders.clone().hold("running2", "release2").start();
+        eventually("the other has the lease", || {
+            admmgt_tests::now_elsewhere(db.url(), "select token from _admmgt_lease").as_deref() == Some("2")
+        });
+        std::fs::write(folder.path().join("release"), "").unwrap();
+        std::fs::write(folder.path().join("release2"), "").unwrap();
+        sleeper.signal(libc::SIGCONT);
+        let answer = sleeper.answer();
+        assert_eq!(answer.kind.as_deref(), Some("Busy"), "{answer:?}");
+        let error = answer.error.unwrap();
+        assert!(error.contains("lease"), "{error}");
+        assert_eq!(other.succeeded().ran.len(), 2);
+        assert_eq!(db.number("select count(*) from log").await, 3);
+        assert_eq!(db.text("select token || ' ' || coalesce(owner, 'free') from _admmgt_lease").await, "2 free");
+    }
+}
+
+/// Its body is stopped, though nobody asked for anything of the lease.
+#[tokio::test]
+async fn a_lease_that_cannot_be_renewed_stops_the_body() {
+    let Some(db) = Database::ours().await else { return };
+    let slow = pg("1", |db| {
+        Box::pin(async move {
+            sqlx::query("create table a(id int)").execute(&mut *db).await?;
+            sqlx::query("select pg_sleep(20)").execute(&mut *db).await?;
+            Ok(())
+        })
+    });
+    let driver = db.driver().lease(LeaseMode::Row { ttl: TTL });
+    let clock = std::time::Instant::now();
+    let migrator = Migrator::new(driver).migrations(Migrations::new([slow]));
+    let thief = async {
+        loop {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            let stolen = "update _admmgt_lease set token = token + 1, owner = 'thief'";
+            if db.texts("select 1 from pg_class where relname = '_admmgt_lease'").await.len() == 1
+                && db
+                    .texts(
+                        "select 1 from pg_stat_activity where query like '%pg_sleep(20)%' and pid <> pg_backend_pid()",
+                    )
+                    .await
+                    .len()
+                    == 1
+            {
+                db.run(stolen).await;
+                return;
+            }
+        }
+    };
+    let (result, ()) = tokio::join!(migrator.up(), thief);
+    let error = result.unwrap_err();
+    assert!(matches!(error, Error::LeaseLost { .. }), "{error:?}");
+    assert!(clock.elapsed() < Duration::from_secs(15));
+    db.quiet().await;
+    assert!(db.tables().await.is_empty());
+}
