@@ -249,7 +249,10 @@ pub struct FailedStatement {
 
 impl FailedStatement {
     pub(crate) fn new(number: u32, of: u32, file: &str, statement: &crate::Statement) -> Self {
-        let words = redacted(&statement.text).split_whitespace().collect::<Vec<_>>().join(" ");
+        // Behind a `;` stands what belongs to it and may be data.
+        let shown = redacted(&statement.text);
+        let shown = shown.split(';').next().unwrap_or_default();
+        let words = shown.split_whitespace().collect::<Vec<_>>().join(" ");
         let mut excerpt: String = words.chars().take(80).collect();
         if excerpt.len() < words.len() {
             excerpt.push('…');

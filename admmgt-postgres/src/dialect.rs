@@ -13,7 +13,7 @@ use admmgt_core::{Dialect, Error, Names, Script, ScriptProblem, SqlSource, State
 
 pub(crate) use self::words::IndexStatement;
 use self::words::Words;
-use crate::script::{PgSplitter, Statements};
+use crate::script::{PgSplitter, Statements, copy_and_data};
 
 /// Splits SQL as psql does, and says what is wrong with it before anything runs.
 ///
@@ -118,7 +118,8 @@ pub(crate) fn index_statement(statement: &str) -> Option<IndexStatement<'_>> {
 
 /// A call takes one statement: each is known for what it is, and sent by itself.
 pub(crate) fn only_one(text: &str) -> Result<(), Error> {
-    if !text.contains(';') {
+    // Data may hold anything.
+    if !text.contains(';') || copy_and_data(text).is_some() {
         return Ok(());
     }
     let statements: Result<Vec<_>, _> = Statements::new(text).take(2).collect();

@@ -124,6 +124,7 @@ impl StateStore for PgStore {
             create(session, &[(FORMATS, &FORMAT_COLUMNS), (HISTORY, &HISTORY_COLUMNS)]).await?;
             session.is_prepared = true;
         }
+        may_write(session).await?;
         // By now a newer version may have been here.
         if stored_format(session).await?.is_some() {
             return Ok(());
@@ -230,6 +231,20 @@ async fn whole(session: &mut PgSession) -> Result<Option<Table>> {
     let Some(history) = tables.into_iter().find(|table| table.name == HISTORY) else { return Ok(None) };
     stored_format(session).await?;
     Ok(Some(history))
+}
+
+/// Refuses a role that could run migrations and not record them.
+async fn may_write(session: &mut PgSession) -> Result<()> {
+    let table = session.table(HISTORY)?;
+    let query = format!("select has_table_privilege({}, 'insert'), current_user", quote::text(&table));
+    let row = session.row("reading the rights", query).await?.unwrap_or_default();
+    match &*row {
+        [Some(may), Some(role)] if may == "f" => Err(Error::NotAllowed {
+            action: "writing the history".to_owned(),
+            problem: format!("`{role}` may not insert into `{table}`; migrate as the role that owns it, or grant that"),
+        }),
+        _ => Ok(()),
+    }
 }
 
 /// The format of what is stored, if this version can read it; `None` before the first `prepare` has come so far.

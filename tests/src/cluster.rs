@@ -131,6 +131,15 @@ impl Cluster {
         let _ = server.wait();
     }
 
+    /// From here on, who connects has to prove who they are.
+    pub fn authenticate(&self, method: &str) {
+        let file = self.data().join("pg_hba.conf");
+        let text = format!("host all all 127.0.0.1/32 {method}\n");
+        std::fs::write(file, text).expect("it can be written");
+        self.check(self.command("pg_ctl").args(["reload", "-s", "-D"]).arg(self.data()));
+        std::thread::sleep(Duration::from_millis(300));
+    }
+
     /// Makes a primary of a standby.
     pub fn promote(&self) {
         self.check(self.command("pg_ctl").args(["promote", "-w", "-s", "-D"]).arg(self.data()));

@@ -145,9 +145,14 @@ impl Database {
 
     /// Waits until no server process works for a migrator any more, alive or dead.
     pub async fn quiet(&self) {
+        self.quiet_but(0).await;
+    }
+
+    /// Waits until no more than so many do.
+    pub async fn quiet_but(&self, count: i64) {
         let busy = "select count(*) from pg_stat_activity where datname = current_database() and application_name like 'admmgt/%'";
         for _ in 0..3000 {
-            if self.number(busy).await == 0 {
+            if self.number(busy).await <= count {
                 return;
             }
             tokio::time::sleep(std::time::Duration::from_millis(10)).await;

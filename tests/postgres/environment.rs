@@ -1,0 +1,352 @@
+//! Servers that refuse, end, are busy, full or too old.
+
+use std::time::{Duration, Instant};
+
+use admmgt::prelude::*;
+use admmgt::sqlx::{Connection, Executor};
+use admmgt::{Error, ErrorKind, Event};
+use admmgt_tests::{Cluster, Database, Proxy, free_port, outside, pg, sql};
+
+fn one() -> Migrations {
+    sql(&[("1", "create table a(id int)")])
+}
+
+async fn refused(url: &str) -> Error {
+    let mut policy = Policy::default();
+    policy.connect_wait = Duration::from_millis(100);
+    Migrator::new(Postgres::connect(url).unwrap()).migrations(one()).policy(policy).up().await.unwrap_err()
+}
+
+#[tokio::test]
+async fn why_there_is_no_connection_is_told_apart() {
+    let Some(db) = Database::ours().await else { return };
+    let server = format!("127.0.0.1:{}", db.port());
+    let error = refused(&format!("postgres://me:SECRET@127.0.0.1:{}/x", free_port())).await;
+    assert!(
+        matches!(&error, Error::Unreachable { .. }) && error.to_string().contains("nothing listens there"),
+        "{error}"
+    );
+    assert!(!format!("{error} {error:?}").contains("SECRET"), "{error:?}");
+    let error = refused("postgres://me:SECRET@no-such-host.invalid/x").await;
+    assert!(matches!(&error, Error::Unreachable { .. }) && error.to_string().contains("cannot be resolved"), "{error}");
+    let error = refused(&format!("postgres://postgres@{server}/no_such_database")).await;
+    assert!(
+        matches!(&error, Error::Unreachable { .. }) && error.to_string().contains("create the database first"),
+        "{error}"
+    );
+    let error = refused(&format!("postgres://no_such_role:SECRET@{server}/postgres")).await;
+    assert!(matches!(&error, Error::Rejected { .. }), "{error:?}");
+    assert!(!format!("{error} {error:?}").contains("SECRET"), "{error:?}");
+    let error = refused(&format!("postgres://postgres@{server}/postgres?sslmode=require")).await;
+    assert!(matches!(&error, Error::Unreachable { .. }), "{error:?}");
+    assert_eq!(error.kind(), ErrorKind::Unavailable);
+    let error = refused("postgres://postgres@%2Fno%2Fsuch%2Ffolder/postgres").await;
+    assert!(matches!(&error, Error::Unreachable { .. }) && error.to_string().contains("no such socket"), "{error}");
+}
+
+#[tokio::test]
+async fn a_wrong_password_is_no_failed_migration() {
+    if Database::ours().await.is_none() {
+        return;
+    }
+    let cluster = Cluster::start_with("password_encryption = 'scram-sha-256'\n").unwrap();
+    let admin = Database::on(&cluster.url("postgres"), true).await;
+    admin.run("create role app login password 'right'").await;
+    cluster.authenticate("scram-sha-256");
+    let url = |password: &str| format!("postgres://app:{password}@127.0.0.1:{}/postgres", cluster.port());
+    let error = refused(&url("wrong")).await;
+    assert!(matches!(&error, Error::Rejected { .. }) && error.to_string().contains("28P01"), "{error:?}");
+    assert!(!format!("{error} {error:?}").contains("wrong"), "{error:?}");
+    let driver = Postgres::connect(&url("right")).unwrap();
+    assert_eq!(Migrator::new(driver).migrations(one()).status().await.unwrap().migrations.len(), 1);
+}
+
+#[tokio::test]
+async fn a_server_that_starts_late_is_waited_for() {
+    if Database::ours().await.is_none() {
+        return;
+    }
+    let mut cluster = Cluster::start().unwrap();
+    let url = cluster.url("postgres");
+    cluster.stop_immediately();
+    let mut policy = Policy::default();
+    policy.connect_wait = Duration::from_secs(30);
+    let migrator = Migrator::new(Postgres::connect(&url).unwrap()).migrations(one()).policy(policy);
+    let run = tokio::spawn(async move { migrator.up().await });
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    cluster.run();
+    assert_eq!(run.await.unwrap().unwrap().ran.len(), 1);
+}
+
+/// Nothing of it was committed, or all of it, whatever the client heard.
+#[tokio::test]
+async fn a_commit_whose_answer_is_lost_is_reported_once() {
+    let Some(db) = Database::new().await else { return };
+    let proxy = Proxy::to(db.port());
+    let list =
+        sql(&[("1", "create table a(id int)"), ("2", "create table b(id int)"), ("3", "create table c(id int)")]);
+    for (at, confirmed) in [("'0002'; commit; begin", true), ("savepoint admmgt_", false)] {
+        let migrator = Migrator::new(Postgres::connect(&proxy.url(&db.url())).unwrap()).migrations(list.clone());
+        let cut = if confirmed { "commit; begin" } else { at };
+        proxy.cut_at(cut);
+        let notices = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+        let heard = std::sync::Arc::clone(&notices);
+        let migrator = migrator.observe(move |event: &Event| {
+            if let Event::Notice { text, .. } = event {
+                heard.lock().unwrap().push(text.clone());
+            }
+        });
+        let report = migrator.up().await.unwrap();
+        assert!(proxy.was_cut());
+        let ran: Vec<&str> = report.ran.iter().map(|ran| ran.migration.id()).collect();
+        assert_eq!(ran, ["1", "2", "3"], "{report}");
+        let notes = report.ran.iter().filter(|ran| ran.notes.iter().any(|note| note.contains("confirmed"))).count();
+        assert_eq!(notes, usize::from(confirmed), "{report}");
+        assert!(notices.lock().unwrap().iter().any(|text| text.contains("was lost") && text.contains("trying again")));
+        for id in ["app/1", "app/2", "app/3"] {
+            assert_eq!(db.records(id).await, ["applied"]);
+        }
+        db.quiet().await;
+        db.run("drop table a, b, c, _admmgt_history, _admmgt_format").await;
+    }
+}
+
+/// `pg_terminate_backend` by an operator, in the middle of a body.
+#[tokio::test]
+async fn a_connection_that_is_ended_in_the_middle_is_opened_again() {
+    let Some(db) = Database::ours().await else { return };
+    let kill = |name: &str, is_outside: bool| {
+        let first = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(true));
+        let body = pg(name, move |db| {
+            let first = first.swap(false, std::sync::atomic::Ordering::SeqCst);
+            Box::pin(async move {
+                db.execute("create table if not exists killed(id int)").await?;
+                if first {
+                    db.execute("select pg_terminate_backend(pg_backend_pid())").await?;
+                }
+                Ok(())
+            })
+        });
+        if is_outside { body.with(outside) } else { body }
+    };
+    let report = db.migrator(one().and(kill("2", false)).and(sql_of("3"))).up().await.unwrap();
+    assert_eq!(report.ran.len(), 3);
+    assert_eq!(db.records("app/2").await, ["applied"]);
+    // Without a transaction, somebody has to look.
+    let error = db.migrator(one().and(kill("2", false)).and(sql_of("3")).and(kill("4", true))).up().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Interrupted, "{error}");
+    db.quiet().await;
+    assert_eq!(db.leases().await, 0);
+}
+
+fn sql_of(id: &str) -> SqlMigration {
+    SqlMigration::new("app", id, format!("create table t{id}(id int)")).unwrap()
+}
+
+/// All of a group, or nothing, and the next start converges.
+#[tokio::test]
+async fn a_server_that_stops_in_the_middle_is_waited_for_and_nothing_is_done_twice() {
+    if Database::ours().await.is_none() {
+        return;
+    }
+    let mut cluster = Cluster::start_with("fsync = on\n").unwrap();
+    let url = cluster.url("postgres");
+    let list = (1..=300).fold(Migrations::default(), |all, number| all.and(sql_of(&format!("{number:03}"))));
+    for waits in [true, false] {
+        let mut policy = Policy::default();
+        policy.reconnect_wait = if waits { Duration::from_secs(30) } else { Duration::ZERO };
+        let migrator =
+            Migrator::new(Postgres::connect(&url).unwrap().schema(if waits { "one" } else { "two" }).unwrap());
+        let migrator = migrator.migrations(list.clone()).policy(policy);
+        let run = tokio::spawn({
+            let migrator = migrator.clone();
+            async move { migrator.up().await }
+        });
+        tokio::time::sleep(Duration::from_millis(120)).await;
+        cluster.stop_immediately();
+        cluster.run();
+        let result = run.await.unwrap();
+        if waits {
+            assert_eq!(result.unwrap().ran.len(), 300);
+        } else {
+            let error = result.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
+            let before = error.report().map_or(0, |report| report.ran.len());
+            let after = migrator.up().await.unwrap().ran.len();
+            assert!(before + after <= 301 && after <= 300 && before + after >= 299, "{before} and {after}");
+        }
+        assert_eq!(migrator.up().await.unwrap().to_string(), "nothing to do: 300 migrations are applied");
+        migrator.verify().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_lock_that_is_not_had_in_time_is_asked_for_again_and_then_given_up() {
+    let Some(db) = Database::new().await else { return };
+    db.run("create table busy(id int)").await;
+    for released in [true, false] {
+        let mut blocker = db.connection().await;
+        blocker.execute("begin; lock table busy").await.unwrap();
+        let mut policy = Policy::default();
+        (policy.lock_timeout, policy.retry_pause, policy.retries) =
+            (Duration::from_millis(50), Duration::from_millis(50), 3);
+        policy.foreign = admmgt::Verdict::Allow;
+        let (send, mut retried) = tokio::sync::mpsc::unbounded_channel();
+        let text =
+            |released| format!("create table made_{released}(id int);\nalter table busy add column c_{released} int;");
+        let (first, second) = (text(true), text(false));
+        let list = [("1", &*first), ("2", &*second)];
+        let list = sql(&list[..if released { 1 } else { 2 }]);
+        let migrator = db.migrator(list).policy(policy).observe(move |event: &Event| {
+            if matches!(event, Event::MigrationRetried { .. }) {
+                let _ = send.send(());
+            }
+        });
+        let run = tokio::spawn(async move { migrator.up().await });
+        retried.recv().await.unwrap();
+        if released {
+            blocker.execute("rollback").await.unwrap();
+            assert_eq!(run.await.unwrap().unwrap().ran.len(), 1);
+        } else {
+            let error = run.await.unwrap().unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Failed);
+            assert!(error.to_string().contains("55P03") && error.to_string().contains("lock_timeout"), "{error}");
+            assert_eq!(db.number("select count(*) from pg_tables where tablename = 'made_false'").await, 0);
+        }
+        let _ = blocker.close().await;
+    }
+}
+
+#[tokio::test]
+async fn a_statement_that_takes_too_long_is_cancelled_and_rolled_back() {
+    let Some(db) = Database::new().await else { return };
+    let mut policy = Policy::default();
+    policy.statement_timeout = Some(Duration::from_millis(100));
+    let text = "create table a(id int);\nselect pg_sleep(20);";
+    let clock = Instant::now();
+    let error = db.migrator(sql(&[("1", text)])).policy(policy).up().await.unwrap_err();
+    assert!(error.kind() == ErrorKind::Failed && error.to_string().contains("57014"), "{error}");
+    assert!(clock.elapsed() < Duration::from_secs(10));
+    assert!(db.tables().await.is_empty());
+}
+
+#[tokio::test]
+async fn deadlocks_and_serialization_failures_are_tried_again_as_a_whole() {
+    let Some(db) = Database::new().await else { return };
+    for code in ["40P01", "40001"] {
+        db.run("drop sequence if exists tries; create sequence tries; create table if not exists done(id int)").await;
+        let text = format!(
+            "insert into done values (1);\ndo $$ begin if nextval('tries') < 3 then raise exception 'again' using errcode = '{code}'; end if; end $$;"
+        );
+        let mut policy = Policy::default();
+        policy.foreign = admmgt::Verdict::Allow;
+        let id = format!("n{code}");
+        let report = db.migrator(sql(&[(&id, &text)])).policy(policy).up().await.unwrap();
+        assert_eq!(report.ran.len(), 1);
+        assert_eq!(db.number("select last_value from tries").await, 3);
+        assert_eq!(db.records(&format!("app/{id}")).await, ["applied"]);
+    }
+    assert_eq!(db.number("select count(*) from done").await, 2);
+}
+
+#[tokio::test]
+async fn a_database_that_may_only_be_read_is_refused_before_the_lease_and_can_be_looked_at() {
+    let Some(db) = Database::ours().await else { return };
+    db.migrator(one()).up().await.unwrap();
+    db.run(&format!("alter database {} set default_transaction_read_only = on", db.name())).await;
+    let more = one().and(sql_of("2"));
+    let error = db.migrator(more.clone()).up().await.unwrap_err();
+    assert!(matches!(error, Error::ReadOnly { .. }), "{error:?}");
+    assert_eq!(error.kind(), ErrorKind::Unavailable);
+    assert_eq!(db.migrator(more).pending().await.unwrap().len(), 1);
+    assert_eq!(db.migrator(one()).up().await.unwrap().ran.len(), 0);
+}
+
+#[tokio::test]
+async fn too_many_connections_is_a_kind_of_its_own() {
+    if Database::ours().await.is_none() {
+        return;
+    }
+    let cluster = Cluster::start_with(
+        "max_connections = 8\nsuperuser_reserved_connections = 0\nmax_wal_senders = 0\nwal_level = minimal\n",
+    )
+    .unwrap();
+    let url = cluster.url("postgres");
+    let mut crowd = Vec::new();
+    while let Ok(connection) = PgConnection::connect(&url).await {
+        crowd.push(connection);
+    }
+    let error = refused(&url).await;
+    assert!(matches!(&error, Error::Crowded { .. }), "{error:?}");
+    assert_eq!(error.kind(), ErrorKind::Unavailable);
+    crowd.truncate(1);
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let migrator = Migrator::new(Postgres::connect(&url).unwrap()).migrations(one());
+    assert_eq!(migrator.up().await.unwrap().ran.len(), 1);
+}
+
+#[tokio::test]
+async fn a_server_that_is_too_old_is_refused_up_front() {
+    let Some(db) = Database::new().await else { return };
+    let driver = db.driver().min_server_version(99);
+    let error = Migrator::new(driver).migrations(one()).up().await.unwrap_err();
+    assert!(
+        matches!(&error, Error::Unreachable { .. }) && error.to_string().contains("99 or newer is needed"),
+        "{error}"
+    );
+    assert!(db.texts("select 1 from pg_class where relname like '\\_admmgt%'").await.is_empty());
+}
+
+#[tokio::test]
+async fn strings_with_backslashes_are_read_as_the_script_is_split() {
+    let Some(db) = Database::ours().await else { return };
+    db.run(&format!("alter database {} set standard_conforming_strings = off", db.name())).await;
+    let list = sql(&[("1", "create table a(path text); insert into a values ('C:\\'); insert into a values ('x');")]);
+    db.migrator(list).up().await.unwrap();
+    assert_eq!(db.texts("select path from a").await, ["C:\\", "x"]);
+}
+
+/// The rows are there and the constraint does not hold: nothing is lost, and it goes on after the fix.
+#[tokio::test]
+async fn a_constraint_that_does_not_hold_goes_on_after_the_fix() {
+    let Some(db) = Database::new().await else { return };
+    let text = "create table a(id int);\ninsert into a values (-1);\n\
+                alter table a add constraint positive check (id > 0) not valid;\nalter table a validate constraint positive;";
+    let one = SqlMigration::new("app", "1", text).unwrap().with(outside);
+    let migrator = db.migrator(Migrations::new([one]));
+    let error = migrator.up().await.unwrap_err();
+    assert!(error.kind() == ErrorKind::Interrupted && error.to_string().contains("23514"), "{error}");
+    db.run("delete from a").await;
+    let mut policy = Policy::default();
+    policy.on_interrupt = Some(admmgt::OnInterrupt::Retry);
+    assert_eq!(migrator.policy(policy).up().await.unwrap().ran.len(), 1);
+    assert_eq!(db.text("select convalidated from pg_constraint where conname = 'positive'").await, "t");
+}
+
+/// A dropped run lets go of everything as soon as the server notices: about a second.
+#[tokio::test]
+async fn a_run_that_is_dropped_in_a_long_statement_lets_go() {
+    let Some(db) = Database::ours().await else { return };
+    let migrator = db.migrator(sql(&[("1", "create table a(id int); select pg_sleep(30);")]));
+    let clock = Instant::now();
+    assert!(tokio::time::timeout(Duration::from_millis(300), migrator.up()).await.is_err());
+    db.quiet().await;
+    assert!(clock.elapsed() < Duration::from_secs(15), "the server did not notice");
+    assert_eq!(db.leases().await, 0);
+    assert!(db.tables().await.is_empty());
+    assert_eq!(db.migrator(sql(&[("1", "create table a(id int)")])).up().await.unwrap().ran.len(), 1);
+}
+
+/// A pool of one connection that is in use: the run has its own and waits for nobody.
+#[tokio::test]
+async fn a_pool_without_a_free_connection_is_no_obstacle() {
+    let Some(db) = Database::new().await else { return };
+    let pool = admmgt::sqlx::postgres::PgPoolOptions::new().max_connections(1).connect(&db.url()).await.unwrap();
+    let held = pool.acquire().await.unwrap();
+    let (one_run, other) =
+        (Migrator::new(Postgres::new(&pool)).migrations(one()), Migrator::new(Postgres::new(&pool)).migrations(one()));
+    let (first, second) = tokio::join!(one_run.up(), other.up());
+    assert_eq!(first.unwrap().ran.len() + second.unwrap().ran.len(), 1);
+    drop(held);
+    pool.close().await;
+}
