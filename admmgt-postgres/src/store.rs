@@ -152,7 +152,7 @@ impl StateStore for PgStore {
         let columns = stored::COLUMNS.map(|column| match column {
             // An earlier version did not have it; `prepare` will add it.
             lacking if lacks(lacking) => "null",
-            "at" => "round(extract(epoch from at) * 1000)::bigint",
+            "at" => "case when isfinite(at) then round(extract(epoch from at) * 1000)::bigint::text else at::text end",
             other => other,
         });
         let query = format!("select {}, heads from {history} order by seq", columns.join(", "));
@@ -215,10 +215,14 @@ pub(crate) fn writing(session: &PgSession, batch: &Batch) -> Result<String> {
 /// A table somebody changed by hand.
 fn changed(error: Error) -> Error {
     match error {
-        Error::Database { code: Some(code), error, .. } if code.starts_with("42") => Error::corrupt(
-            "the history tables",
-            format!("{error}. Somebody changed them by hand; restore them from a backup"),
-        ),
+        Error::Database { code: Some(code), error, .. }
+            if ["42", "22", "0A"].iter().any(|class| code.starts_with(class)) =>
+        {
+            Error::corrupt(
+                "the history tables",
+                format!("{error}. Somebody changed them by hand; restore them from a backup"),
+            )
+        }
         other => other,
     }
 }

@@ -5,10 +5,14 @@
 //! - `indexes`: `CONCURRENTLY`, and what it leaves;
 //! - `scripts`: SQL files as people have them;
 //! - `environment`: servers that refuse, end, are busy or too old; `roles`: who may do what;
+//! - `standby`: a server that follows another and takes over;
+//! - `damage`: histories that were changed by hand; `adopt`: histories of other tools;
 //! - `races`, `crash`: many processes at once, and processes killed at every point; `pooler`: behind PgBouncer;
 //! - `trips`: round trips, counted.
 
+mod adopt;
 mod crash;
+mod damage;
 mod environment;
 mod first;
 mod guard;
@@ -17,4 +21,5 @@ mod pooler;
 mod races;
 mod roles;
 mod scripts;
+mod standby;
 mod trips;

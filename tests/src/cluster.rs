@@ -131,6 +131,13 @@ impl Cluster {
         let _ = server.wait();
     }
 
+    /// Stops it in peace and starts it again on another port, which is free by now.
+    pub fn move_to(&mut self, port: u16) {
+        self.stop("fast");
+        self.port = port;
+        self.run();
+    }
+
     /// From here on, who connects has to prove who they are.
     pub fn authenticate(&self, method: &str) {
         let file = self.data().join("pg_hba.conf");

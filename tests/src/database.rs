@@ -12,6 +12,7 @@ pub struct Database {
     name: String,
     /// The server is the tests' own: processes of it may be killed, and roles made.
     pub ours: bool,
+    stays: bool,
 }
 
 /// Says that a test did nothing, and how it would.
@@ -51,7 +52,13 @@ impl Database {
     pub async fn on(server: &str, ours: bool) -> Self {
         let name = format!("t_{:016x}", fastrand::u64(..));
         run_at(server, &format!("create database {name}")).await;
-        Self { server: server.to_owned(), name, ours }
+        Self { server: server.to_owned(), name, ours, stays: false }
+    }
+
+    /// One that is there already, and stays.
+    pub fn at(url: &str) -> Self {
+        let (_, name) = url.rsplit_once('/').expect("a database in the URL");
+        Self { server: url.to_owned(), name: name.to_owned(), ours: true, stays: true }
     }
 
     /// Its name.
@@ -218,6 +225,9 @@ pub fn now<T>(work: impl Future<Output = T>) -> T {
 
 impl Drop for Database {
     fn drop(&mut self) {
+        if self.stays {
+            return;
+        }
         let (server, name) = (self.server.clone(), self.name.clone());
         // A runtime cannot be waited for inside of another one.
         let dropped = std::thread::spawn(move || {
