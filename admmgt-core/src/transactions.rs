@@ -51,6 +51,11 @@ pub trait Verbs {
     /// What messages call a statement (`VACUUM`, `PRAGMA journal_mode`), and what it does.
     fn verb<'a>(&self, statement: &'a str) -> (Cow<'static, str>, Verb<'a>);
 
+    /// Whether a savepoint need not be released: it ends with its transaction. Default: one that stays open is refused.
+    fn savepoints_end_by_themselves(&self) -> bool {
+        false
+    }
+
     /// What is sent of a statement. Default: its text alone, without comments around it.
     fn sent<'a>(&self, split: &Split<'a>) -> &'a str {
         split.text
@@ -109,7 +114,7 @@ pub fn parse<V: Verbs>(verbs: &V, sql: &str, mode: TransactionMode) -> Result<Sc
     let mut shape = Shape::default();
     steps.iter().for_each(|step| shape.add(step, verbs));
     let form = shape.form(mode);
-    let mut judge = Judge::new(mode, form.in_transaction);
+    let mut judge = Judge::new(mode, form.in_transaction, verbs.savepoints_end_by_themselves());
     steps.retain(|step| !form.drops(step));
     steps.iter().for_each(|step| judge.step(step));
     let idle = judged(judge, problems)?;
@@ -132,7 +137,7 @@ pub fn scan<V: Verbs>(verbs: &V, source: &SqlSource, mode: TransactionMode) -> R
         return Err(problems);
     }
     let form = shape.form(mode);
-    let mut judge = Judge::new(mode, form.in_transaction);
+    let mut judge = Judge::new(mode, form.in_transaction, verbs.savepoints_end_by_themselves());
     let mut streamed = Streamed::default();
     each::<V::Splitter>(source, |split| {
         keep(split, &mut Vec::new(), |split| {

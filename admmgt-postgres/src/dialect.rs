@@ -142,4 +142,8 @@ impl Verbs for Judged {
     fn verb<'a>(&self, statement: &'a str) -> (Cow<'static, str>, Verb<'a>) {
         Words::of(statement).verb()
     }
+
+    fn savepoints_end_by_themselves(&self) -> bool {
+        true
+    }
 }

@@ -23,7 +23,7 @@ mod sweep;
 
 pub use bodies::{AsyncCode, Code, asynchronous, code, id, outside, pg, sql};
 pub use bouncer::Bouncer;
-pub use cluster::{Cluster, Standby, free_port};
+pub use cluster::{Cluster, Standby, binaries, free_port};
 pub use crash_driver::CrashDriver;
 pub use database::{Database, now, now_elsewhere, skipped};
 pub use orders::{Answer, Hold, Orders, Process, Server, Verb, exit_code, race};

@@ -10,6 +10,8 @@ pub(super) struct Judge {
     mode: TransactionMode,
     /// The migration's own transaction is around all steps.
     in_transaction: bool,
+    /// Savepoints may stay open.
+    lenient: bool,
     begin: Option<Opened>,
     savepoints: Vec<Opened>,
     problems: Vec<ScriptProblem>,
@@ -33,8 +35,16 @@ impl Opened {
 }
 
 impl Judge {
-    pub(super) fn new(mode: TransactionMode, in_transaction: bool) -> Self {
-        Self { mode, in_transaction, begin: None, savepoints: Vec::new(), problems: Vec::new(), idle: Vec::new() }
+    pub(super) fn new(mode: TransactionMode, in_transaction: bool, lenient: bool) -> Self {
+        Self {
+            mode,
+            in_transaction,
+            lenient,
+            begin: None,
+            savepoints: Vec::new(),
+            problems: Vec::new(),
+            idle: Vec::new(),
+        }
     }
 
     /// The next statement.
@@ -154,6 +164,9 @@ impl Judge {
 
     fn close_savepoints(&mut self) {
         for opened in std::mem::take(&mut self.savepoints) {
+            if self.lenient && (self.in_transaction || self.begin.is_some()) {
+                continue;
+            }
             let name = &opened.name;
             self.refuse_at(&opened, format!("`SAVEPOINT {name}` is never released; write `RELEASE {name}` after it"));
         }
