@@ -29,7 +29,7 @@ pub(crate) struct Embedded {
 /// Which database, and which files.
 #[derive(Debug, Args)]
 pub(crate) struct Source {
-    /// The database: sqlite:app.db
+    /// The database: sqlite:app.db, or postgres://user@host/database
     #[arg(long, global = true, env = "ADMMGT_URL", hide_env_values = true)]
     pub(crate) url: Option<String>,
     /// The folder of migrations
@@ -38,6 +38,15 @@ pub(crate) struct Source {
     /// The namespace of the folder's migrations
     #[arg(long, global = true, default_value = "app")]
     pub(crate) namespace: String,
+    /// PostgreSQL: the schema to migrate, with the history in it; made if it is not there
+    #[arg(long, global = true, value_name = "NAME")]
+    pub(crate) schema: Option<String>,
+    /// PostgreSQL: the schema of the history alone
+    #[arg(long, global = true, value_name = "NAME")]
+    pub(crate) history_schema: Option<String>,
+    /// PostgreSQL: how one migrator at a time is kept to
+    #[arg(long, global = true, value_enum, value_name = "MODE")]
+    pub(crate) lease: Option<Lease>,
     /// Refuse what a plain client would let pass: files that are no migrations, that have no statement, or that cannot be in one transaction; statements that would do nothing
     #[arg(long, global = true)]
     pub(crate) strict: bool,
@@ -66,6 +75,14 @@ pub(crate) struct Shared {
     /// The name of the program, for advice.
     #[arg(skip)]
     pub(crate) program: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Lease {
+    /// An advisory lock of the run's own connection
+    Session,
+    /// A row with a time limit, for use behind PgBouncer in transaction mode
+    Row,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

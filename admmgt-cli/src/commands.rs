@@ -14,7 +14,7 @@ use crate::args::{Back, Command, Forwards, Repaired, Shared, Source};
 use crate::{exit, output};
 
 pub(crate) fn run(migrator: Migrator, source: Option<&Source>, shared: &Shared, command: Command) -> ExitCode {
-    let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_time().build() {
+    let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return output::problem(shared, &format!("cannot start: {error}"), exit::USAGE),
     };

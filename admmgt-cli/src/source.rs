@@ -7,7 +7,7 @@ use crate::output::one_line;
 
 pub(crate) fn migrator(source: &Source) -> Result<Migrator, String> {
     let url = source.url.as_deref().ok_or("no database is named; write `--url sqlite:app.db`, or set ADMMGT_URL")?;
-    let driver = driver(url)?;
+    let driver = driver(url, source)?;
     let folder = MigrationsDir::read(&source.namespace, &source.dir, driver.1).map_err(|error| error.to_string())?;
     if source.strict && !folder.ignored.is_empty() {
         let lines: String =
@@ -32,7 +32,14 @@ pub(crate) fn migrator(source: &Source) -> Result<Migrator, String> {
 }
 
 /// The database of a URL, and the name of its backend.
-fn driver(url: &str) -> Result<(Migrator, &'static str), String> {
+fn driver(url: &str, source: &Source) -> Result<(Migrator, &'static str), String> {
+    #[cfg(feature = "postgres")]
+    if url.starts_with("postgres:") || url.starts_with("postgresql:") {
+        return postgres(url, source).map(|driver| (driver, "postgres")).map_err(|error| error.to_string());
+    }
+    if source.schema.is_some() || source.history_schema.is_some() || source.lease.is_some() {
+        return Err("`--schema`, `--history-schema` and `--lease` are for PostgreSQL".to_owned());
+    }
     #[cfg(feature = "sqlite")]
     if url.starts_with("sqlite:") || url.starts_with("file:") {
         if url.contains(":memory:") || url.contains("mode=memory") {
@@ -43,5 +50,27 @@ fn driver(url: &str) -> Result<(Migrator, &'static str), String> {
     }
     // Without what follows: it may hold a password.
     let scheme = url.split(':').next().unwrap_or_default();
-    Err(format!("no database is known for URLs that start with `{scheme}:`; `sqlite:` is"))
+    let known: &[&str] = &[
+        #[cfg(feature = "sqlite")]
+        "`sqlite:`",
+        #[cfg(feature = "postgres")]
+        "`postgres:`",
+    ];
+    let (known, verb) = (known.join(" and "), if known.len() == 1 { "is" } else { "are" });
+    Err(format!("no database is known for URLs that start with `{scheme}:`; {known} {verb}"))
+}
+
+#[cfg(feature = "postgres")]
+fn postgres(url: &str, source: &Source) -> admmgt::Result<Migrator> {
+    let mut database = admmgt::Postgres::connect(url)?;
+    if let Some(schema) = &source.schema {
+        database = database.schema(schema)?;
+    }
+    if let Some(schema) = &source.history_schema {
+        database = database.history_schema(schema)?;
+    }
+    if source.lease == Some(crate::args::Lease::Row) {
+        database = database.lease(admmgt::LeaseMode::row());
+    }
+    Ok(Migrator::new(database))
 }

@@ -38,7 +38,7 @@ use crate::{Direction, Error, MigrationId, Policy, Result, Target, Text};
 ///
 /// Every call may be dropped at any time (by `select!`, by a timeout): what was committed stays, what
 /// was not is rolled back, and the lease is let go. The calls wait with timers, so the tokio runtime
-/// must have them enabled (`enable_time`); `#[tokio::main]` does that.
+/// must have them enabled (`enable_time`, and `enable_io` for a server); `#[tokio::main]` does that.
 #[derive(Debug, Clone)]
 pub struct Migrator {
     driver: Arc<dyn Driver>,

@@ -226,8 +226,8 @@ impl Asked<'_> {
                 _ => unreachable("the server ended the conversation; look at its log"),
             },
             sqlx::Error::Tls(_) => unreachable(
-                "the connection cannot be encrypted; check `sslmode` and the certificates, and that a feature \
-                 `tls-rustls` or `tls-native` is on",
+                "the connection cannot be encrypted; check `sslmode` and the certificates, and that the \
+                 feature `tls-rustls` is on",
             ),
             _ => match code(error) {
                 "28P01" | "28000" | "42501" => Error::Rejected { what, problem: said },

@@ -30,8 +30,8 @@
 //! }
 //! ```
 //!
-//! Backends are features: `sqlite`, `postgres`. `bundled` (on by default) compiles SQLite in; `tls-rustls` and
-//! `tls-native` encrypt connections to PostgreSQL.
+//! Backends are features: `sqlite`, `postgres`. `bundled` (on by default) compiles SQLite in; `tls-rustls`
+//! encrypts connections to PostgreSQL; with the system's library, switch on `tls-native-tls` of `sqlx` instead.
 //!
 //! What runs when several processes start at once, when one dies in the middle, or when a migration
 //! is edited, is written in the README. How the parts fit together: [`core`](admmgt_core).

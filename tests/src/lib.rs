@@ -4,6 +4,7 @@
 //!   one line;
 //! - [`Database`]: a new database of a PostgreSQL server; [`Cluster`]: a server of one's own, to stop and to promote;
 //!   [`Bouncer`] and [`Proxy`]: what can stand before it;
+//! - [`LAYOUTS`]: folders of migrations as people have them;
 //! - [`Orders`]: what a real process is told to do, to race with and to kill; [`Sets`] are the
 //!   migrations that it knows by name;
 //! - [`sweep`]: kills such a process at each of its points, on any [`Ground`];
@@ -14,6 +15,7 @@ mod bouncer;
 mod cluster;
 mod crash_driver;
 mod database;
+mod layouts;
 mod orders;
 pub mod points;
 mod proxy;
@@ -26,6 +28,7 @@ pub use bouncer::Bouncer;
 pub use cluster::{Cluster, Standby, binaries, free_port};
 pub use crash_driver::CrashDriver;
 pub use database::{Database, now, now_elsewhere, skipped};
+pub use layouts::{LAYOUTS, Layout};
 pub use orders::{Answer, Hold, Orders, Process, Server, Verb, exit_code, race};
 pub use proxy::Proxy;
 pub use scratch::{Scratch, eventually, is_full, say, snapshot};
