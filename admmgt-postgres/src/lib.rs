@@ -33,8 +33,13 @@ mod dialect;
 #[doc(hidden)]
 pub mod script;
 
+#[cfg(feature = "test-databases")]
+mod test_databases;
+
 pub use dialect::PgDialect;
 pub use driver::Postgres;
 pub use error::Answer;
 pub use lease::LeaseMode;
 pub use sqlx;
+#[cfg(feature = "test-databases")]
+pub use test_databases::{TestDatabase, TestDatabases};

@@ -44,6 +44,8 @@ pub use admmgt_core::__private;
 
 #[cfg(feature = "postgres")]
 pub use admmgt_postgres::{self as postgres, LeaseMode, Postgres, sqlx};
+#[cfg(all(feature = "postgres", feature = "test-databases"))]
+pub use admmgt_postgres::{TestDatabase, TestDatabases};
 #[cfg(feature = "sqlite")]
 pub use admmgt_sqlite::{self as sqlite, Journal, Sqlite, rusqlite};
 

@@ -8,6 +8,7 @@
 //! - `standby`: a server that follows another and takes over;
 //! - `damage`: histories that were changed by hand; `adopt`: histories of other tools;
 //! - `races`, `crash`: many processes at once, and processes killed at every point; `pooler`: behind PgBouncer;
+//! - `test_databases`: fresh databases for an application's tests;
 //! - `trips`: round trips, counted.
 
 mod adopt;
@@ -22,4 +23,5 @@ mod races;
 mod roles;
 mod scripts;
 mod standby;
+mod test_databases;
 mod trips;
