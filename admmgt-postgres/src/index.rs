@@ -148,7 +148,7 @@ async fn clean_up(session: &mut PgSession, name: &str, table: &str, error: Error
 }
 
 async fn send(session: &mut PgSession, statement: &Statement) -> Result<Outcome> {
-    match wire::statement(&mut session.connection, &statement.text).await {
+    match wire::statement(session.wire(), &statement.text).await {
         Ok(rows) => Ok(Outcome::rows(rows)),
         Err(error) => Err(session.refused(&statement.text, &error)),
     }

@@ -37,6 +37,8 @@ pub(crate) struct PgSession {
     capabilities: Capabilities,
     /// The guard of the transaction of ours that is open.
     pub(crate) guard: Option<Guard>,
+    /// The guard of the next one, which the message that committed the last has begun already.
+    pub(crate) next: Option<Guard>,
     /// The key of the advisory lock that is our lease.
     pub(crate) locked: Option<u32>,
     /// Our tables are there, with all their columns.
@@ -75,7 +77,7 @@ impl PgSession {
         // The search path decides where the history is.
         let mut sql = Facts::query(&base.schemas);
         if !settings.shared {
-            sql = format!("{}; {sql}", settings.sql(version, false));
+            sql = format!("{}; {sql}", settings.greeting(version));
         }
         if !settings.shared && options.access == Access::Read {
             sql.push_str("; set default_transaction_read_only = on");
@@ -97,6 +99,7 @@ impl PgSession {
             settings,
             capabilities,
             guard: None,
+            next: None,
             locked: None,
             is_prepared: false,
             is_probed: false,
@@ -111,6 +114,14 @@ impl PgSession {
     fn lend(&mut self) -> &mut PgConnection {
         self.littered = true;
         self.outside |= self.guard.is_none();
+        self.wire()
+    }
+
+    /// The connection, for what is not in a transaction of ours, unless one is open: the next one is not begun yet.
+    pub(crate) fn wire(&mut self) -> &mut PgConnection {
+        if self.guard.is_none() && self.next.take().is_some() {
+            depth::leave(&mut self.connection);
+        }
         &mut self.connection
     }
 
@@ -144,7 +155,7 @@ impl PgSession {
 
     /// Runs SQL of ours.
     pub(crate) async fn run(&mut self, action: &str, sql: String) -> Result<()> {
-        match wire::run(&mut self.connection, sql).await {
+        match wire::run(self.wire(), sql).await {
             Ok(_) => Ok(()),
             Err(error) => Err(self.failed(action, &error)),
         }
@@ -152,7 +163,7 @@ impl PgSession {
 
     /// The rows of a query of ours.
     pub(crate) async fn rows(&mut self, action: &str, sql: String) -> Result<Vec<Vec<Option<String>>>> {
-        match wire::rows(&mut self.connection, sql).await {
+        match wire::rows(self.wire(), sql).await {
             Ok(rows) => Ok(rows),
             Err(error) => Err(self.failed(action, &error)),
         }
@@ -181,7 +192,7 @@ impl PgSession {
     /// Runs one statement of a body.
     async fn statement(&mut self, statement: &Statement) -> Result<Outcome> {
         self.littered |= dialect::leaves_something(&statement.text);
-        match wire::statement(&mut self.connection, &statement.text).await {
+        match wire::statement(self.wire(), &statement.text).await {
             Ok(rows) => Ok(Outcome::rows(rows)),
             Err(error) => Err(self.refused(&statement.text, &error)),
         }
@@ -199,7 +210,7 @@ impl PgSession {
     /// A statement and its records in one transaction.
     async fn together(&mut self, statement: &Statement, batch: &mut MakeBatch<'_>) -> Result<(Outcome, Recorded)> {
         let beginning = self.beginning();
-        if let Err(error) = depth::begin(&mut self.connection, beginning).await {
+        if let Err(error) = depth::begin(self.wire(), beginning).await {
             self.give_up().await;
             return Err(self.failed("beginning a transaction", &error));
         }
@@ -226,13 +237,14 @@ impl PgSession {
     pub(crate) fn beginning(&self) -> String {
         if self.settings.shared {
             // The assertion of the lease reads what the heartbeat writes.
-            return format!("begin isolation level read committed; {}", self.settings.sql(self.facts.version, true));
+            return format!("begin isolation level read committed{}", self.settings.locally(&self.facts));
         }
         "begin".to_owned()
     }
 
     /// Ends whatever is open; what the server says to it does not matter.
     pub(crate) async fn give_up(&mut self) {
+        self.next = None;
         while depth::depth(&self.connection) > 0 {
             depth::leave(&mut self.connection);
             let _ = self.connection.ping().await;
@@ -243,7 +255,7 @@ impl PgSession {
 
     /// Whether a transaction is open that nobody told us of.
     async fn is_open(&mut self) -> Result<bool> {
-        if depth::depth(&self.connection) > 0 {
+        if depth::depth(self.wire()) > 0 {
             return Ok(true);
         }
         // In a transaction that this statement began, it is as old as the statement.
@@ -346,7 +358,7 @@ impl Session for PgSession {
             let words = "a migration left a transaction open; commit it in the body that began it";
             return Err(Error::database("cleaning up after a migration", None, words));
         }
-        let sql = self.settings.restoring(self.facts.version);
+        let sql = self.settings.restoring(&self.facts);
         self.run("cleaning up after a migration", sql).await
     }
 

@@ -124,9 +124,20 @@ impl StateStore for PgStore {
             create(session, &[(FORMATS, &FORMAT_COLUMNS), (HISTORY, &HISTORY_COLUMNS)]).await?;
             session.is_prepared = true;
         }
-        may_write(session).await?;
         // By now a newer version may have been here.
-        if stored_format(session).await?.is_some() {
+        let history = session.table(HISTORY)?;
+        let privilege = format!("has_table_privilege({}, 'insert')", quote::text(&history));
+        let (format, may_write) = stored_format(session, &privilege).await?;
+        if !may_write {
+            // It could run migrations and not record them.
+            return Err(Error::NotAllowed {
+                action: "writing the history".to_owned(),
+                problem: format!(
+                    "this role may not insert into {history}; migrate as the role that owns it, or grant that"
+                ),
+            });
+        }
+        if format.is_some() {
             return Ok(());
         }
         let formats = session.table(FORMATS)?;
@@ -204,8 +215,8 @@ where c.relkind in ('r', 'p', 'v', 'm', 'f')
 /// records and the heads.
 pub(crate) fn writing(session: &PgSession, batch: &Batch) -> Result<String> {
     let table = session.table(HISTORY)?;
-    let mut sql = lease::assertion(session, batch.fence)?;
-    sql.push_str(&insert(&table, batch));
+    let Some(first) = batch.records.first() else { return Ok("select 1".to_owned()) };
+    let mut sql = insert(&table, batch, lease::if_held(session, batch.fence, first.seq)?);
     if batch.after() == Some(0) {
         sql.push_str(&format!("; update {} set began = true", session.table(FORMATS)?));
     }
@@ -233,33 +244,21 @@ async fn whole(session: &mut PgSession) -> Result<Option<Table>> {
     tables.retain(|table| [FORMATS, HISTORY].contains(&&*table.name));
     stored::check_tables(tables.iter().map(|table| (&*table.name, &*table.kind)))?;
     let Some(history) = tables.into_iter().find(|table| table.name == HISTORY) else { return Ok(None) };
-    stored_format(session).await?;
+    stored_format(session, "true").await?;
     Ok(Some(history))
 }
 
-/// Refuses a role that could run migrations and not record them.
-async fn may_write(session: &mut PgSession) -> Result<()> {
-    let table = session.table(HISTORY)?;
-    let query = format!("select has_table_privilege({}, 'insert'), current_user", quote::text(&table));
-    let row = session.row("reading the rights", query).await?.unwrap_or_default();
-    match &*row {
-        [Some(may), Some(role)] if may == "f" => Err(Error::NotAllowed {
-            action: "writing the history".to_owned(),
-            problem: format!("`{role}` may not insert into `{table}`; migrate as the role that owns it, or grant that"),
-        }),
-        _ => Ok(()),
-    }
-}
-
-/// The format of what is stored, if this version can read it; `None` before the first `prepare` has come so far.
-async fn stored_format(session: &mut PgSession) -> Result<Option<i64>> {
-    let query = format!("select max(format)::text from {}", session.table(FORMATS)?);
-    let row = session.row("reading the format", query).await.map_err(changed)?;
-    let Some(text) = row.and_then(|row| row.into_iter().next().flatten()) else { return Ok(None) };
+/// The format of what is stored, if this version can read it, `None` before the first `prepare` has come so far; and the
+/// answer to another question of yes or no.
+async fn stored_format(session: &mut PgSession, also: &str) -> Result<(Option<i64>, bool)> {
+    let query = format!("select max(format)::text, {also} from {}", session.table(FORMATS)?);
+    let row = session.row("reading the format", query).await.map_err(changed)?.unwrap_or_default();
+    let also = row.get(1).and_then(Option::as_deref) == Some("t");
+    let Some(text) = row.into_iter().next().flatten() else { return Ok((None, also)) };
     let garbage = || Error::corrupt(format!("table `{FORMATS}`"), format!("`{text}` is not a format"));
     let format = text.parse().map_err(|_| garbage())?;
     stored::check_format(format)?;
-    Ok(Some(format))
+    Ok((Some(format), also))
 }
 
 /// Whether there were records, and there are none. One look at both: another process may write the first just now.
@@ -320,7 +319,7 @@ async fn create_once(session: &mut PgSession, wanted: &[Wanted<'_>]) -> Result<(
     stored::all_are_tables(tables.iter().map(|table| (&*table.name, &*table.kind)))?;
     if tables.iter().any(|table| table.name == FORMATS) {
         // What is newer is not touched.
-        stored_format(session).await?;
+        stored_format(session, "true").await?;
     }
     let mut sql = Vec::new();
     for (name, columns) in wanted {

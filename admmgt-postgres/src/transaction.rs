@@ -1,14 +1,15 @@
-//! The transaction of one migration, in two round trips beyond the body's own.
+//! The transaction of one migration, in two round trips beyond the body's own; where SQL follows, in one.
 //!
 //! ```text
-//! begin; savepoint admmgt_…                                                     1
+//! begin; savepoint admmgt_…                                                              1
 //! the body: its statements; its own `connection.begin()` makes a savepoint
-//! release admmgt_…; settings; is the lease ours?; records; commit; begin        2
+//! release admmgt_…; settings; is the lease ours?; records; commit; begin; savepoint …    2
 //! ```
 //!
-//! The savepoint is the guard: a body that ended the transaction took it away, and the message stops at its release.
-//! The last `begin` is there because `sqlx` counts one level: taking that off sends a rollback, with the next message,
-//! and this way there is something to roll back.
+//! The savepoint is the guard: a body that ended the transaction took it away, and the message stops at its release. The
+//! transaction that the last message begins is the next migration's; where none follows, or one that needs another
+//! beginning, it is rolled back with the next message. (Something has to be begun: `sqlx` counts one level, and taking
+//! that off sends a rollback.)
 
 use admmgt_core::{Atomicity, Batch, Error, Origin, Result};
 use sqlx::Connection;
@@ -35,9 +36,14 @@ const FORGOTTEN: &str = "it began a transaction on its connection (`connection.b
 
 impl PgSession {
     pub(crate) async fn begin_guarded(&mut self, origin: Origin) -> Result<()> {
+        // Code has to know first that the history has not moved.
+        if origin == Origin::Sql && !self.littered && self.next.is_some() {
+            self.guard = self.next.take();
+            return Ok(());
+        }
         // What an earlier body prepared may return other columns by now.
         if origin == Origin::Code && self.connection.cached_statements_size() > 0 {
-            let cleared = self.connection.clear_cached_statements().await;
+            let cleared = self.wire().clear_cached_statements().await;
             cleared.map_err(|error| self.failed("beginning a transaction", &error))?;
         }
         let guard = Guard::new();
@@ -48,7 +54,7 @@ impl PgSession {
         if let (Origin::Code, Some(seen)) = (origin, self.seen) {
             sql.push_str(&self.still_last(seen)?);
         }
-        match depth::begin(&mut self.connection, sql).await {
+        match depth::begin(self.wire(), sql).await {
             Ok(()) => {
                 self.guard = Some(guard);
                 Ok(())
@@ -76,16 +82,19 @@ impl PgSession {
             self.give_up().await;
             return Err(Error::database("committing", None, FORGOTTEN));
         }
+        let next = Guard::new();
         let sql = format!(
-            "release savepoint {}; {}; {}; commit; begin",
+            "release savepoint {}; {}; {}; commit; {}; savepoint {}",
             guard.savepoint,
-            self.settings.restoring(self.facts.version),
-            self.writing(batch)?
+            self.settings.restoring(&self.facts),
+            self.writing(batch)?,
+            self.beginning(),
+            next.savepoint
         );
         let committed = wire::run(&mut self.connection, sql).await;
         match committed {
             Ok(_) => {
-                depth::leave(&mut self.connection);
+                self.next = Some(next);
                 self.wrote(batch);
                 Ok(Atomicity::Kept)
             }

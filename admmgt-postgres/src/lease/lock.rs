@@ -43,36 +43,37 @@ pub(super) fn is_held(key: u32) -> String {
 pub(super) async fn acquire(session: &mut PgSession) -> Result<Acquired> {
     let key = key(&session.table(HISTORY)?);
     let pair = pair(key);
+    // Twice, if at all; and whether there is a row that stands for the lease behind a pooler.
     let query = format!(
-        "with tried as materialized (select pg_try_advisory_lock({pair}) as won)
-         select t.won, case when t.won then pg_try_advisory_lock({pair}) end, to_regclass({}) is not null, h.pid, h.name, h.client, h.began, h.doing
-         from tried t left join lateral (
-             select a.pid, a.application_name || case when a.usename is null then '' else ' as ' || a.usename end as name,
-                    coalesce(a.client_hostname, host(a.client_addr)) as client,
-                    (extract(epoch from a.backend_start) * 1000)::bigint as began,
-                    a.state || coalesce(' since ' || a.state_change::timestamptz(0)::text, '') as doing
-             from pg_catalog.pg_locks l join pg_catalog.pg_stat_activity a on a.pid = l.pid
-             where {} limit 1
-         ) h on not t.won",
+        "select case when pg_try_advisory_lock({pair}) then pg_try_advisory_lock({pair}) end, to_regclass({}) is not null",
         quote::text(&session.table(row::TABLE)?),
-        is_ours(key)
     );
     let answer = session.row("asking for the lease", query).await?.unwrap_or_default();
-    let Ok([won, twice, has_row, pid, name, client, began, doing]) = <[_; 8]>::try_from(answer) else {
-        return Err(Error::Usage { problem: "the server answers what was not asked".to_owned() });
-    };
-    if won.as_deref() == Some("t") && twice.as_deref() == Some("t") {
-        // Another process may hold the row that stands for the lease behind a pooler.
-        if has_row.as_deref() == Some("t")
-            && let Some(holder) = row::holder(session).await?
-        {
-            release(session, key).await?;
-            return Ok(Acquired::No(holder));
-        }
-        session.locked = Some(key);
-        return Ok(Acquired::Yes(Box::new(LockLease { key })));
+    if answer.first().and_then(Option::as_deref) != Some("t") {
+        return holder(session, key).await.map(Acquired::No);
     }
+    if answer.get(1).and_then(Option::as_deref) == Some("t")
+        && let Some(holder) = row::holder(session).await?
+    {
+        release(session, key).await?;
+        return Ok(Acquired::No(holder));
+    }
+    session.locked = Some(key);
+    Ok(Acquired::Yes(Box::new(LockLease { key })))
+}
+
+/// Who has the lock, as the server knows them; nobody, if it is free by now.
+async fn holder(session: &mut PgSession, key: u32) -> Result<Holder> {
+    let query = format!(
+        "select a.pid, a.application_name || case when a.usename is null then '' else ' as ' || a.usename end,
+                coalesce(a.client_hostname, host(a.client_addr)), (extract(epoch from a.backend_start) * 1000)::bigint,
+                a.state || coalesce(' since ' || a.state_change::timestamptz(0)::text, '')
+         from pg_catalog.pg_locks l join pg_catalog.pg_stat_activity a on a.pid = l.pid where {} limit 1",
+        is_ours(key)
+    );
+    let row = session.row("asking who has the lease", query).await?.unwrap_or_default();
     let mut holder = Holder::default();
+    let Ok([pid, name, client, began, doing]) = <[_; 5]>::try_from(row) else { return Ok(holder) };
     holder.by = name;
     holder.host = client;
     holder.since = began.and_then(|began| began.parse().ok()).map(Timestamp);
@@ -80,7 +81,7 @@ pub(super) async fn acquire(session: &mut PgSession) -> Result<Acquired> {
         let doing = doing.map(|doing| format!(", {doing}")).unwrap_or_default();
         format!("server process {pid}{doing}; `select pg_terminate_backend({pid})` ends it")
     });
-    Ok(Acquired::No(holder))
+    Ok(holder)
 }
 
 async fn release(session: &mut PgSession, key: u32) -> Result<()> {

@@ -9,17 +9,19 @@ use crate::quote;
 /// 9999-12-31: the last year that every reader of a `timestamptz` knows.
 const LAST_MILLIS: i64 = 253_402_300_799_999;
 
-/// The statement that adds records and heads; none where there are no records.
-pub(crate) fn insert(table: &str, batch: &Batch) -> String {
-    let Some(last) = batch.records.last() else { return String::new() };
+/// The statement that adds records and heads. `first` is the number of the first record, or fails.
+pub(crate) fn insert(table: &str, batch: &Batch, first: String) -> String {
+    let mut seq = Some(first);
+    let last = batch.records.last().map(|record| record.seq);
     let mut sql = format!("insert into {table} ({}, format, heads) values ", stored::COLUMNS.join(", "));
     for record in &batch.records {
-        let heads = (record.seq == last.seq).then(|| stored::heads_text(&batch.heads));
-        let between = if record.seq == batch.records[0].seq { "" } else { ", " };
+        let heads = (Some(record.seq) == last).then(|| stored::heads_text(&batch.heads));
+        let between = if seq.is_some() { "" } else { ", " };
         // Writing to a string cannot fail.
         let _ = write!(
             sql,
-            "{between}({}, {}, {})",
+            "{between}({}, {}, {}, {})",
+            seq.take().unwrap_or_else(|| record.seq.to_string()),
             values(record).join(", "),
             admmgt_core::FORMAT,
             quote::optional(heads.as_deref())
@@ -28,12 +30,11 @@ pub(crate) fn insert(table: &str, batch: &Batch) -> String {
     sql
 }
 
-/// In the order of [`stored::COLUMNS`].
-fn values(record: &Record) -> [String; 18] {
+/// In the order of [`stored::COLUMNS`], without the number.
+fn values(record: &Record) -> [String; 17] {
     let (body, codec) = stored::body(record).unzip();
     let at = record.at.0.clamp(-LAST_MILLIS, LAST_MILLIS);
     [
-        record.seq.to_string(),
         quote::text(record.migration.namespace().as_str()),
         quote::text(record.migration.id()),
         quote::text(record.kind.as_str()),
