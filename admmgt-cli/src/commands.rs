@@ -11,7 +11,7 @@ use admmgt::{
 };
 
 use crate::args::{Back, Command, Forwards, Repaired, Shared, Source};
-use crate::{exit, output};
+use crate::{exit, output, signal};
 
 pub(crate) fn run(migrator: Migrator, source: Option<&Source>, shared: &Shared, command: Command) -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build() {
@@ -34,11 +34,25 @@ pub(crate) fn run(migrator: Migrator, source: Option<&Source>, shared: &Shared, 
         Err(problem) => return output::problem(shared, &problem, exit::USAGE),
     };
     let said = Said { migrator, namespace: source.map(|source| source.namespace.as_str()), shared };
-    match runtime.block_on(said.command(command)) {
-        Ok(code) => code,
-        Err(error) => output::error(shared, &error),
+    let ended = runtime.block_on(async {
+        tokio::select! {
+            ended = said.command(command) => Ok(ended),
+            signal = signal::any() => Err(signal),
+        }
+    });
+    match ended {
+        Ok(Ok(code)) => code,
+        Ok(Err(error)) => output::error(shared, &error),
+        Err(signal) => {
+            // The run was dropped: what is open is rolled back now, and the lease is free.
+            runtime.shutdown_timeout(GOODBYE);
+            output::problem(shared, &format!("stopped by {}; what was committed stays", signal.name), signal.code)
+        }
     }
 }
+
+/// How long a run that was stopped may take to put things back.
+const GOODBYE: Duration = Duration::from_secs(2);
 
 /// What the lockfile says: the one that was named, or for a folder the one beside it, if it is there.
 fn locked(

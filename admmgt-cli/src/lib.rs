@@ -19,6 +19,7 @@ mod args;
 mod commands;
 mod exit;
 mod output;
+mod signal;
 mod source;
 mod words;
 

@@ -139,3 +139,32 @@ async fn what_cannot_be_reached_exits_with_9_and_repeats_no_password() {
     let (code, said) = desk.run_at("postgres://me:SECRET@127.0.0.1:port/x", "up");
     assert!(code == 2 && !said.contains("SECRET"), "{code} {said}");
 }
+
+/// In the middle of a statement: the run is cancelled, its change is not there, and the lease is free.
+#[tokio::test]
+async fn a_signal_ends_a_run_cleanly() {
+    for (signal, expected) in [("INT", 130), ("TERM", 143)] {
+        let Some(desk) = Desk::new().await else { return };
+        desk.write("0001_users.sql", "create table users(id bigint primary key);");
+        desk.write("0002_slow.sql", "create table slow(id int); select pg_sleep(30);");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_admmgt"));
+        command.args(["--url", &desk.db.url(), "up"]).current_dir(desk.path());
+        let child = command.stderr(std::process::Stdio::piped()).spawn().unwrap();
+        let asleep = "select 1 from pg_stat_activity where datname = current_database() and query like '%pg_sleep(30)%' and pid <> pg_backend_pid()";
+        while desk.db.texts(asleep).await.is_empty() {
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+        let clock = std::time::Instant::now();
+        let kill = Command::new("kill").args([format!("-{signal}"), child.id().to_string()]).status().unwrap();
+        assert!(kill.success());
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(expected));
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(said.contains(&format!("stopped by SIG{signal}")), "{said}");
+        desk.db.quiet().await;
+        assert!(clock.elapsed().as_secs() < 15);
+        assert_eq!(desk.db.tables().await, ["users"]);
+        desk.write("0002_slow.sql", "create table slow(id int);");
+        desk.ran("up");
+    }
+}

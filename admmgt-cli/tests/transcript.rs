@@ -184,7 +184,7 @@ fn words_that_cannot_be_meant() {
             "up --to users",
             "down --to 0001",
             "--dir nowhere up",
-            "--url postgres://ada:SECRET@host/db up",
+            "--url mysql://ada:SECRET@host/db up",
             "resolve 0001 --applied --reason x",
             "up --next x",
         ],
@@ -210,8 +210,8 @@ fn words_that_cannot_be_meant() {
             error: the folder nowhere cannot be read as migrations:
               - nowhere cannot be read: No such file or directory (os error 2)
             [exit 2]
-            $ admmgt --url postgres://ada:SECRET@host/db up
-            error: no database is known for URLs that start with `postgres:`; `sqlite:` is
+            $ admmgt --url mysql://ada:SECRET@host/db up
+            error: no database is known for URLs that start with `mysql:`; `sqlite:` and `postgres:` are
             [exit 2]
             $ admmgt resolve 0001 --applied --reason x
             error: the database `app.db` does not exist

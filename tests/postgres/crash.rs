@@ -127,3 +127,56 @@ fn killed_at_random_moments_it_converges() {
     say(format_args!("seed 2029: killed {killed} of {times} times: all converged"));
     assert!(killed > 0, "a run takes {took:?}, and none was killed");
 }
+
+/// Killed on the way back: each migration is there with its record, or gone with it.
+#[test]
+fn f10_killed_on_the_way_back_each_step_is_whole() {
+    if !is_ours() {
+        return;
+    }
+    let orders = |db: &Database| at(db).set(Sets::Reversible, 3);
+    let down = |db: &Database| orders(db).verb(admmgt_tests::Verb::Down);
+    let points = {
+        let db = <Database as Ground>::new();
+        orders(&db).run().succeeded();
+        down(&db).run().answer().points.len()
+    };
+    for_each(points, |point| {
+        let db = <Database as Ground>::new();
+        orders(&db).run().succeeded();
+        assert!(down(&db).die_at(point).run().was_killed());
+        let left = db.left(&orders(&db));
+        left.check(false, &orders(&db));
+        assert_eq!(down(&db).run().answer().error, None);
+        let left = db.left(&orders(&db));
+        assert_eq!((left.tables.len(), left.log.len()), (0, 0));
+        orders(&db).run().succeeded();
+        db.left(&orders(&db)).check_converged(&orders(&db));
+    });
+    say(format_args!("on the way back: killed at {points} points: all converged"));
+}
+
+/// Its server process still works, and has the lease as long as it does: about a second after the client is gone.
+#[test]
+fn f11_killed_in_a_long_statement_the_next_is_kept_out_until_the_server_has_ended_it() {
+    if !is_ours() {
+        return;
+    }
+    let db = <Database as Ground>::new();
+    let orders = at(&db).set(Sets::Asleep, 3);
+    let mut first = orders.start();
+    let asleep =
+        "select 1::text from pg_stat_activity where datname = current_database() and query like 'select pg_sleep(20)%'";
+    admmgt_tests::eventually("it sleeps", || admmgt_tests::now_elsewhere(db.url(), asleep).is_some());
+    first.kill();
+    let kept_out = orders.clone().lease_wait(Duration::from_millis(50)).run().answer();
+    let still = admmgt_tests::now_elsewhere(db.url(), asleep).is_some();
+    if still {
+        assert_eq!(kept_out.kind.as_deref(), Some("Busy"), "{kept_out:?}");
+    }
+    let clock = Instant::now();
+    now(db.quiet());
+    assert!(clock.elapsed() < Duration::from_secs(10));
+    let left = db.left(&orders);
+    assert_eq!((left.tables.len(), left.log.len()), (1, 1));
+}

@@ -3,6 +3,7 @@
 //! - `first`: the shortest stories, to read first;
 //! - `guard`: what a body may not do to its transaction, and what of its connection is put back;
 //! - `indexes`: `CONCURRENTLY`, and what it leaves;
+//! - `sources`: sets that are wrong, or not what was applied;
 //! - `scripts`: SQL files as people have them;
 //! - `environment`: servers that refuse, end, are busy or too old; `roles`: who may do what;
 //! - `standby`: a server that follows another and takes over;
@@ -22,6 +23,7 @@ mod pooler;
 mod races;
 mod roles;
 mod scripts;
+mod sources;
 mod standby;
 mod test_databases;
 mod trips;

@@ -182,3 +182,55 @@ async fn a_lease_that_cannot_be_renewed_stops_the_body() {
     db.quiet().await;
     assert!(db.tables().await.is_empty());
 }
+
+/// F27: a client's clock decides nothing.
+#[tokio::test]
+async fn f27_a_clock_that_is_wrong_by_an_hour_changes_nothing() {
+    for offset in ["+1h", "-1h"] {
+        let Some(db) = Database::ours().await else { return };
+        let folder = tempfile::tempdir().unwrap();
+        let orders = Orders::at(db.url(), folder.path()).set(Sets::Held, 3).row_lease(TTL);
+        let mut holder = orders.clone().hold("running", "release").start_at(offset);
+        eventually("the migration runs", || folder.path().join("running").exists());
+        // Renewed in time, whatever its clock says; and nobody else takes it.
+        let answer = orders.clone().hold("never", "never").lease_wait(TTL * 3).run().answer();
+        assert_eq!(answer.kind.as_deref(), Some("Busy"), "{offset}: {answer:?}");
+        std::fs::write(folder.path().join("release"), "").unwrap();
+        assert_eq!(holder.succeeded().ran.len(), 3);
+        let wrong = Orders::at(db.url(), folder.path()).set(Sets::Held, 4).row_lease(TTL);
+        assert_eq!(wrong.start_at(offset).succeeded().ran.len(), 1);
+    }
+}
+
+/// F28: nobody has taken it yet, but it could not be renewed: the holder stops before its time is over.
+#[tokio::test]
+async fn f28_a_holder_that_cannot_renew_stops_before_the_end_of_its_lease() {
+    let Some(db) = Database::ours().await else { return };
+    db.migrator(sql(&[("0", "create table before(id int)")])).up().await.unwrap();
+    let slow = pg("1", |db| {
+        Box::pin(async move {
+            sqlx::query("select pg_sleep(20)").execute(&mut *db).await?;
+            Ok(())
+        })
+    });
+    let driver = db.driver().lease(LeaseMode::Row { ttl: TTL });
+    let migrator = Migrator::new(driver).migrations(sql(&[("0", "create table before(id int)")]).and(slow));
+    let run = tokio::spawn(async move { (migrator.up().await, std::time::Instant::now()) });
+    let asleep = "select 1 from pg_stat_activity where query = 'select pg_sleep(20)' and datname = current_database()";
+    while db.texts(asleep).await.is_empty() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let mut blocker = db.connection().await;
+    sqlx::raw_sql("begin; select * from _admmgt_lease for update").execute(&mut blocker).await.unwrap();
+    let (result, ended) = run.await.unwrap();
+    let error = result.unwrap_err();
+    assert!(
+        matches!(error, Error::LeaseLost { .. }) && error.to_string().contains("could not be renewed"),
+        "{error:?}"
+    );
+    // Nobody else could have had it by then.
+    let left = "select extract(epoch from expires_at - clock_timestamp()) from _admmgt_lease";
+    let left: f64 = db.text(left).await.parse().unwrap();
+    assert!(left + ended.elapsed().as_secs_f64() > 0.0, "{left}");
+    sqlx::raw_sql("rollback").execute(&mut blocker).await.unwrap();
+}

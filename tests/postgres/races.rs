@@ -216,3 +216,26 @@ async fn many_schemas_of_one_database_are_migrated_at_the_same_time() {
     assert_eq!(holder.succeeded().ran.len(), 3);
     assert_eq!(db.tables().await, Vec::<String>::new());
 }
+
+/// F21: up and down at once, again and again: each takes its turn, and what is there is what the history says.
+#[tokio::test]
+async fn f21_up_and_down_at_once_take_turns() {
+    let _alone = alone().await;
+    let Some(db) = Database::ours().await else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let up = at(&db, &folder).set(Sets::Reversible, 5);
+    up.run().succeeded();
+    let down = up.clone().verb(admmgt_tests::Verb::Down);
+    for racer in &mut race((0..16).map(|number| if number % 2 == 0 { up.clone() } else { down.clone() })) {
+        assert_eq!(racer.answer().error, None);
+    }
+    let applied = db.number("select count(*) from pg_tables where tablename like 'app_m%'").await;
+    assert_eq!(db.number("select count(*) from log").await, applied);
+    up.run().answer();
+    check_log(&db, 5).await;
+}
+
+async fn check_log(db: &Database, count: i64) {
+    assert_eq!(db.number("select count(*) from log").await, count);
+    assert_eq!(db.leases().await, 0);
+}

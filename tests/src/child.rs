@@ -74,6 +74,7 @@ fn wait_at_gate(orders: &Orders) {
 async fn call(orders: &Orders, migrator: &Migrator, answer: &mut Answer) -> Result<()> {
     match &orders.verb {
         Verb::Up => answer.report = Some(migrator.up().await?),
+        Verb::Down => answer.report = Some(migrator.down(admmgt::Target::Nothing).await?),
         Verb::Status => answer.text = migrator.status().await?.to_string(),
         Verb::Plan => answer.text = migrator.plan().await?.to_string(),
         Verb::EnsureCurrent => migrator.ensure_current().await?,

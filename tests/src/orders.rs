@@ -67,6 +67,8 @@ pub enum Verb {
     Up,
     Status,
     Plan,
+    /// Everything back.
+    Down,
     EnsureCurrent,
     Resolve(String, Resolution),
 }
@@ -243,6 +245,13 @@ impl Orders {
     /// Starts the process.
     pub fn start(&self) -> Process {
         self.start_with(Command::new(child()))
+    }
+
+    /// Starts it with a clock that is wrong by so much: `+1h`. (Debian's `faketime`.)
+    pub fn start_at(&self, offset: &str) -> Process {
+        let mut command = Command::new("faketime");
+        command.args(["-f", offset]).arg(child()).env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
+        self.start_with(command)
     }
 
     /// Starts it as a user who owns nothing.

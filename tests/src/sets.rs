@@ -35,6 +35,10 @@ pub enum Sets {
     Held,
     /// As `Small`, but the last but one fails.
     Failing,
+    /// As `Small`, with a way back for each.
+    Reversible,
+    /// As `Small`, but the second sleeps in the server for 20 s, once.
+    Asleep,
     /// As `Outside`, but its last statement is an index, built beside others' work on the table `big`.
     Index,
 }
@@ -59,6 +63,8 @@ impl Sets {
                 (Self::Mixed, number) if number % 3 == 0 => all.and(one.code(Way::Async, None)),
                 (Self::Outside, 2) => all.and(one.outside()),
                 (Self::Index, 2) => all.and(one.index()),
+                (Self::Reversible, _) => all.and(one.reversible()),
+                (Self::Asleep, 2) => all.and(one.asleep()),
                 (Self::Rows, 2) => all.and(one.rows()),
                 (Self::Probed, 2) if one.on_server => all.and(one.outside().probe(probe_server)),
                 (Self::Probed, 2) => all.and(one.outside().probe(probe)),
@@ -143,6 +149,21 @@ impl One {
         let table = format!("create table {}_m2_more (id integer)", self.namespace);
         let text = format!("{};\n{};\n{table};", self.table(), self.log());
         self.migration(text).with(|meta| meta.transaction(TransactionMode::None))
+    }
+
+    fn reversible(&self) -> SqlMigration {
+        let back = format!(
+            "drop table {}_m{};\ndelete from log where migration = '{}/{}';",
+            self.namespace,
+            self.number,
+            self.namespace,
+            self.name()
+        );
+        self.sql().down(back)
+    }
+
+    fn asleep(&self) -> SqlMigration {
+        self.migration(format!("{};\nselect pg_sleep(20);\n{};", self.table(), self.log()))
     }
 
     fn index(&self) -> SqlMigration {
