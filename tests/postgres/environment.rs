@@ -350,3 +350,29 @@ async fn a_pool_without_a_free_connection_is_no_obstacle() {
     drop(held);
     pool.close().await;
 }
+
+/// F82: a table space on a file system of two megabytes. The migration fails and is rolled back; after some space is
+/// freed, it runs.
+#[tokio::test]
+async fn f82_a_full_disk_fails_the_migration_and_nothing_else() {
+    if Database::ours().await.is_none() {
+        return;
+    }
+    let cluster = Cluster::start().unwrap();
+    let Some(small) = cluster.small_disk() else {
+        return admmgt_tests::say("SKIPPED f82_a_full_disk: no file system may be mounted here");
+    };
+    let db = Database::on(&cluster.url("postgres"), true).await;
+    db.run(&format!("create tablespace small location '{}'", small.path().display())).await;
+    let rows = |count: u32| {
+        let fill =
+            format!("create table big tablespace small as select repeat('x', 1000) from generate_series(1, {count});");
+        sql(&[("1", "create table a(id int)"), ("2", &fill)])
+    };
+    let error = db.migrator(rows(20_000)).up().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Failed, "{error}");
+    assert!(error.to_string().contains("53100") && error.to_string().contains("disk is full"), "{error}");
+    assert_eq!(db.tables().await, ["a"]);
+    assert_eq!(db.leases().await, 0);
+    assert_eq!(db.migrator(rows(100)).up().await.unwrap().ran.len(), 1);
+}

@@ -147,6 +147,22 @@ impl Cluster {
         std::thread::sleep(Duration::from_millis(300));
     }
 
+    /// A file system of two megabytes that its user may write to; `None` where none can be mounted.
+    pub fn small_disk(&self) -> Option<SmallDisk> {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut mount = Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", "size=2m", "none"]).arg(folder.path()).stderr(Stdio::null());
+        if !mount.status().is_ok_and(|status| status.success()) {
+            return None;
+        }
+        let disk = SmallDisk(folder);
+        if is_root() {
+            chown(disk.path(), Some(NOBODY), Some(NOBODY)).expect("it can be given away");
+        }
+        std::fs::set_permissions(disk.path(), std::fs::Permissions::from_mode(0o700)).expect("permissions");
+        Some(disk)
+    }
+
     /// Makes a primary of a standby.
     pub fn promote(&self) {
         self.check(self.command("pg_ctl").args(["promote", "-w", "-s", "-D"]).arg(self.data()));
@@ -162,6 +178,24 @@ impl Cluster {
         let mut said = String::from_utf8_lossy(&stdout).into_owned();
         let _ = write!(said, "{}", String::from_utf8_lossy(&stderr));
         assert!(status.success(), "{command:?}: {said}");
+    }
+}
+
+/// A small file system, unmounted when dropped.
+#[derive(Debug)]
+pub struct SmallDisk(TempDir);
+
+impl SmallDisk {
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        self.0.path()
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        // A server may still have a file open in it.
+        let _ = Command::new("umount").arg("-l").arg(self.path()).status();
     }
 }
 
