@@ -90,8 +90,8 @@ fn nothing_to_do(runtime: &Runtime, server: &str, count: usize, call: Call) -> R
     let (driver, url) = (db.driver(), db.url());
     let (options, namespaces) = (SessionOptions::new(Access::Read), [Namespace::new(made::NAMESPACE)?]);
     let ours = || match call {
-        Call::Peek => timed(|| Ok(drop(runtime.block_on(driver.peek(&options, &namespaces))?.ok_or("no history")?))),
-        Call::Up => timed(|| Ok(drop(runtime.block_on(migrator.up())?))),
+        Call::Peek => timed(|| Ok(runtime.block_on(driver.peek(&options, &namespaces))?.ok_or("no history")?)),
+        Call::Up => timed(|| Ok(runtime.block_on(migrator.up())?)),
     };
     let probe = || {
         timed(|| {

@@ -1,0 +1,1 @@
+create index concurrently events_by_name on events (name);
