@@ -7,7 +7,7 @@ use admmgt::rusqlite::Connection;
 use admmgt::{
     Access, Driver, Event, Plan, RecordKind, Session, SessionOptions, Standing, State, Status, TransactionMode,
 };
-use admmgt_tests::Scratch;
+use admmgt_tests::{Database, Scratch};
 use expect_test::expect;
 
 fn golden(name: &str) -> PathBuf {
@@ -127,4 +127,44 @@ fn plans_reports_statuses_and_events_of_version_1_are_read() {
     // And they are written as they were read.
     assert_eq!(serde_json::to_string_pretty(&plan).unwrap(), text("plan.json"));
     assert_eq!(serde_json::to_string_pretty(&status).unwrap(), text("status.json"));
+}
+
+/// A database with the golden history, to change.
+async fn on_postgres() -> Option<Database> {
+    let db = Database::new().await?;
+    db.run(&text("postgres.sql")).await;
+    Some(db)
+}
+
+#[tokio::test]
+async fn a_history_of_version_1_on_postgres_is_current_and_takes_new_migrations() {
+    let Some(db) = on_postgres().await else { return };
+    db.migrator(migrations()).ensure_current().await.unwrap();
+    assert_eq!(db.migrator(migrations()).up().await.unwrap().to_string(), "nothing to do: 4 migrations are applied");
+    let more = migrations().and(SqlMigration::new("app", "0004_more", "create table more (id integer)").unwrap());
+    assert_eq!(db.migrator(more.clone()).up().await.unwrap().ran.len(), 1);
+    assert_eq!(db.migrator(more).up().await.unwrap().ran.len(), 0);
+}
+
+#[tokio::test]
+async fn every_record_of_version_1_on_postgres_is_understood() {
+    let Some(db) = on_postgres().await else { return };
+    let records = db.migrator(migrations()).history().await.unwrap();
+    let kinds: Vec<RecordKind> = records.iter().map(|record| record.kind).collect();
+    use RecordKind::{Applied, Failed, Resolved, Started, StepDone};
+    assert_eq!(kinds, [Applied, Applied, Failed, Started, StepDone, StepDone, Failed, Resolved, Applied]);
+    assert!(records.iter().all(|record| &*record.by == "golden"));
+    let long = records[1].body.as_ref().and_then(|body| body.unpack()).unwrap();
+    assert!(long.starts_with("create table long"));
+    db.migrator(migrations()).verify().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_newer_format_on_postgres_is_refused_and_left_alone() {
+    let Some(db) = on_postgres().await else { return };
+    db.run("update _admmgt_format set format = 2").await;
+    let more = migrations().and(SqlMigration::new("app", "0004_more", "create table more (id integer)").unwrap());
+    let error = db.migrator(more).up().await.unwrap_err();
+    assert!(matches!(error, admmgt::Error::NewerFormat { found: 2, .. }), "{error}");
+    assert_eq!(db.number("select count(*) from _admmgt_history").await, 9);
 }

@@ -1,13 +1,15 @@
 //! Makes the golden files of `tests/formats/v1`: a database and the JSON of each kind of output, as the
 //! first landing wrote them. They are made once; every later version must read them.
 //!
-//! `cargo run -p admmgt-tests --bin golden -- FOLDER`
+//! `cargo run -p admmgt-tests --bin golden -- FOLDER`; with a URL of a PostgreSQL server behind it, the history there.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::{Arc, Mutex};
 
 use admmgt::prelude::*;
 use admmgt::{Event, Resolution, TransactionMode};
+use admmgt_tests::{Database, binaries};
 
 type Failure = Box<dyn std::error::Error>;
 
@@ -18,6 +20,9 @@ fn sql(id: &str, text: &str) -> SqlMigration {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Failure> {
     let folder = PathBuf::from(std::env::args().nth(1).ok_or("the folder to write to is missing")?);
+    if let Some(server) = std::env::args().nth(2) {
+        return postgres(&folder, &server).await;
+    }
     let database = folder.join("sqlite.db");
     let long = format!("create table long (id integer);\n{}", "insert into long values (1);\n".repeat(100));
     let none = |meta: admmgt::Meta| meta.transaction(TransactionMode::None);
@@ -59,5 +64,35 @@ async fn main() -> Result<(), Failure> {
     db.execute_batch("pragma journal_mode = delete")?;
     drop(db);
     std::fs::remove_file(folder.join("sqlite.db-admmgt.lock"))?;
+    Ok(())
+}
+
+/// The same kinds of records on PostgreSQL, as the statements that put them there.
+async fn postgres(folder: &Path, server: &str) -> Result<(), Failure> {
+    let db = Database::on(server, true).await;
+    let migrator = |migrations: Migrations| db.migrator(migrations).by("golden");
+    let long = format!("create table long (id integer);\n{}", "insert into long values (1);\n".repeat(100));
+    let none = |meta: admmgt::Meta| meta.transaction(TransactionMode::None);
+    let first = Migrations::new([
+        sql("0001_users", "create table users (id integer primary key, name text not null);\n"),
+        sql("0002_long", &long),
+    ]);
+    migrator(first.clone()).up().await?;
+    let failing = first.clone().and(sql("0003_bad", "insert into nowhere values (1);"));
+    migrator(failing).up().await.expect_err("it fails");
+    let half = sql("0003_half", "create table half (id integer);\nvacuum;\ninsert into nowhere values (1);").with(none);
+    let halted = first.and(half);
+    migrator(halted.clone()).up().await.expect_err("it is interrupted");
+    migrator(halted.clone()).resolve("app/0003_half", Resolution::Applied, "looked at by hand").await?;
+    let other = SqlMigration::new("library", "0001_books", "create table books (id integer primary key)")?;
+    migrator(halted.and(other)).up().await?;
+
+    let dump = binaries().ok_or("PostgreSQL is not installed")?.join("pg_dump");
+    let mut command = Command::new(dump);
+    let output = command.args(["--inserts", "--no-owner", "--no-acl", "-t", "_admmgt*", &db.url()]).output()?;
+    let text = String::from_utf8(output.stdout)?;
+    let is_sql = |line: &&str| !line.is_empty() && !line.starts_with("--") && !line.starts_with('\\');
+    let lines: Vec<&str> = text.lines().filter(is_sql).collect();
+    std::fs::write(folder.join("postgres.sql"), lines.join("\n") + "\n")?;
     Ok(())
 }
