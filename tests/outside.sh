@@ -94,3 +94,51 @@ touch "$folder/app/src/main.rs"
 said=$(run)
 echo "$said"
 grep -q 'up   app/0003_rooms' <<<"$said"
+
+# PostgreSQL alone: nothing of SQLite comes with it.
+mkdir -p "$folder/shop/src"
+cat >"$folder/shop/Cargo.toml" <<TOML
+[package]
+name = "shop"
+version = "0.1.0"
+edition = "2024"
+[dependencies]
+admmgt = { path = "$root/admmgt", default-features = false, features = ["postgres"] }
+sqlx = { version = "0.9", default-features = false, features = ["postgres", "runtime-tokio"] }
+tokio = { version = "1", features = ["macros", "rt", "time"] }
+[workspace]
+TOML
+cat >"$folder/shop/src/main.rs" <<'RUST'
+use admmgt::prelude::*;
+
+/// Products and their prices.
+#[migration(id = "0001_products")]
+async fn products(db: &mut PgConnection) -> Result<(), sqlx::Error> {
+    sqlx::query("create table products (id bigint primary key, cents bigint not null)").execute(&mut *db).await?;
+    sqlx::query("insert into products values ($1, $2)").bind(1_i64).bind(995_i64).execute(db).await?;
+    Ok(())
+}
+
+sql_migration!(id = "0002_by_price", depends_on = [products], up = "by_price.sql");
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let url = std::env::var("DATABASE_URL")?;
+    println!("{}", Migrator::new(Postgres::connect(&url)?).up().await?);
+    Ok(())
+}
+RUST
+echo 'create index concurrently products_by_price on products (cents);' >"$folder/shop/by_price.sql"
+cd "$folder/shop"
+cargo generate-lockfile --quiet
+if cargo tree --prefix none --edges normal | grep -E '^(rusqlite|libsqlite3-sys|clap) '; then exit 1; fi
+cargo build --quiet
+if [ -n "${ADMMGT_TEST_PG:-}" ]; then
+  "$ADMMGT_TEST_PG_BIN/psql" -X -q "$ADMMGT_TEST_PG" -c "create database outside"
+  export DATABASE_URL=${ADMMGT_TEST_PG%/*}/outside
+  said=$(cargo run --quiet 2>&1)
+  echo "$said"
+  grep -q '^ran 2 migrations' <<<"$said"
+  grep -q 'up   shop/0002_by_price .*without a transaction' <<<"$said"
+  cargo run --quiet 2>&1 | grep '^nothing to do: 2 migrations are applied'
+fi

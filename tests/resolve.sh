@@ -17,7 +17,7 @@ name = "beside-$1"
 version = "0.0.0"
 edition = "2024"
 [dependencies]
-admmgt = { path = "$root/admmgt", features = ["sqlite"] }
+admmgt = { path = "$root/admmgt", features = ["sqlite", "postgres"] }
 $2
 [workspace]
 TOML
