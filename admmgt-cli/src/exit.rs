@@ -77,6 +77,7 @@ fn of_refusal(refusal: &Refusal) -> u8 {
         | Refusal::DependencyPending { .. }
         | Refusal::Ungroupable { .. }
         | Refusal::NoTransactions { .. }
+        | Refusal::OnlyInTransactions { .. }
         | Refusal::Irreversible { .. }
         | Refusal::StillNeeded { .. }
         | Refusal::NotRegistered { .. }

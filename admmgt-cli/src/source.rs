@@ -49,7 +49,8 @@ fn driver(url: &str, source: &Source) -> Result<(Migrator, &'static str), String
         return Ok((Migrator::new(database), "sqlite"));
     }
     // Without what follows: it may hold a password.
-    let scheme = url.split(':').next().unwrap_or_default();
+    let scheme = url.split_once(':').map(|(scheme, _)| scheme);
+    let scheme = scheme.filter(|scheme| scheme.chars().all(|letter| letter.is_ascii_alphanumeric())).unwrap_or("…");
     let known: &[&str] = &[
         #[cfg(feature = "sqlite")]
         "`sqlite:`",

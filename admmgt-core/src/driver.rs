@@ -69,17 +69,25 @@ pub struct Capabilities {
     pub transactions: bool,
     /// The lease hands out tokens that every write carries.
     pub fencing: bool,
+    /// Why nothing can run outside of a transaction, where that is so, and what to do.
+    pub only_in_transactions: Option<String>,
 }
 
 impl Capabilities {
     /// A database without transactions and without fencing tokens.
     pub fn new(server: impl Into<String>) -> Self {
-        Self { server: server.into(), transactions: false, fencing: false }
+        Self { server: server.into(), transactions: false, fencing: false, only_in_transactions: None }
     }
 
     /// With transactions around schema changes and records.
     pub fn transactions(mut self) -> Self {
         self.transactions = true;
+        self
+    }
+
+    /// With nothing outside of transactions, for this reason.
+    pub fn only_in_transactions(mut self, why: impl Into<String>) -> Self {
+        self.only_in_transactions = Some(why.into());
         self
     }
 
@@ -239,6 +247,15 @@ pub trait Session: Debug + Send {
         Ok(())
     }
 
+    /// Between two bodies of one transaction: makes good what the first changed in the connection for the next. Default:
+    /// there is nothing to be made good.
+    ///
+    /// # Errors
+    /// What the first left behind, as an error of it.
+    async fn between_bodies(&mut self) -> Result<()> {
+        Ok(())
+    }
+
     /// Checks the guard, writes the records and heads, and commits: all of it or nothing. With
     /// [`Atomicity::Broken`] nothing of the batch was written, and no transaction is open.
     ///
@@ -275,13 +292,14 @@ pub trait Session: Debug + Send {
     }
 
     /// Before a statement runs that an earlier process may have run already, in part or to its end: takes away what it left
-    /// behind and what is in its way. `true` where it had ended, and is not to run again. Called for statements that
+    /// behind and what is in its way. `true` where it had ended, and is not to run again; it cannot have where
+    /// `may_have_ended` is false, because it is known to have failed. Called for statements that
     /// [`Dialect::is_resumable`] names. Default: nothing is looked at.
     ///
     /// # Errors
     /// What the database answered.
-    async fn resuming(&mut self, statement: &Statement) -> Result<bool> {
-        let _ = statement;
+    async fn resuming(&mut self, statement: &Statement, may_have_ended: bool) -> Result<bool> {
+        let _ = (statement, may_have_ended);
         Ok(false)
     }
 
@@ -295,6 +313,19 @@ pub trait Session: Debug + Send {
     /// hold what must not get there, such as the whole statement with its literals.
     fn describe(&self, error: &BoxError) -> String {
         error.to_string()
+    }
+
+    /// An error in words for whoever called. Override it where they may be told more than what is put on record: which
+    /// row is in the way. Default: as [`Session::describe`].
+    fn explain(&self, error: &BoxError) -> String {
+        self.describe(error)
+    }
+
+    /// Whether an error, with all that is behind it, may be shown as it is. Override it where the client's own errors
+    /// hold whole statements or rows.
+    fn may_be_shown(&self, error: &BoxError) -> bool {
+        let _ = error;
+        true
     }
 
     /// Whether an error of a body may be gone the next time, if everything is rolled back: a deadlock, a

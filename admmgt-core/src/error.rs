@@ -214,7 +214,6 @@ pub enum ErrorKind {
 }
 
 /// A migration that failed, and what had been done before.
-#[derive(Debug)]
 #[non_exhaustive]
 pub struct Failure {
     /// Which.
@@ -229,6 +228,21 @@ pub struct Failure {
     pub message: String,
     /// The error itself, to downcast. Its own words may hold whole statements.
     pub error: BoxError,
+    /// Its own words, and those of what is behind it, may be shown.
+    pub(crate) shown: bool,
+}
+
+impl fmt::Debug for Failure {
+    /// Without the error itself, whose words may hold whole statements and rows.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("Failure");
+        shown
+            .field("migration", &self.migration)
+            .field("direction", &self.direction)
+            .field("statement", &self.statement);
+        shown.field("report", &self.report).field("message", &self.message);
+        shown.finish_non_exhaustive()
+    }
 }
 
 /// Where in a SQL body a failure happened.
@@ -273,7 +287,7 @@ impl fmt::Display for Failure {
 
 impl std::error::Error for Failure {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        self.error.source()
+        self.error.source().filter(|_| self.shown)
     }
 }
 
@@ -351,6 +365,24 @@ impl Error {
             _ => &[],
         }
     }
+}
+
+/// Whether an error is of a type, or one of that type is behind it.
+///
+/// ```
+/// # use admmgt_core::{BoxError, is_behind};
+/// let error: BoxError = std::io::Error::other("gone".parse::<u32>().unwrap_err()).into();
+/// assert!(is_behind::<std::io::Error>(&error) && is_behind::<std::num::ParseIntError>(&error));
+/// ```
+pub fn is_behind<E: std::error::Error + 'static>(error: &BoxError) -> bool {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(&**error);
+    while let Some(error) = cause {
+        if error.is::<E>() {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
 }
 
 fn refused(refusals: &[Refusal]) -> String {

@@ -150,7 +150,7 @@ impl Executor<'_> {
             return Err(self.roll_back(&[job], job, failed).await);
         }
         let records = numbered(self.ended(job, micros(clock.elapsed())));
-        Ok(self.commit(&[job], job, records).await?)
+        self.commit(&[job], job, records).await
     }
 
     /// All steps in one transaction: their records are written at its end.
@@ -163,7 +163,12 @@ impl Executor<'_> {
         for (at, job) in jobs.iter().enumerate() {
             self.announce(*job);
             let clock = Instant::now();
-            if let Err(failed) = self.guarded(*job).instrument(job.span()).await {
+            let mut ran = self.guarded(*job).instrument(job.span()).await;
+            if ran.is_ok() && at + 1 < jobs.len() {
+                let between = self.cx.session().between_bodies().await;
+                ran = between.map_err(|error| BodyError { statement: None, error: unwrapped(error) });
+            }
+            if let Err(failed) = ran {
                 return Err(self.roll_back(&jobs[..=at], *job, failed).await);
             }
             ended.push(micros(clock.elapsed()));
@@ -211,7 +216,7 @@ impl Executor<'_> {
         }
     }
 
-    async fn commit(&mut self, begun: &[Job<'_>], last: Job<'_>, records: Vec<Record>) -> Result<()> {
+    async fn commit(&mut self, begun: &[Job<'_>], last: Job<'_>, records: Vec<Record>) -> Result<(), Missed> {
         let batch = self.state.batch(records, self.lease.token())?;
         match self.cx.session().commit(&batch).await {
             Ok(Atomicity::Kept) => {
@@ -221,12 +226,16 @@ impl Executor<'_> {
             Ok(Atomicity::Broken) => {
                 let error = "its body ended the transaction by itself, so the change and its record could not be \
                              committed together. Take COMMIT, ROLLBACK and BEGIN out of it, or write `transaction = \"none\"` (in a SQL file: `-- no-transaction` as its first line)";
-                Err(self.interrupted(begun, last, BodyError { statement: None, error: error.into() }).await)
+                Err(self.interrupted(begun, last, BodyError { statement: None, error: error.into() }).await.into())
             }
             Err(error) if blames_the_body(&error) => {
-                Err(self.failed(last, BodyError { statement: None, error: unwrapped(error) }).await)
+                let failed = BodyError { statement: None, error: unwrapped(error) };
+                if self.cx.session().is_transient(&failed.error) {
+                    return Err(Missed::Transient { job: begun.len().saturating_sub(1), failed });
+                }
+                Err(self.failed(last, failed).await.into())
             }
-            Err(error) => Err(error),
+            Err(error) => Err(error.into()),
         }
     }
 
@@ -297,9 +306,9 @@ impl Executor<'_> {
 
     fn failure(&mut self, job: Job<'_>, failed: BodyError) -> Failure {
         let BodyError { statement, error } = failed;
-        let message = self.cx.session().describe(&error);
+        let (message, shown) = (self.cx.session().explain(&error), self.cx.session().may_be_shown(&error));
         let (migration, direction) = (job.id(), job.step.direction);
-        Failure { migration, direction, statement, report: self.report.clone(), message, error }
+        Failure { migration, direction, statement, report: self.report.clone(), message, error, shown }
     }
 }
 

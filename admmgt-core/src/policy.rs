@@ -44,7 +44,7 @@ pub struct Policy {
     /// of them. What will not change by itself, such as a wrong password, fails at once. Default: 1 s.
     pub connect_wait: Duration,
     /// How long a run that lost its connection in the middle tries to have another one. It reads the history again then,
-    /// and goes on behind what was committed. Default: 30 s.
+    /// and goes on behind what was committed; [`Policy::retries`] times without getting any further. Default: 30 s.
     pub reconnect_wait: Duration,
     /// How often a migration in a transaction is tried again after an error that may be gone the next time:
     /// a lock that was not had in time, a deadlock, a serialization failure. It was rolled back as a whole.

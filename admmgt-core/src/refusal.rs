@@ -174,6 +174,16 @@ pub enum Refusal {
         /// What is connected.
         connected: Backend,
     },
+    /// It runs outside of a transaction, and nothing can here.
+    #[non_exhaustive]
+    OnlyInTransactions {
+        /// Which.
+        id: MigrationId,
+        /// Where it stands.
+        location: Location,
+        /// Why, and what to do.
+        reason: String,
+    },
     /// A migration asks for a transaction where there are none.
     #[non_exhaustive]
     NoTransactions {

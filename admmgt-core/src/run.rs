@@ -78,7 +78,8 @@ impl Run {
     /// Where the connection is lost in the middle, goes on behind what was committed.
     async fn change_and_return(&self, given: Option<&Plan>, report: &mut Report) -> Result<()> {
         let mut pause = Pause::new(self.policy.retry_pause, pause::LONGEST);
-        let mut lost: Option<Instant> = None;
+        // Since when, how often, and how far it had come: a body that takes the server down with it must not do so for ever.
+        let (mut lost, mut times, mut ran): (Option<Instant>, u32, usize) = (None, 0, 0);
         loop {
             let error = match self.change(given, report).await {
                 // A plan that was made before does not fit what is there now.
@@ -86,12 +87,19 @@ impl Run {
                 result => return result,
             };
             match (&error, lost) {
-                (Error::ConnectionLost { .. }, _) => lost = Some(Instant::now()),
+                (Error::ConnectionLost { .. }, _) => {
+                    if report.ran.len() > ran {
+                        (lost, times, ran) = (None, 0, report.ran.len());
+                    }
+                    lost = lost.or_else(|| Some(Instant::now()));
+                    times += 1;
+                }
                 (Error::Unreachable { .. } | Error::Crowded { .. } | Error::ReadOnly { .. }, Some(_)) => {}
                 _ => return Err(error),
             }
             let since = lost.map(|lost| lost.elapsed()).unwrap_or_default();
-            let Some(left) = self.policy.reconnect_wait.checked_sub(since).filter(|left| !left.is_zero()) else {
+            let left = self.policy.reconnect_wait.checked_sub(since).filter(|left| !left.is_zero());
+            let Some(left) = left.filter(|_| times <= self.policy.retries) else {
                 return Err(error);
             };
             self.observers.tell(&Event::Notice { text: format!("{error}; trying again") });
@@ -187,6 +195,12 @@ impl Run {
         };
         let Leased { mut cx, lease, .. } = leased;
         if !left_clean(&result) {
+            if lease.token().is_some() && has_connection(&result) {
+                // A row that nobody hands back would keep others waiting for the rest of its time.
+                let _ = lease.release(cx.session()).await;
+                self.observers.tell(&Event::LeaseReleased);
+                return result;
+            }
             // A session that may hold something is dropped: that rolls back and lets go of every lock. The
             // lease goes after it, so that nobody else begins before that.
             drop(cx);
@@ -492,6 +506,11 @@ async fn close(session: Option<Box<dyn Session>>) {
 
 fn may_be_running(refusal: &Refusal) -> bool {
     matches!(refusal, Refusal::Interrupted { .. })
+}
+
+/// Whether the work ended by itself, with its connection in order, and nothing of it goes on.
+fn has_connection<T>(result: &Result<T>) -> bool {
+    matches!(result, Err(Error::Interrupted(_) | Error::NotAllowed { .. }))
 }
 
 /// Whether the session holds nothing after this result: it ran to its end, or everything was rolled

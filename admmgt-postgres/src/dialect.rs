@@ -101,6 +101,11 @@ pub(crate) fn runs_anywhere(statement: &str) -> bool {
     matches!(verb(statement), Verb::Ordinary) && !Words::of(statement).calls()
 }
 
+/// Whether a statement concerns the connection: its settings, or what lives as long as it.
+pub(crate) fn is_of_session(statement: &str) -> bool {
+    Words::of(statement).concern_session()
+}
+
 /// Whether the end of a transaction begins the next one: `COMMIT AND CHAIN`.
 pub(crate) fn chains(statement: &str) -> bool {
     Words::of(statement).chain()

@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use admmgt_core::{BoxError, Error};
-use sqlx::postgres::{PgDatabaseError, PgErrorPosition};
+use sqlx::postgres::{PgDatabaseError, PgErrorPosition, PgSeverity};
 
 /// What the server said, in words that may be shown: without the values that a statement held.
 ///
@@ -21,6 +21,8 @@ use sqlx::postgres::{PgDatabaseError, PgErrorPosition};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
     words: String,
+    /// Which row is in the way. For whoever called, and not for the history.
+    detail: Option<String>,
     code: Option<String>,
     constraint: Option<String>,
 }
@@ -40,6 +42,7 @@ impl Answer {
         let answer = answer(error);
         Self {
             words: words(error),
+            detail: detail(error),
             code: answer.map(|answer| answer.code().to_owned()),
             constraint: answer.and_then(PgDatabaseError::constraint).map(str::to_owned),
         }
@@ -68,7 +71,8 @@ impl Answer {
 
 impl fmt::Display for Answer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.words)
+        f.write_str(&self.words)?;
+        self.detail.as_ref().map_or(Ok(()), |detail| write!(f, ": {detail}"))
     }
 }
 
@@ -88,8 +92,11 @@ pub(crate) fn code(error: &sqlx::Error) -> &str {
 pub(crate) fn is_lost(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::WorkerCrashed => true,
-        // 57P01 and 57P02: the server ends; 57P05: it ended an idle session; class 08: the connection itself.
-        _ => matches!(code(error), "57P01" | "57P02" | "57P03" | "57P05") || code(error).starts_with("08"),
+        // A fatal answer is the last one of its connection; class 08 is about the connection itself.
+        _ => {
+            let severity = answer(error).map(PgDatabaseError::severity);
+            matches!(severity, Some(PgSeverity::Fatal | PgSeverity::Panic)) || code(error).starts_with("08")
+        }
     }
 }
 
@@ -109,20 +116,20 @@ pub(crate) fn words(error: &sqlx::Error) -> String {
         // Data exceptions and a syntax error repeat what they did not like.
         _ if code.starts_with("22") => without_quoted(message, |_| true),
         "42601" => without_quoted(message, is_literal),
-        "42804" | "42883" | "42703" | "42P01" | "42P07" | "42704" => message.to_owned(),
         _ => message.to_owned(),
     };
-    text.push_str(&format!(" (SQLSTATE {code}"));
-    match answer.detail() {
-        // Which row is in the way is what one has to know.
-        Some(detail) if matches!(code, "23505" | "23503") => text.push_str(&format!(": {detail})")),
-        _ => text.push(')'),
-    }
+    text.push_str(&format!(" (SQLSTATE {code})"));
     if let Some(advice) = advice(code) {
         text.push_str("; ");
         text.push_str(advice);
     }
     text
+}
+
+/// Which row is in the way, where that is what one has to know.
+fn detail(error: &sqlx::Error) -> Option<String> {
+    let answer = answer(error).filter(|answer| matches!(answer.code(), "23505" | "23503"))?;
+    answer.detail().map(str::to_owned)
 }
 
 /// What to do about an answer, where its words do not say.
@@ -296,8 +303,20 @@ pub(crate) fn is_transient(error: &BoxError) -> bool {
     false
 }
 
-/// An error of a body in words that may be shown.
+/// An error of a body in words for whoever called: with the row that is in the way.
+pub(crate) fn explain(error: &BoxError) -> String {
+    if let Some(answer) = error.downcast_ref::<Answer>() {
+        return answer.to_string();
+    }
+    let detail = error.downcast_ref().and_then(detail);
+    detail.map_or_else(|| describe(error), |detail| format!("{}: {detail}", describe(error)))
+}
+
+/// An error of a body in words that may be put on record.
 pub(crate) fn describe(error: &BoxError) -> String {
+    if let Some(answer) = error.downcast_ref::<Answer>() {
+        return answer.words.clone();
+    }
     match error.downcast_ref::<sqlx::Error>() {
         Some(client) => words(client),
         // Words of the body's own around the client's would repeat the client's as they are.
@@ -323,7 +342,8 @@ mod tests {
 
     #[test]
     fn what_may_be_gone_the_next_time_is_found_behind_other_errors() {
-        let answer = |code: &str| Answer { words: String::new(), code: Some(code.to_owned()), constraint: None };
+        let answer =
+            |code: &str| Answer { words: String::new(), detail: None, code: Some(code.to_owned()), constraint: None };
         assert!(is_transient(&Box::from(answer("40P01"))));
         assert!(!is_transient(&Box::from(answer("23505"))));
         let within = Error::database("running a statement", Some("40001".to_owned()), answer("40001"));

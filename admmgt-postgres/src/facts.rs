@@ -18,16 +18,14 @@ pub(crate) struct Facts {
     pub(crate) pid: Option<i32>,
     /// Where the server believes to be: address and port. None through a socket of the file system.
     pub(crate) at: Option<(IpAddr, u16)>,
-    /// It runs on Windows.
-    pub(crate) on_windows: bool,
+    /// It can tell that a client is gone while it works for it.
+    pub(crate) can_watch: bool,
     /// Where the history is or would be made.
     pub(crate) schema: Option<String>,
 }
 
 impl Facts {
-    pub(crate) const COLUMNS: usize = 6;
-    /// Whether the server was built for Windows, as SQL.
-    pub(crate) const ON_WINDOWS: &str = "version() ~* 'visual|mingw'";
+    const COLUMNS: usize = 6;
 
     /// The question; a connection whose search path is not the bodies' has to be asked after it was set.
     pub(crate) fn query(schemas: &Schemas) -> String {
@@ -39,15 +37,16 @@ impl Facts {
                  on n.oid = c.relnamespace where c.oid = to_regclass('{HISTORY}')), current_schema())"
             ),
         };
-        let on_windows = Self::ON_WINDOWS;
+        // Elsewhere the setting is refused by some versions.
+        let on_linux = "version() ~ 'linux'";
         format!(
             "select pg_is_in_recovery(), current_setting('default_transaction_read_only'), pg_backend_pid(), \
-             host(inet_server_addr()) || ' ' || inet_server_port(), {on_windows}, {schema}"
+             host(inet_server_addr()) || ' ' || inet_server_port(), {on_linux}, {schema}"
         )
     }
 
     pub(crate) fn of(version: u32, row: Vec<Option<String>>) -> Self {
-        let Ok([recovers, read_only, pid, at, on_windows, schema]) = <[_; Self::COLUMNS]>::try_from(row) else {
+        let Ok([recovers, read_only, pid, at, on_linux, schema]) = <[_; Self::COLUMNS]>::try_from(row) else {
             return Self { version, ..Self::default() };
         };
         Self {
@@ -55,7 +54,7 @@ impl Facts {
             read_only: recovers.as_deref() == Some("t") || read_only.as_deref() == Some("on"),
             pid: pid.and_then(|pid| pid.parse().ok()),
             at: at.and_then(|at| address(&at)),
-            on_windows: on_windows.as_deref() == Some("t"),
+            can_watch: on_linux.as_deref() == Some("t"),
             schema,
         }
     }

@@ -1,10 +1,10 @@
 //! The tables in which other tools keep their histories, where a statement without a schema would find them. They are
 //! read, never written.
 
-use admmgt_core::{ForeignEntry, ForeignHistory, Result};
+use admmgt_core::{Error, ForeignEntry, ForeignHistory, Result};
 
+use crate::link::Link;
 use crate::quote;
-use crate::session::PgSession;
 
 /// A tool, its table, and its rows in their order: version, whether it ended well, the SHA-384 of the SQL.
 struct Tool {
@@ -80,22 +80,33 @@ const TOOLS: [Tool; 9] = [
 ];
 
 /// What is found of them.
-pub(crate) async fn histories(session: &mut PgSession) -> Result<Vec<ForeignHistory>> {
+pub(crate) async fn histories(link: &mut Link) -> Result<Vec<ForeignHistory>> {
     const ACTION: &str = "reading the history of another tool";
     let there: Vec<String> = TOOLS.iter().map(|tool| column_is_there(tool.table, tool.column)).collect();
-    let there = session.row(ACTION, format!("select {}", there.join(", "))).await?.unwrap_or_default();
+    let there = link.row(ACTION, format!("select {}", there.join(", "))).await?.unwrap_or_default();
     let mut tables: Vec<&str> = Vec::new();
-    let mut found = Vec::new();
+    let (mut found, mut unread) = (Vec::new(), None);
     for (Tool { name, table, rows, .. }, there) in TOOLS.iter().zip(there) {
         if there.as_deref() != Some("t") || tables.contains(table) {
             continue;
         }
         tables.push(table);
-        let rows = session.rows(ACTION, (*rows).to_owned()).await?;
+        // What may not be read hides nothing of the others.
+        let rows = match link.rows(ACTION, (*rows).to_owned()).await {
+            Ok(rows) => rows,
+            Err(error @ (Error::NotAllowed { .. } | Error::Database { .. })) => {
+                unread = Some(error);
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
         let entries: Vec<ForeignEntry> = rows.into_iter().filter_map(entry).collect();
         found.push(ForeignHistory::new(*name, entries));
     }
-    Ok(found)
+    match unread {
+        Some(error) if found.is_empty() => Err(error),
+        _ => Ok(found),
+    }
 }
 
 fn column_is_there(table: &str, column: &str) -> String {

@@ -2,26 +2,35 @@
 //!
 //! ```text
 //! Postgres (driver) ──opens──▶ session ──guard──▶ the transaction of one migration
-//!        │                        └──store──▶ _admmgt_history, in a schema of one's choice
-//!        └── lease: an advisory lock of that same connection, or a row with a heartbeat behind a pooler
+//!                                 │
+//!                               link: the connection, its settings, what is open on it
+//!                                 │
+//!                                 ├── store ──▶ _admmgt_history, in a schema of one's choice
+//!                                 └── lease: an advisory lock of that same connection, or a row with a heartbeat
 //! ```
 //!
 //! Start with [`Postgres`].
 
 mod driver;
 mod place;
+mod server;
 
 mod facts;
 mod hygiene;
-mod index;
+mod link;
+
 mod session;
+
+mod index;
 mod transaction;
 
 mod depth;
 mod wire;
 
 mod foreign;
+mod records;
 mod store;
+mod tables;
 
 mod lease;
 mod pooler;

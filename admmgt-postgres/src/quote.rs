@@ -52,10 +52,15 @@ pub(crate) fn name(value: &str) -> String {
 
 /// A name as it is written in SQL, as the server knows it: folded, or without its quotes.
 pub(crate) fn folded(written: &str) -> String {
-    match written.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) {
+    const LONGEST: usize = 63;
+    let mut folded = match written.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) {
         Some(inner) => inner.replace("\"\"", "\""),
-        None => written.to_lowercase(),
-    }
+        // As the server does: letters of ASCII.
+        None => written.to_ascii_lowercase(),
+    };
+    // It keeps no more than that, either.
+    folded.truncate(folded.floor_char_boundary(LONGEST));
+    folded
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 use std::sync::Once;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use admmgt_core::{Error, MigrationSet, Migrations, Migrator, Result, lockfile};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
@@ -17,6 +17,8 @@ const TEST: &str = "admmgt_test_";
 const TEMPLATE: &str = "admmgt_template_";
 /// What is older than this and not in use was left by a test that was killed.
 const FORGOTTEN: Duration = Duration::from_secs(3600);
+/// How long another process may take to make a template.
+const PATIENCE: Duration = Duration::from_secs(600);
 /// Of the lock that one builder of a template takes: `admt`.
 const CLASS: i32 = 0x6164_6d74;
 
@@ -142,7 +144,12 @@ impl TestDatabases {
             return Ok(());
         }
         let lock = format!("{CLASS}, hashtext({})", quote::text(template));
+        let clock = Instant::now();
         while !self.server.is(server, format!("select pg_try_advisory_lock({lock})")).await? {
+            if clock.elapsed() > PATIENCE {
+                let problem = format!("another process has been making the template `{template}` for {PATIENCE:?}");
+                return Err(Error::Usage { problem });
+            }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
         let built = match self.server.is_there(server, template).await {
@@ -164,9 +171,16 @@ impl TestDatabases {
             let _ = wire::run(server, format!("drop database if exists {building}")).await;
             return Err(error);
         }
-        self.server.when_unused(server, format!("alter database {building} rename to {template}")).await?;
         // So that nobody is in it when it is copied.
-        self.server.run(server, format!("alter database {template} allow_connections false")).await
+        self.server.run(server, format!("alter database {building} allow_connections false")).await?;
+        let renamed = format!("alter database {building} rename to {template}");
+        match self.server.when_unused(server, renamed).await {
+            // A process that knows the server by another database was faster.
+            Err(Error::Database { code: Some(code), .. }) if code == "42P04" => {
+                self.server.run(server, format!("drop database if exists {building}")).await
+            }
+            decided => decided,
+        }
     }
 }
 
@@ -198,8 +212,7 @@ impl Server {
 
     async fn is_there(&self, server: &mut PgConnection, database: &str) -> Result<bool> {
         let name = quote::text(database);
-        self.is(server, format!("select count(*) = 1 from pg_database where datname = {name} and not datallowconn"))
-            .await
+        self.is(server, format!("select count(*) = 1 from pg_database where datname = {name}")).await
     }
 
     /// What needs a database that nobody is connected to: a connection that ended may be there for a moment more, and an
@@ -235,8 +248,9 @@ impl Server {
         let oldest =
             SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().saturating_sub(FORGOTTEN).as_secs();
         let is_forgotten = |name: &String| {
-            let made = name.strip_prefix(TEST).and_then(|rest| rest.get(..10));
-            made.and_then(|made| u64::from_str_radix(made, 16).ok()).is_some_and(|made| made < oldest)
+            let made = name.strip_prefix(TEST).and_then(|rest| rest.split_once('_'));
+            let made = made.filter(|(made, unique)| made.len() == 10 && unique.len() == 16);
+            made.and_then(|(made, _)| u64::from_str_radix(made, 16).ok()).is_some_and(|made| made < oldest)
         };
         let names = wire::rows(server, query).await.unwrap_or_default();
         for name in names.into_iter().flatten().flatten().filter(is_forgotten) {

@@ -3,7 +3,7 @@
 //! ```text
 //! begin; savepoint admmgt_…                                                              1
 //! the body: its statements; its own `connection.begin()` makes a savepoint
-//! release admmgt_…; settings; is the lease ours?; records; commit; begin; savepoint …    2
+//! release admmgt_…; settings; records, if the lease is ours; commit; begin; savepoint …  2
 //! ```
 //!
 //! The savepoint is the guard: a body that ended the transaction took it away, and the message stops at its release. The
@@ -16,7 +16,9 @@ use sqlx::Connection;
 
 use crate::depth;
 use crate::error::{Marked, code};
-use crate::session::PgSession;
+use crate::hygiene::LITTER;
+use crate::link::Link;
+use crate::records;
 use crate::wire;
 
 /// The savepoint between the transaction and the body. Nobody can know its name.
@@ -34,100 +36,123 @@ impl Guard {
 const FORGOTTEN: &str = "it began a transaction on its connection (`connection.begin()`) and neither committed nor dropped \
                          it, so what it did in there would be committed without a word; end it in the body";
 
-impl PgSession {
-    pub(crate) async fn begin_guarded(&mut self, origin: Origin) -> Result<()> {
-        // Code has to know first that the history has not moved.
-        if origin == Origin::Sql && !self.littered && self.next.is_some() {
-            self.guard = self.next.take();
-            return Ok(());
+/// What a transaction of ours begins with.
+pub(crate) fn beginning(link: &Link) -> String {
+    if link.settings.shared {
+        // The proof of the lease reads what the heartbeat writes.
+        return format!("begin isolation level read committed{}", link.settings.locally(&link.facts));
+    }
+    "begin".to_owned()
+}
+
+pub(crate) async fn begin(link: &mut Link, origin: Origin) -> Result<()> {
+    link.littering = false;
+    // Code has to know first that the history has not moved.
+    if origin == Origin::Sql && !link.littered && link.next.is_some() {
+        link.guard = link.next.take();
+        return Ok(());
+    }
+    // What an earlier body prepared may return other columns by now.
+    if origin == Origin::Code && link.connection.cached_statements_size() > 0 {
+        let cleared = link.wire().clear_cached_statements().await;
+        cleared.map_err(|error| link.failed("beginning a transaction", &error))?;
+    }
+    let guard = Guard::new();
+    let mut sql = format!("{}; savepoint {}", beginning(link), guard.savepoint);
+    if link.littered {
+        // If this is rolled back it is all there again, so it counts with the commit.
+        sql = format!("{sql}; {LITTER}");
+    }
+    if let (Origin::Code, Some(seen)) = (origin, link.seen) {
+        sql.push_str(&still_last(link, seen)?);
+    }
+    match depth::begin(link.wire(), sql).await {
+        Ok(()) => {
+            link.guard = Some(guard);
+            Ok(())
         }
-        // What an earlier body prepared may return other columns by now.
-        if origin == Origin::Code && self.connection.cached_statements_size() > 0 {
-            let cleared = self.wire().clear_cached_statements().await;
-            cleared.map_err(|error| self.failed("beginning a transaction", &error))?;
-        }
-        let guard = Guard::new();
-        let mut sql = format!("{}; savepoint {}", self.beginning(), guard.savepoint);
-        if std::mem::take(&mut self.littered) {
-            sql.push_str("; discard temp; close all; unlisten *");
-        }
-        if let (Origin::Code, Some(seen)) = (origin, self.seen) {
-            sql.push_str(&self.still_last(seen)?);
-        }
-        match depth::begin(self.wire(), sql).await {
-            Ok(()) => {
-                self.guard = Some(guard);
-                Ok(())
-            }
-            Err(error) => {
-                let failed = self.failed("beginning a transaction", &error);
-                self.give_up().await;
-                Err(failed)
-            }
+        Err(error) => {
+            let failed = link.failed("beginning a transaction", &error);
+            link.give_up().await;
+            Err(failed)
         }
     }
+}
 
-    /// Fails where the last record is another one. Code can do what no rollback takes back.
-    fn still_last(&self, seen: u64) -> Result<String> {
-        let history = self.table(admmgt_core::stored::HISTORY)?;
-        Ok(format!(
-            "; select (case when coalesce((select max(seq) from {history}), 0) = {seen} then '1' else '{}' end)::int",
-            Marked::HistoryMoved.text()
-        ))
+/// Fails where the last record is another one. Code can do what no rollback takes back.
+fn still_last(link: &Link, seen: u64) -> Result<String> {
+    let history = link.table(admmgt_core::stored::HISTORY)?;
+    Ok(format!(
+        "; select (case when coalesce((select max(seq) from {history}), 0) = {seen} then '1' else '{}' end)::int",
+        Marked::HistoryMoved.text()
+    ))
+}
+
+/// What one body of several has set is not for the next.
+pub(crate) async fn between_bodies(link: &mut Link) -> Result<()> {
+    if depth::depth(&link.connection) > 1 {
+        return Err(Error::database("ending a migration", None, FORGOTTEN));
     }
-
-    pub(crate) async fn commit_guarded(&mut self, batch: &Batch) -> Result<Atomicity> {
-        let guard = self.guard.take().ok_or_else(nothing_begun)?;
-        if depth::depth(&self.connection) > 1 {
-            self.give_up().await;
-            return Err(Error::database("committing", None, FORGOTTEN));
-        }
-        let next = Guard::new();
-        let sql = format!(
-            "release savepoint {}; {}; {}; commit; {}; savepoint {}",
-            guard.savepoint,
-            self.settings.restoring(&self.facts),
-            self.writing(batch)?,
-            self.beginning(),
-            next.savepoint
-        );
-        let committed = wire::run(&mut self.connection, sql).await;
-        match committed {
-            Ok(_) => {
-                self.next = Some(next);
-                self.wrote(batch);
-                Ok(Atomicity::Kept)
-            }
-            Err(error) => {
-                let broken = is_broken(&error);
-                let failed = self.failed("committing", &error);
-                if !matches!(failed, Error::ConnectionLost { .. } | Error::LeaseLost { .. }) {
-                    self.give_up().await;
-                }
-                if broken { Ok(Atomicity::Broken) } else { Err(failed) }
-            }
-        }
+    let mut sql = link.settings.restoring(&link.facts);
+    if link.settings.shared {
+        sql.push_str(&link.settings.locally(&link.facts));
     }
+    if link.littering {
+        sql = format!("{sql}; {LITTER}");
+    }
+    link.run("cleaning up after a migration", sql).await
+}
 
-    pub(crate) async fn rollback_guarded(&mut self) -> Result<Atomicity> {
-        let guard = self.guard.take().ok_or_else(nothing_begun)?;
-        while depth::depth(&self.connection) > 1 {
-            // Its savepoint is inside of the guard's, and may be gone already.
-            depth::leave(&mut self.connection);
-            let _ = self.connection.ping().await;
+pub(crate) async fn commit(link: &mut Link, batch: &Batch) -> Result<Atomicity> {
+    let guard = link.guard.take().ok_or_else(nothing_begun)?;
+    if depth::depth(&link.connection) > 1 {
+        link.give_up().await;
+        return Err(Error::database("committing", None, FORGOTTEN));
+    }
+    let next = Guard::new();
+    let sql = format!(
+        "release savepoint {}; {}; {}; commit; {}; savepoint {}",
+        guard.savepoint,
+        link.settings.restoring(&link.facts),
+        records::writing(link, batch)?,
+        beginning(link),
+        next.savepoint
+    );
+    let error = match wire::run(&mut link.connection, sql).await {
+        Ok(_) => {
+            link.next = Some(next);
+            link.littered = std::mem::take(&mut link.littering);
+            records::wrote(link, batch);
+            return Ok(Atomicity::Kept);
         }
-        let sql = format!("rollback to savepoint {}; rollback; begin", guard.savepoint);
-        match wire::run(&mut self.connection, sql).await {
-            Ok(_) => {
-                depth::leave(&mut self.connection);
-                Ok(Atomicity::Kept)
-            }
-            Err(error) if is_broken(&error) => {
-                self.give_up().await;
-                Ok(Atomicity::Broken)
-            }
-            Err(error) => Err(self.failed("rolling back", &error)),
+        Err(error) => error,
+    };
+    let failed = link.failed("committing", &error);
+    if !matches!(failed, Error::ConnectionLost { .. } | Error::LeaseLost { .. }) {
+        link.give_up().await;
+    }
+    if is_broken(&error) { Ok(Atomicity::Broken) } else { Err(failed) }
+}
+
+pub(crate) async fn rollback(link: &mut Link) -> Result<Atomicity> {
+    let guard = link.guard.take().ok_or_else(nothing_begun)?;
+    link.littered |= std::mem::take(&mut link.littering);
+    while depth::depth(&link.connection) > 1 {
+        // Its savepoint is inside of the guard's, and may be gone already.
+        depth::leave(&mut link.connection);
+        let _ = link.connection.ping().await;
+    }
+    let sql = format!("rollback to savepoint {}; rollback; begin", guard.savepoint);
+    match wire::run(&mut link.connection, sql).await {
+        Ok(_) => {
+            depth::leave(&mut link.connection);
+            Ok(Atomicity::Kept)
         }
+        Err(error) if is_broken(&error) => {
+            link.give_up().await;
+            Ok(Atomicity::Broken)
+        }
+        Err(error) => Err(link.failed("rolling back", &error)),
     }
 }
 

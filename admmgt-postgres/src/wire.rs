@@ -1,9 +1,11 @@
 //! What is sent over the connection: always by the simple protocol, which takes one round trip and which every
 //! pooler passes on.
 
+use std::time::Duration;
+
 use futures_util::TryStreamExt;
 use sqlx::postgres::PgRow;
-use sqlx::{AssertSqlSafe, Either, PgConnection, Row};
+use sqlx::{AssertSqlSafe, Connection, Either, PgConnection, Row};
 
 use crate::script::{copies_from_stdin, copy_and_data};
 
@@ -55,14 +57,13 @@ pub(crate) async fn statement(connection: &mut PgConnection, sql: &str) -> Resul
         while out.try_next().await?.is_some() {}
         return Ok(0);
     }
-    let mut answers = sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).fetch_many(connection);
-    let mut rows = 0;
-    while let Some(answer) = answers.try_next().await? {
-        if let Either::Left(done) = answer {
-            rows += done.rows_affected();
-        }
-    }
-    Ok(rows)
+    run(connection, sql.to_owned()).await
+}
+
+/// Ends a connection in peace; the server need not be waited for longer.
+pub(crate) async fn say_goodbye(connection: PgConnection) {
+    const FAREWELL: Duration = Duration::from_secs(1);
+    let _ = tokio::time::timeout(FAREWELL, connection.close()).await;
 }
 
 /// `copy … to stdout`: what it prints nobody reads.

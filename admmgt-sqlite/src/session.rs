@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use admmgt_core::{
     Access, Atomicity, Backend, Batch, BlockingJob, BoxError, Capabilities, Error, FromBlocking, MakeBatch, Origin,
-    Outcome, Recorded, Result, Session, SessionOptions, Statement, async_trait,
+    Outcome, Recorded, Result, Session, SessionOptions, Statement, async_trait, is_behind,
 };
 use rusqlite::{Connection, ErrorCode};
 
@@ -516,6 +516,11 @@ impl Session for SqliteSession {
     fn describe(&self, error: &BoxError) -> String {
         let words = error.downcast_ref().and_then(error::without_literals);
         words.unwrap_or_else(|| error.to_string())
+    }
+
+    /// The client's own words may repeat the whole statement.
+    fn may_be_shown(&self, error: &BoxError) -> bool {
+        !is_behind::<rusqlite::Error>(error)
     }
 
     async fn close(mut self: Box<Self>) {

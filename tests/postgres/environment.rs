@@ -376,3 +376,41 @@ async fn f82_a_full_disk_fails_the_migration_and_nothing_else() {
     assert_eq!(db.leases().await, 0);
     assert_eq!(db.migrator(rows(100)).up().await.unwrap().ran.len(), 1);
 }
+
+/// The failure comes with the commit there, and everything before it was fine.
+#[tokio::test]
+async fn serialization_failures_at_the_commit_are_tried_again() {
+    let Some(db) = Database::new().await else { return };
+    db.run(&format!("alter database {} set default_transaction_isolation = 'serializable'", db.name())).await;
+    db.run(
+        "create table a(id int primary key, v int); insert into a values (1, 0), (2, 0); create sequence tries;
+         create function fails() returns trigger language plpgsql as $$ begin
+             if nextval('tries') < 3 then raise exception 'again' using errcode = '40001'; end if; return null; end $$;
+         create constraint trigger late after update on a deferrable initially deferred for each row execute function fails()",
+    )
+    .await;
+    let mut policy = Policy::default();
+    policy.foreign = admmgt::Verdict::Allow;
+    for group in [false, true] {
+        policy.group = group;
+        let id = format!("{group}");
+        db.run("select setval('tries', 1, false)").await;
+        let list = sql(&[("false", "update a set v = 1"), ("true", "update a set v = 1")])
+            .filter(|meta| meta.id.id() <= id.as_str());
+        let report = db.migrator(list).policy(policy.clone()).up().await.unwrap();
+        assert_eq!(report.ran.len(), 1);
+        assert_eq!(db.records(&format!("app/{id}")).await, ["applied"]);
+    }
+}
+
+/// A body that takes its connection down each time does not do so for ever.
+#[tokio::test]
+async fn a_body_that_ends_its_connection_each_time_is_given_up() {
+    let Some(db) = Database::ours().await else { return };
+    let list = sql(&[("1", "create table a(id int)"), ("2", "select pg_terminate_backend(pg_backend_pid())")]);
+    let clock = Instant::now();
+    let error = db.migrator(list).up().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
+    assert_eq!(error.report().unwrap().ran.len(), 1);
+    assert!(clock.elapsed() < Duration::from_secs(25));
+}

@@ -334,3 +334,65 @@ async fn a_function_outside_must_end_what_it_begins() {
     assert_eq!(db.tables().await, ["a"]);
     assert!(matches!(migrator.status().await.unwrap().migrations[0].standing, Standing::Interrupted { .. }));
 }
+
+/// All in one transaction: still, what one sets is not for the next.
+#[tokio::test]
+async fn settings_do_not_reach_the_next_migration_of_a_group() {
+    let Some(db) = Database::ours().await else { return };
+    let role = format!("r_{}", db.name());
+    db.run(&format!("create role {role}; create schema other; grant usage, create on schema other to {role}")).await;
+    let first = format!("set search_path = other;\ncreate temp table scratch(id int);\nset role {role};");
+    let second = "create table here as select current_user as who, to_regclass('scratch')::text as scratch;";
+    let mut group = Policy::default();
+    group.group = true;
+    db.migrator(sql(&[("1", &first), ("2", second)])).policy(group.clone()).up().await.unwrap();
+    assert_eq!(db.texts("select who, scratch from public.here").await, ["postgres|"]);
+    // The one that forgot is blamed.
+    let forgets = pg("3", |db| {
+        Box::pin(async move {
+            std::mem::forget(db.begin().await?);
+            Ok(())
+        })
+    });
+    let list = sql(&[("1", &first), ("2", second), ("4", "create table four(id int)")]).and(forgets);
+    let error = db.migrator(list).policy(group).up().await.unwrap_err();
+    assert!(
+        error.to_string().contains("`app/3` (up) failed") && error.to_string().contains("connection.begin()"),
+        "{error}"
+    );
+    db.run(&format!("drop owned by {role} cascade; drop role {role}")).await;
+}
+
+/// The retry finds what it found the first time: nothing temporary of an earlier migration.
+#[tokio::test]
+async fn nothing_temporary_comes_back_with_a_retry() {
+    let Some(db) = Database::new().await else { return };
+    db.run("create sequence tries").await;
+    let second = "create temp table scratch(id int);\n\
+                  do $$ begin if nextval('tries') < 3 then raise exception 'again' using errcode = '40001'; end if; end $$;";
+    let list = sql(&[("1", "create temp table scratch(id int)"), ("2", second)]);
+    assert_eq!(db.migrator(list).policy(anyway()).up().await.unwrap().ran.len(), 2);
+}
+
+/// Debug of an error, which a `main` that returns it prints, holds no row and no statement.
+#[tokio::test]
+async fn no_form_of_an_error_shows_a_row() {
+    let Some(db) = Database::new().await else { return };
+    let body = pg("1", |db| {
+        Box::pin(async move {
+            db.execute("create table a(id int, name text not null check (name <> 'SECRET'))").await?;
+            sqlx::query("insert into a values ($1, $2)").bind(1).bind("SECRET").execute(db).await?;
+            Ok(())
+        })
+    });
+    let error = db.migrator(Migrations::new([body])).up().await.unwrap_err();
+    let mut shown = format!("{error} {error:?} {error:#?}");
+    let mut cause = std::error::Error::source(&error);
+    while let Some(error) = cause {
+        shown += &format!(" {error} {error:?}");
+        cause = error.source();
+    }
+    assert!(!shown.contains("SECRET"), "{shown}");
+    let admmgt::Error::Failed(failure) = error else { panic!("it failed") };
+    assert!(failure.error.downcast_ref::<sqlx::Error>().is_some());
+}

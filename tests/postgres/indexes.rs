@@ -90,6 +90,8 @@ async fn a_unique_index_on_duplicates_leaves_nothing_and_goes_on_after_the_fix()
         let error = migrator.up().await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Interrupted);
         assert!(error.to_string().contains("(email)=(user3@example.com)"), "{error}");
+        // Whoever called is told which row is in the way; the history is not.
+        assert!(db.texts("select detail from _admmgt_history where detail like '%user3%'").await.is_empty());
         assert_eq!(db.texts("select 1 from pg_class where relname = 'users_email'").await.len(), 0);
         assert_eq!(db.leases().await, 0);
     }
@@ -197,4 +199,69 @@ async fn settings_of_a_file_are_set_again_when_it_goes_on() {
         db.texts("select indexname from pg_indexes where schemaname = 'other' order by 1").await,
         ["more_id", "things_id"]
     );
+}
+
+/// What failed has not ended, whatever is there: an index of that name is not this one.
+#[tokio::test]
+async fn a_failed_build_is_never_taken_for_done() {
+    let Some(db) = users(10).await else { return };
+    db.run("create index users_email on users(id)").await;
+    for text in [INDEX, "drop index concurrently no_such_index"] {
+        let migrator = db.migrator(sql(&[("1", text)])).policy(policy());
+        for _ in 0..3 {
+            assert_eq!(migrator.up().await.unwrap_err().kind(), ErrorKind::Interrupted, "{text}");
+        }
+        db.run("drop table _admmgt_history, _admmgt_format").await;
+    }
+    assert_eq!(is_valid(&db).await, "t");
+}
+
+/// An index that another session is just building is INVALID, too; it is not dropped under its hands.
+#[tokio::test]
+async fn an_index_that_somebody_else_builds_is_left_alone() {
+    let Some(db) = users(10).await else { return };
+    let mut blocker = db.connection().await;
+    blocker.execute("begin; insert into users values (0, 'zero')").await.unwrap();
+    let mut builder = db.connection().await;
+    let build = tokio::spawn(async move { builder.execute(INDEX).await.map(drop) });
+    while db.invalid_indexes().await.is_empty() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let text = INDEX.replace("concurrently", "concurrently if not exists");
+    let error = db.migrator(sql(&[("1", &text)])).policy(policy()).up().await.unwrap_err();
+    assert!(error.to_string().contains("another session is at work"), "{error}");
+    blocker.execute("commit").await.unwrap();
+    build.await.unwrap().unwrap();
+    assert_eq!(is_valid(&db).await, "t");
+    assert_eq!(db.migrator(sql(&[("1", &text)])).policy(policy()).up().await.unwrap().ran.len(), 1);
+}
+
+/// The index of a partitioned table is INVALID by design until every partition has one.
+#[tokio::test]
+async fn the_index_of_a_partitioned_table_is_left_alone() {
+    let Some(db) = Database::new().await else { return };
+    db.run(
+        "create table m(id int) partition by range (id); create table m1 partition of m for values from (0) to (10);
+         create table m2 partition of m for values from (10) to (20); create index m1_id on m1(id);
+         create index m_id on only m(id); alter index m_id attach partition m1_id",
+    )
+    .await;
+    db.migrator(sql(&[("1", "create index if not exists m_id on m(id)")])).policy(policy()).up().await.unwrap();
+    assert_eq!(
+        db.texts("select indexname from pg_indexes where schemaname = 'public' and indexname like 'm%' order by 1")
+            .await,
+        ["m1_id", "m_id"]
+    );
+}
+
+/// Only by trying can it be known that it cannot be in a transaction.
+#[tokio::test]
+async fn a_partitioned_table_is_reindexed_outside_of_a_transaction() {
+    let Some(db) = Database::new().await else { return };
+    db.run("create table m(id int primary key) partition by range (id); create table m1 partition of m for values from (0) to (10)").await;
+    let text = "reindex table m;\ncreate index if not exists m_more on m1(id);";
+    let one = SqlMigration::new("app", "1", text).unwrap().with(admmgt_tests::outside);
+    let migrator = db.migrator(Migrations::new([one])).policy(policy());
+    assert_eq!(migrator.up().await.unwrap().ran.len(), 1);
+    assert_eq!(db.records("app/1").await, ["started", "step_done", "step_done", "applied"]);
 }

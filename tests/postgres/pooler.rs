@@ -234,3 +234,42 @@ async fn f28_a_holder_that_cannot_renew_stops_before_the_end_of_its_lease() {
     assert!(left + ended.elapsed().as_secs_f64() > 0.0, "{left}");
     sqlx::raw_sql("rollback").execute(&mut blocker).await.unwrap();
 }
+
+/// Who only looks leaves nothing behind in the server's connections, which are others' a moment later.
+#[tokio::test]
+async fn looking_through_a_pooler_changes_nothing_for_others() {
+    let Some((db, bouncer)) = behind("default_pool_size = 1").await else { return };
+    let driver = || through(&bouncer, &db).schema("tenant_1").unwrap();
+    let migrator = |driver: Postgres| Migrator::new(driver).migrations(sql(&[("1", "create table a(id int)")]));
+    migrator(driver()).status().await.unwrap();
+    assert!(migrator(driver()).ensure_current().await.is_err());
+    migrator(driver()).plan().await.unwrap();
+    assert_eq!(migrator(driver()).up().await.unwrap_err().kind(), ErrorKind::Usage);
+    let shown = "select current_setting('search_path') || current_setting('lock_timeout') || current_setting('default_transaction_read_only')";
+    let found = admmgt_tests::now_elsewhere(bouncer.url(db.name()), shown);
+    assert_eq!(found, Some(db.text(shown).await));
+}
+
+/// The history of a schema is in the same place whichever way the lease is kept, and so is what the bodies make.
+#[tokio::test]
+async fn a_schema_is_the_same_schema_with_the_lease_in_a_row() {
+    let Some((db, bouncer)) = behind("").await else { return };
+    db.run("create schema tenant_1; create schema tenant_2; create table users(id int)").await;
+    let row = LeaseMode::Row { ttl: TTL };
+    let list = || sql(&[("1", "create table users(id int)")]);
+    for schema in ["tenant_1", "tenant_2"] {
+        let with = |driver: Postgres| Migrator::new(driver.search_path([schema]).unwrap()).migrations(list());
+        assert_eq!(with(through(&bouncer, &db).lease(row)).up().await.unwrap().ran.len(), 1, "{schema}");
+        assert_eq!(with(through(&bouncer, &db).lease(row)).up().await.unwrap().ran.len(), 0, "{schema}");
+        assert_eq!(with(db.driver()).up().await.unwrap().ran.len(), 0, "{schema}");
+        assert_eq!(db.number(&format!("select count(*) from {schema}._admmgt_history")).await, 1);
+    }
+    // Outside of a transaction nothing would tell the statement which schema is meant.
+    let index = sql(&[("1", "create table users(id int)"), ("2", "create index concurrently i on users(id)")]);
+    let driver = through(&bouncer, &db).search_path(["tenant_1"]).unwrap().lease(row);
+    let error = Migrator::new(driver).migrations(index.clone()).up().await.unwrap_err();
+    assert!(error.kind() == ErrorKind::Refused && error.to_string().contains("behind a pooler"), "{error}");
+    let driver = db.driver().search_path(["tenant_1"]).unwrap();
+    assert_eq!(Migrator::new(driver).migrations(index).up().await.unwrap().ran.len(), 1);
+    assert_eq!(db.texts("select schemaname from pg_indexes where indexname = 'i'").await, ["tenant_1"]);
+}

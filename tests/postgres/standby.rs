@@ -94,7 +94,9 @@ async fn a_run_goes_on_at_the_same_address_after_a_promotion() {
     standby.promote();
     standby.move_to(primary.port());
     let report = run.await.unwrap().unwrap();
-    assert_eq!(report.already + report.ran.len(), 400, "{report}");
+    // What had not arrived at the standby is gone with the primary, and ran a second time.
+    let ran: std::collections::BTreeSet<_> = report.ran.iter().map(|ran| ran.migration.clone()).collect();
+    assert_eq!(report.already + ran.len(), 400, "{report}");
     let db = Database::at(&standby.url("postgres"));
     assert_eq!(db.number("select count(*) from _admmgt_history where kind = 'applied'").await, 400);
 }

@@ -64,6 +64,18 @@ impl Session for CrashSession {
         around("body_done", self.0.body_done()).await
     }
 
+    async fn between_bodies(&mut self) -> Result<()> {
+        around("between_bodies", self.0.between_bodies()).await
+    }
+
+    fn explain(&self, error: &BoxError) -> String {
+        self.0.explain(error)
+    }
+
+    fn may_be_shown(&self, error: &BoxError) -> bool {
+        self.0.may_be_shown(error)
+    }
+
     fn in_transaction(&self) -> bool {
         self.0.in_transaction()
     }
@@ -96,8 +108,8 @@ impl Session for CrashSession {
         around("execute_recorded", self.0.execute_recorded(statement, batch)).await
     }
 
-    async fn resuming(&mut self, statement: &Statement) -> Result<bool> {
-        around("resuming", self.0.resuming(statement)).await
+    async fn resuming(&mut self, statement: &Statement, may_have_ended: bool) -> Result<bool> {
+        around("resuming", self.0.resuming(statement, may_have_ended)).await
     }
 
     async fn reset(&mut self) -> Result<()> {

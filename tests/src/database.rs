@@ -1,6 +1,7 @@
 //! A new database of a PostgreSQL server.
 
 use admmgt::prelude::*;
+use admmgt::sqlx::postgres::PgConnectOptions;
 use admmgt::sqlx::{AssertSqlSafe, Connection, Row, raw_sql};
 
 use crate::{Ground, Left, Orders, Sets, say};
@@ -243,7 +244,9 @@ impl Drop for Database {
 }
 
 async fn connect(url: &str) -> PgConnection {
-    PgConnection::connect(url).await.expect("the server answers")
+    let options: PgConnectOptions = url.parse().expect("a URL");
+    // A pooler refuses what it does not know.
+    PgConnection::connect_with(&options.extra_float_digits(None)).await.expect("the server answers")
 }
 
 async fn run_at(url: &str, sql: &str) {

@@ -100,8 +100,10 @@ impl Executor<'_> {
         if !self.cx.dialect().is_resumable(statement) {
             return self.recorded(job, number, statement, ended).await.map_err(unwrapped);
         }
+        // What is known to have failed has not ended, whatever is there.
+        let may_have_ended = self.state.get(&job.step.migration).is_some_and(|known| known.last_error.is_none());
         let goes_on = job.step.resume.is_some_and(|done| number == done + 1);
-        if goes_on && self.cx.session().resuming(statement).await.map_err(unwrapped)? {
+        if goes_on && self.cx.session().resuming(statement, may_have_ended).await.map_err(unwrapped)? {
             self.append(vec![self.checkpoint(job, number, statement)]).await?;
             return Ok(Outcome::default());
         }

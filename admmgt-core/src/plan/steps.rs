@@ -221,6 +221,10 @@ fn sql_step(
             Err(problems) => refusals.extend(problems.into_iter().map(&unfit)),
         }
     }
+    let forbidden = facts.capabilities.and_then(|capabilities| capabilities.only_in_transactions.clone());
+    if let (Some(reason), false, true) = (forbidden, step.transaction, refusals.is_empty()) {
+        refusals.push(Refusal::OnlyInTransactions { id: meta.id.clone(), location: meta.location.clone(), reason });
+    }
     if refusals.is_empty() && policy.group && !step.transaction {
         refusals.push(Refusal::Ungroupable { id: meta.id.clone(), location: meta.location.clone() });
     }

@@ -88,6 +88,9 @@ impl fmt::Display for Refusal {
                 "{location}: `{id}` is written for {wants}, and this is {connected}. Leave it out with \
                  `Migrations::filter`, or write its body for `&mut Context`"
             ),
+            Self::OnlyInTransactions { id, location, reason } => {
+                write!(f, "{location}: `{id}` runs without a transaction; {reason}")
+            }
             Self::NoTransactions { id, location, server } => write!(
                 f,
                 "{location}: `{id}` asks for a transaction, and {server} has none. Write `transaction = \"auto\"` or `\"none\"`"

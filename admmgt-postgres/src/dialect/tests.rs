@@ -157,12 +157,17 @@ fn names_that_are_made_or_free_again() {
 
 #[test]
 fn indexes_are_known_by_name_and_table() {
-    let create =
-        |name, table, concurrently, if_not_exists| IndexStatement::Create { name, table, concurrently, if_not_exists };
+    let create = |name, table, concurrently, if_not_exists| IndexStatement::Create {
+        name,
+        table,
+        unique: false,
+        concurrently,
+        if_not_exists,
+    };
     for (sql, expected) in [
         ("create index i on t(a)", Some(create("i", "t", false, false))),
         (
-            "create unique index concurrently \"I\" on only s.\"T\" using btree (a)",
+            "create index concurrently \"I\" on only s.\"T\" using btree (a)",
             Some(create("\"I\"", "s.\"T\"", true, false)),
         ),
         ("create index concurrently if not exists i on t(a)", Some(create("i", "t", true, true))),

@@ -16,7 +16,7 @@ const DROP_CONCURRENTLY: &str = "PostgreSQL: \"DROP INDEX CONCURRENTLY cannot ru
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum IndexStatement<'a> {
     /// `create index … name on table`.
-    Create { name: &'a str, table: &'a str, concurrently: bool, if_not_exists: bool },
+    Create { name: &'a str, table: &'a str, unique: bool, concurrently: bool, if_not_exists: bool },
     /// `drop index concurrently name`.
     DropConcurrently { name: &'a str },
     /// `reindex … concurrently`.
@@ -198,7 +198,8 @@ impl<'a> Words<'a> {
         match self.word().as_str() {
             "create" => {
                 let mut word = self.word();
-                if word == "unique" {
+                let unique = word == "unique";
+                if unique {
                     word = self.word();
                 }
                 if word != "index" {
@@ -216,7 +217,7 @@ impl<'a> Words<'a> {
                 }
                 self.takes("only");
                 let table = self.qualified()?;
-                Some(IndexStatement::Create { name, table, concurrently, if_not_exists })
+                Some(IndexStatement::Create { name, table, unique, concurrently, if_not_exists })
             }
             "drop" => {
                 if self.word() != "index" || !self.takes("concurrently") {

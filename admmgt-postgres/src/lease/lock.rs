@@ -5,8 +5,8 @@ use admmgt_core::stored::HISTORY;
 use admmgt_core::{Acquired, Error, Holder, Lease, Result, Session, Timestamp, async_trait};
 
 use super::row;
+use crate::link::Link;
 use crate::quote;
-use crate::session::PgSession;
 
 /// The first half of the key of every lock of ours: `admm`.
 const CLASS: u32 = 0x6164_6d6d;
@@ -40,30 +40,30 @@ pub(super) fn is_held(key: u32) -> String {
     format!("pg_advisory_unlock({0}) and pg_try_advisory_lock({0})", pair(key))
 }
 
-pub(super) async fn acquire(session: &mut PgSession) -> Result<Acquired> {
-    let key = key(&session.table(HISTORY)?);
+pub(super) async fn acquire(link: &mut Link) -> Result<Acquired> {
+    let key = key(&link.table(HISTORY)?);
     let pair = pair(key);
     // Twice, if at all; and whether there is a row that stands for the lease behind a pooler.
     let query = format!(
         "select case when pg_try_advisory_lock({pair}) then pg_try_advisory_lock({pair}) end, to_regclass({}) is not null",
-        quote::text(&session.table(row::TABLE)?),
+        quote::text(&link.table(row::TABLE)?),
     );
-    let answer = session.row("asking for the lease", query).await?.unwrap_or_default();
+    let answer = link.row("asking for the lease", query).await?.unwrap_or_default();
     if answer.first().and_then(Option::as_deref) != Some("t") {
-        return holder(session, key).await.map(Acquired::No);
+        return holder(link, key).await.map(Acquired::No);
     }
     if answer.get(1).and_then(Option::as_deref) == Some("t")
-        && let Some(holder) = row::holder(session).await?
+        && let Some(holder) = row::holder(link).await?
     {
-        release(session, key).await?;
+        release(link, key).await?;
         return Ok(Acquired::No(holder));
     }
-    session.locked = Some(key);
+    link.locked = Some(key);
     Ok(Acquired::Yes(Box::new(LockLease { key })))
 }
 
 /// Who has the lock, as the server knows them; nobody, if it is free by now.
-async fn holder(session: &mut PgSession, key: u32) -> Result<Holder> {
+async fn holder(link: &mut Link, key: u32) -> Result<Holder> {
     let query = format!(
         "select a.pid, a.application_name || case when a.usename is null then '' else ' as ' || a.usename end,
                 coalesce(a.client_hostname, host(a.client_addr)), (extract(epoch from a.backend_start) * 1000)::bigint,
@@ -71,7 +71,7 @@ async fn holder(session: &mut PgSession, key: u32) -> Result<Holder> {
          from pg_catalog.pg_locks l join pg_catalog.pg_stat_activity a on a.pid = l.pid where {} limit 1",
         is_ours(key)
     );
-    let row = session.row("asking who has the lease", query).await?.unwrap_or_default();
+    let row = link.row("asking who has the lease", query).await?.unwrap_or_default();
     let mut holder = Holder::default();
     let Ok([pid, name, client, began, doing]) = <[_; 5]>::try_from(row) else { return Ok(holder) };
     holder.by = name;
@@ -79,15 +79,15 @@ async fn holder(session: &mut PgSession, key: u32) -> Result<Holder> {
     holder.since = began.and_then(|began| began.parse().ok()).map(Timestamp);
     holder.place = pid.map(|pid| {
         let doing = doing.map(|doing| format!(", {doing}")).unwrap_or_default();
-        format!("server process {pid}{doing}; `select pg_terminate_backend({pid})` ends it")
+        format!("server process {pid}{doing}; `select pg_terminate_backend({pid})` takes it from there")
     });
     Ok(holder)
 }
 
-async fn release(session: &mut PgSession, key: u32) -> Result<()> {
+async fn release(link: &mut Link, key: u32) -> Result<()> {
     let pair = pair(key);
     let query = format!("select pg_advisory_unlock({pair}) and pg_advisory_unlock({pair})");
-    let row = session.row("handing back the lease", query).await?;
+    let row = link.row("handing back the lease", query).await?;
     if row.is_some_and(|row| row[0].as_deref() == Some("t")) {
         return Ok(());
     }
@@ -103,16 +103,16 @@ struct LockLease {
 impl Lease for LockLease {
     /// Every write proves that it is held, in its own message; asking here too would cost a round trip for each step.
     async fn verify(&mut self, session: &mut dyn Session) -> Result<()> {
-        match PgSession::of(session)?.locked {
+        match Link::of(session)?.locked {
             Some(_) => Ok(()),
             None => Err(Error::LeaseLost { problem: "it was handed back".to_owned() }),
         }
     }
 
     async fn release(self: Box<Self>, session: &mut dyn Session) -> Result<()> {
-        let session = PgSession::of(session)?;
-        session.locked = None;
-        release(session, self.key).await
+        let link = Link::of(session)?;
+        link.locked = None;
+        release(link, self.key).await
     }
 }
 

@@ -14,25 +14,28 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::lock;
-use crate::driver::Base;
+use crate::link::Link;
 use crate::quote;
-use crate::session::PgSession;
-use crate::store;
+use crate::server::Server;
+use crate::tables::{self, Wanted};
 use crate::wire;
 
 /// Its row stays for ever: a token that began again would not tell an old holder from a new one.
 pub(crate) const TABLE: &str = "_admmgt_lease";
 
-const COLUMNS: [(&str, &str); 8] = [
-    ("id", "integer primary key"),
-    ("token", "bigint"),
-    ("owner", "text"),
-    ("by", "text"),
-    ("host", "text"),
-    ("pid", "bigint"),
-    ("since", "timestamptz"),
-    ("expires_at", "timestamptz"),
-];
+const WANTED: Wanted = (
+    TABLE,
+    &[
+        ("id", "integer primary key"),
+        ("token", "bigint"),
+        ("owner", "text"),
+        ("by", "text"),
+        ("host", "text"),
+        ("pid", "bigint"),
+        ("since", "timestamptz"),
+        ("expires_at", "timestamptz"),
+    ],
+);
 
 /// Whether a token is the newest and its time is not over, as SQL. The row is kept until the transaction ends, so
 /// nobody can take the lease between the proof and the commit.
@@ -43,13 +46,13 @@ pub(super) fn is_held(table: &str, token: u64) -> String {
 }
 
 /// Who has the lease by its row, if anybody has; the table is there.
-pub(super) async fn holder(session: &mut PgSession) -> Result<Option<Holder>> {
-    let table = session.table(TABLE)?;
+pub(super) async fn holder(link: &mut Link) -> Result<Option<Holder>> {
+    let table = link.table(TABLE)?;
     let query = format!(
         "select by, host, pid, (extract(epoch from since) * 1000)::bigint from {table} \
          where id = 1 and owner is not null and expires_at > clock_timestamp()"
     );
-    let Some(row) = session.row("asking for the lease", query).await? else { return Ok(None) };
+    let Some(row) = link.row("asking for the lease", query).await? else { return Ok(None) };
     let mut values = row.into_iter();
     let mut holder = Holder::default();
     holder.by = values.next().flatten();
@@ -60,39 +63,58 @@ pub(super) async fn holder(session: &mut PgSession) -> Result<Option<Holder>> {
     Ok(Some(holder))
 }
 
-pub(super) async fn acquire(session: &mut PgSession, request: &LeaseRequest, ttl: Duration) -> Result<Acquired> {
+pub(super) async fn acquire(link: &mut Link, request: &LeaseRequest, ttl: Duration) -> Result<Acquired> {
     let ttl = ttl.max(Duration::from_millis(100));
-    store::create(session, &[(TABLE, &COLUMNS)]).await?;
-    let (table, owner) = (session.table(TABLE)?, format!("{:032x}", fastrand::u128(..)));
+    tables::create(link, &[WANTED]).await?;
+    let (table, owner) = (link.table(TABLE)?, format!("{:032x}", fastrand::u128(..)));
     let asked = Instant::now();
+    // The level of isolation is ours: at another one, whoever comes second would fail instead of being told.
     let sql = format!(
-        "insert into {table} as l (id, token, owner, by, host, pid, since, expires_at) \
+        "begin isolation level read committed; {}insert into {table} as l (id, token, owner, by, host, pid, since, expires_at) \
          values (1, 1, {}, {}, {}, {}, clock_timestamp(), {}) \
          on conflict (id) do update set token = l.token + 1, owner = excluded.owner, by = excluded.by, \
          host = excluded.host, pid = excluded.pid, since = excluded.since, expires_at = excluded.expires_at \
-         where l.owner is null or l.expires_at <= clock_timestamp() returning token, {}",
+         where l.owner is null or l.expires_at <= clock_timestamp() returning token; commit",
+        link.settings.for_now(),
         quote::text(&owner),
         quote::text(&request.author.by),
         quote::text(&request.author.host),
         std::process::id(),
         expiry(ttl),
-        lock::is_locked(&session.table(HISTORY)?),
     );
-    let Some(row) = session.row("asking for the lease", sql).await? else {
+    let row = match wire::row(link.wire(), sql).await {
+        Ok(row) => row,
+        Err(error) => {
+            let failed = link.failed("asking for the lease", &error);
+            if !matches!(failed, Error::ConnectionLost { .. }) {
+                link.give_up().await;
+            }
+            // Somebody is just writing it.
+            return if matches!(failed, Error::Busy { .. }) {
+                Ok(Acquired::No(Holder::default()))
+            } else {
+                Err(failed)
+            };
+        }
+    };
+    let Some(row) = row else {
         // Free by now, if nobody is named.
-        return Ok(Acquired::No(holder(session).await?.unwrap_or_default()));
+        return Ok(Acquired::No(holder(link).await?.unwrap_or_default()));
     };
     let token = row[0].as_deref().and_then(|token| token.parse().ok());
     let token = token.ok_or_else(|| Error::corrupt(format!("table `{TABLE}`"), "its token is no number"))?;
     let renewal = Renewal { table, owner, token, ttl };
-    if row[1].as_deref() == Some("t") {
+    // Only now that the row is there for everybody: who takes the lock after this look finds the row.
+    let locked = format!("select {}", lock::is_locked(&link.table(HISTORY)?));
+    let locked = link.row("asking for the lease", locked).await?;
+    if locked.is_some_and(|row| row[0].as_deref() == Some("t")) {
         // A process without a pooler in between has it, as a lock.
-        session.run("handing back the lease", renewal.release()).await?;
+        link.run("handing back the lease", renewal.release()).await?;
         let mut holder = Holder::default();
         holder.place = Some("an advisory lock of a connection of its own".to_owned());
         return Ok(Acquired::No(holder));
     }
-    let lease = RowLease::keep(renewal, asked, Arc::clone(&session.base), session.options.clone());
+    let lease = RowLease::keep(renewal, asked, Arc::clone(&link.server), link.options.clone());
     Ok(Acquired::Yes(Box::new(lease)))
 }
 
@@ -139,7 +161,7 @@ impl Renewal {
 async fn heartbeat(
     renewal: Renewal,
     mut renewed: Instant,
-    base: Arc<Base>,
+    server: Arc<Server>,
     options: SessionOptions,
     lost: watch::Sender<Option<String>>,
 ) {
@@ -153,7 +175,7 @@ async fn heartbeat(
                 break Some(format!("it could not be renewed for {:?}", renewal.good_for()));
             }
             let asked = Instant::now();
-            let beat = beat(&mut connection, &renewal, &base, &options);
+            let beat = beat(&mut connection, &renewal, &server, &options);
             match tokio::time::timeout(left, beat).await {
                 Ok(Ok(1)) => {
                     renewed = asked;
@@ -176,11 +198,11 @@ async fn heartbeat(
 async fn beat(
     connection: &mut Option<PgConnection>,
     renewal: &Renewal,
-    base: &Base,
+    server: &Server,
     options: &SessionOptions,
 ) -> std::result::Result<u64, ()> {
     if connection.is_none() {
-        *connection = Some(base.connect(options).await.map_err(drop)?);
+        *connection = Some(server.connect(options).await.map_err(drop)?);
     }
     let Some(connection) = connection else { return Err(()) };
     wire::run(connection, renewal.renew()).await.map_err(drop)
@@ -194,9 +216,9 @@ struct RowLease {
 }
 
 impl RowLease {
-    fn keep(renewal: Renewal, asked: Instant, base: Arc<Base>, options: SessionOptions) -> Self {
+    fn keep(renewal: Renewal, asked: Instant, server: Arc<Server>, options: SessionOptions) -> Self {
         let (send, lost) = watch::channel(None);
-        let heart = tokio::spawn(heartbeat(renewal.clone(), asked, base, options, send));
+        let heart = tokio::spawn(heartbeat(renewal.clone(), asked, server, options, send));
         Self { renewal, heart, lost }
     }
 }
@@ -236,6 +258,6 @@ impl Lease for RowLease {
     async fn release(self: Box<Self>, session: &mut dyn Session) -> Result<()> {
         self.heart.abort();
         let sql = self.renewal.release();
-        PgSession::of(session)?.run("handing back the lease", sql).await
+        Link::of(session)?.run("handing back the lease", sql).await
     }
 }
