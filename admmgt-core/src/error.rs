@@ -371,8 +371,8 @@ impl Error {
 ///
 /// ```
 /// # use admmgt_core::{BoxError, is_behind};
-/// let error: BoxError = std::io::Error::other("gone".parse::<u32>().unwrap_err()).into();
-/// assert!(is_behind::<std::io::Error>(&error) && is_behind::<std::num::ParseIntError>(&error));
+/// let error: BoxError = "gone".parse::<u32>().unwrap_err().into();
+/// assert!(is_behind::<std::num::ParseIntError>(&error) && !is_behind::<std::io::Error>(&error));
 /// ```
 pub fn is_behind<E: std::error::Error + 'static>(error: &BoxError) -> bool {
     let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(&**error);
