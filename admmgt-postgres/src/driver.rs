@@ -4,13 +4,14 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use admmgt_core::{
-    Access, Backend, Dialect, Driver, Error, Head, Namespace, Result, Session, SessionOptions, StateStore, async_trait,
+    Access, Backend, Context, Dialect, Driver, Error, FromContext, Head, Namespace, Result, Session, SessionOptions,
+    StateStore, async_trait,
 };
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{PgConnection, PgPool};
 
 use crate::hygiene::Settings;
-use crate::lease::LeaseMode;
+use crate::lease_mode::LeaseMode;
 use crate::link::Link;
 use crate::place;
 use crate::server::{OLDEST, Server};
@@ -18,7 +19,7 @@ use crate::session::PgSession;
 use crate::store::{self, Peeked, PgStore};
 use crate::{PgDialect, wire};
 
-pub(crate) const BACKEND: Backend = Backend::new("postgres");
+const BACKEND: Backend = Backend::new("postgres");
 
 const FORM: &str = "`postgres://user:password@host:5432/database`";
 
@@ -195,6 +196,15 @@ impl Postgres {
 
     async fn session(&self, connection: PgConnection, options: &SessionOptions) -> Result<PgSession> {
         Ok(PgSession::new(Link::greet(Arc::clone(&self.server), connection, options).await?))
+    }
+}
+
+impl FromContext<Postgres> for PgConnection {
+    const BACKEND: Option<Backend> = Some(BACKEND);
+
+    fn from_context(cx: &mut Context) -> Result<&mut Self, Error> {
+        let link: Option<&mut Link> = cx.connection().downcast_mut();
+        link.map(Link::lend).ok_or_else(|| Error::wrong_backend("sqlx::PgConnection"))
     }
 }
 

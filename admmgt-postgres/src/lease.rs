@@ -8,34 +8,11 @@ use std::time::Duration;
 use admmgt_core::{Acquired, Error, LeaseRequest, Result, Token};
 
 use crate::error::Marked;
+use crate::lease_mode::LeaseMode;
 use crate::link::Link;
 use crate::pooler;
 
 pub(crate) use self::row::TABLE;
-
-/// How one migrator at a time is kept to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub enum LeaseMode {
-    /// An advisory lock of the run's own connection: gone with the connection, however the process ends. Where a pooler
-    /// shares connections between transactions, that is found out and refused.
-    #[default]
-    Session,
-    /// A row of the table `_admmgt_lease`, for use behind such a pooler. Its time runs by the server's clock, a second
-    /// connection renews it, and every write carries its token, so that a holder who lost it without noticing
-    /// cannot write.
-    Row {
-        /// How long a holder who does not renew it keeps it; renewed after a third of that.
-        ttl: Duration,
-    },
-}
-
-impl LeaseMode {
-    /// [`LeaseMode::Row`] for 30 s.
-    pub const fn row() -> Self {
-        Self::Row { ttl: Duration::from_secs(30) }
-    }
-}
 
 /// Asks for the lease, once.
 pub(crate) async fn acquire(link: &mut Link, request: &LeaseRequest) -> Result<Acquired> {

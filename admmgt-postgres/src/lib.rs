@@ -12,6 +12,7 @@
 //! Start with [`Postgres`].
 
 mod driver;
+mod lease_mode;
 mod place;
 mod server;
 
@@ -48,7 +49,7 @@ mod test_databases;
 pub use dialect::PgDialect;
 pub use driver::Postgres;
 pub use error::Answer;
-pub use lease::LeaseMode;
+pub use lease_mode::LeaseMode;
 pub use sqlx;
 #[cfg(feature = "test-databases")]
 pub use test_databases::{TestDatabase, TestDatabases};

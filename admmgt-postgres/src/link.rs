@@ -11,8 +11,19 @@ use crate::facts::Facts;
 use crate::hygiene::Settings;
 use crate::quote;
 use crate::server::Server;
-use crate::transaction::Guard;
 use crate::wire;
+
+/// The savepoint between the transaction and the body. Nobody can know its name.
+#[derive(Debug)]
+pub(crate) struct Guard {
+    pub(crate) savepoint: String,
+}
+
+impl Guard {
+    pub(crate) fn new() -> Self {
+        Self { savepoint: format!("admmgt_{:016x}", fastrand::u64(..)) }
+    }
+}
 
 /// One connection, its settings, and what is open on it.
 #[derive(Debug)]

@@ -8,8 +8,9 @@ use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, PgConnection};
 
 use crate::error::{self, Asked};
+use crate::lease_mode::LeaseMode;
 use crate::place::{self, Schemas};
-use crate::{LeaseMode, wire};
+use crate::wire;
 
 /// The first version with `REINDEX CONCURRENTLY`, and with a view of the indexes that are being built.
 pub(crate) const OLDEST: u32 = 12;

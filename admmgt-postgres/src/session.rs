@@ -4,34 +4,24 @@ use std::any::Any;
 
 use admmgt_core::transactions::Verb;
 use admmgt_core::{
-    Access, Atomicity, Backend, Batch, BoxError, Capabilities, Context, Error, FromContext, MakeBatch, Origin, Outcome,
-    Recorded, Result, Session, Statement, async_trait, is_behind,
+    Access, Atomicity, Batch, BoxError, Capabilities, Error, MakeBatch, Origin, Outcome, Recorded, Result, Session,
+    Statement, async_trait, is_behind,
 };
-use sqlx::{Connection, PgConnection};
+use sqlx::Connection;
 
-use crate::driver::BACKEND;
 use crate::error;
 use crate::hygiene::AS_OURSELVES;
 use crate::link::Link;
 use crate::records;
 use crate::server::major;
 use crate::transaction::{self, beginning};
-use crate::{Answer, Postgres, depth, dialect, index, wire};
+use crate::{Answer, depth, dialect, index, wire};
 
 /// A link, and what the server can do.
 #[derive(Debug)]
 pub(crate) struct PgSession {
     link: Link,
     capabilities: Capabilities,
-}
-
-impl FromContext<Postgres> for PgConnection {
-    const BACKEND: Option<Backend> = Some(BACKEND);
-
-    fn from_context(cx: &mut Context) -> Result<&mut Self, Error> {
-        let link: Option<&mut Link> = cx.connection().downcast_mut();
-        link.map(Link::lend).ok_or_else(|| Error::wrong_backend("sqlx::PgConnection"))
-    }
 }
 
 const NO_PATH: &str = "behind a pooler nothing tells such a statement where names are looked for, and the `search_path` was \

@@ -17,21 +17,9 @@ use sqlx::Connection;
 use crate::depth;
 use crate::error::{Marked, code};
 use crate::hygiene::LITTER;
-use crate::link::Link;
+use crate::link::{Guard, Link};
 use crate::records;
 use crate::wire;
-
-/// The savepoint between the transaction and the body. Nobody can know its name.
-#[derive(Debug)]
-pub(crate) struct Guard {
-    savepoint: String,
-}
-
-impl Guard {
-    fn new() -> Self {
-        Self { savepoint: format!("admmgt_{:016x}", fastrand::u64(..)) }
-    }
-}
 
 const FORGOTTEN: &str = "it began a transaction on its connection (`connection.begin()`) and neither committed nor dropped \
                          it, so what it did in there would be committed without a word; end it in the body";

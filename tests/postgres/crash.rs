@@ -18,7 +18,7 @@ const CASES: [Case<Database>; 6] = [
     Case { name: "three statements without a transaction", orders: |db| at(db).set(Sets::Outside, 3), outside: true },
     Case { name: "a transaction of the file's own", orders: |db| at(db).set(Sets::OwnTransaction, 3), outside: true },
     Case { name: "a function without a transaction", orders: |db| at(db).set(Sets::CodeOutside, 3), outside: true },
-    Case { name: "with the lease in a row", orders: |db| at(db).row_lease(Duration::from_millis(400)), outside: false },
+    Case { name: "with the lease in a row", orders: |db| at(db).row_lease(Duration::from_millis(800)), outside: false },
 ];
 
 /// Whether there is a server whose clients may be killed.

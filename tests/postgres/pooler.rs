@@ -16,7 +16,7 @@ fn through(bouncer: &Bouncer, db: &Database) -> Postgres {
     Postgres::connect(&bouncer.url(db.name())).unwrap()
 }
 
-const TTL: Duration = Duration::from_millis(900);
+const TTL: Duration = Duration::from_millis(1500);
 
 #[tokio::test]
 async fn a_pooler_is_found_out_and_refused() {
