@@ -85,7 +85,8 @@ impl Executor<'_> {
             self.report.skipped.push(job.id());
         }
         if prepared.plan.group {
-            return self.in_transaction(&jobs).await;
+            self.in_transaction(&jobs).await?;
+            return self.cx.session().reset().await;
         }
         for job in jobs {
             self.step(job).instrument(job.span()).await?;
@@ -178,7 +179,7 @@ impl Executor<'_> {
         self.lease.verify(self.cx.session()).await?;
         self.commit(jobs, *last, records).await?;
         jobs.iter().zip(ended).for_each(|(job, duration)| self.done(*job, duration));
-        Ok(self.cx.session().reset().await?)
+        Ok(())
     }
 
     /// `started` is committed first and every statement is checkpointed, so that whatever happens

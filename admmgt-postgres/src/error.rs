@@ -92,10 +92,10 @@ pub(crate) fn code(error: &sqlx::Error) -> &str {
 pub(crate) fn is_lost(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::WorkerCrashed => true,
-        // A fatal answer is the last one of its connection; class 08 is about the connection itself.
+        // A fatal answer is the last one of its connection. (Class 08 alone can be of a foreign server's.)
         _ => {
             let severity = answer(error).map(PgDatabaseError::severity);
-            matches!(severity, Some(PgSeverity::Fatal | PgSeverity::Panic)) || code(error).starts_with("08")
+            matches!(severity, Some(PgSeverity::Fatal | PgSeverity::Panic))
         }
     }
 }
@@ -114,6 +114,10 @@ pub(crate) fn words(error: &sqlx::Error) -> String {
     let (code, message) = (answer.code(), answer.message());
     let mut text = match code {
         // Data exceptions and a syntax error repeat what they did not like.
+        _ if (code.starts_with("22") || code == "42601") && message.contains(OTHER_QUOTES) => {
+            // In another language, what stands where is not known.
+            "a value or the syntax is not right".to_owned()
+        }
         _ if code.starts_with("22") => without_quoted(message, |_| true),
         "42601" => without_quoted(message, is_literal),
         _ => message.to_owned(),
@@ -145,6 +149,9 @@ fn advice(code: &str) -> Option<&'static str> {
         _ => return None,
     })
 }
+
+/// How the server's translations quote.
+const OTHER_QUOTES: [char; 8] = ['«', '»', '„', '“', '”', '‘', '’', '‚'];
 
 fn is_literal(token: &str) -> bool {
     token.starts_with(|first: char| matches!(first, '\'' | '$') || first.is_ascii_digit())
@@ -303,8 +310,17 @@ pub(crate) fn is_transient(error: &BoxError) -> bool {
     false
 }
 
+/// The error that a call of ours was wrapped around; the error itself, where there is none.
+pub(crate) fn within(error: &BoxError) -> &BoxError {
+    match error.downcast_ref() {
+        Some(Error::Database { error, .. }) => within(error),
+        _ => error,
+    }
+}
+
 /// An error of a body in words for whoever called: with the row that is in the way.
 pub(crate) fn explain(error: &BoxError) -> String {
+    let error = within(error);
     if let Some(answer) = error.downcast_ref::<Answer>() {
         return answer.to_string();
     }
@@ -314,17 +330,28 @@ pub(crate) fn explain(error: &BoxError) -> String {
 
 /// An error of a body in words that may be put on record.
 pub(crate) fn describe(error: &BoxError) -> String {
+    let error = within(error);
     if let Some(answer) = error.downcast_ref::<Answer>() {
         return answer.words.clone();
     }
-    match error.downcast_ref::<sqlx::Error>() {
-        Some(client) => words(client),
-        // Words of the body's own around the client's would repeat the client's as they are.
-        None => match error.source().and_then(|source| source.downcast_ref::<sqlx::Error>()) {
-            Some(client) => error.to_string().replace(&client.to_string(), &words(client)),
-            None => error.to_string(),
-        },
+    if let Some(client) = error.downcast_ref::<sqlx::Error>() {
+        return words(client);
     }
+    // Words of the body's own around the client's would repeat the client's as they are.
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        if let Some(client) = error.downcast_ref::<sqlx::Error>() {
+            text = text.replace(&client.to_string(), &words(client));
+            if let Some(answer) = answer(client) {
+                text = text.replace(answer.message(), &words(client));
+            }
+        } else if let Some(answer) = error.downcast_ref::<Answer>() {
+            text = text.replace(&answer.to_string(), &answer.words);
+        }
+        cause = error.source();
+    }
+    text
 }
 
 #[cfg(test)]

@@ -86,10 +86,13 @@ impl Settings {
 /// Before our own write between the statements of a body: as ourselves, and for as long as it takes; afterwards all
 /// is as the body has it.
 pub(crate) const AS_OURSELVES: &str =
-    "set local session authorization default; set local role none; set local statement_timeout = 0";
+    "set local session authorization default; set local role to default; set local statement_timeout = 0";
 
 /// Takes away what earlier bodies left that lives as long as the connection.
 pub(crate) const LITTER: &str = "discard temp; close all; unlisten *";
+
+/// As [`LITTER`], on a connection that is somebody else's a moment later: with what was prepared, too.
+pub(crate) const ALL_LITTER: &str = "discard temp; close all; unlisten *; deallocate all";
 
 fn millis(time: Option<Duration>) -> String {
     // 0 is for ever; what is shorter than a millisecond is not.

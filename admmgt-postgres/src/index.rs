@@ -157,7 +157,7 @@ async fn clean_up(link: &mut Link, name: &str, table: &str, error: Error) -> Err
         _ => {}
     }
     let left = match find(link, name, table).await {
-        Ok(Some(index)) if !index.valid => drop_index(link, &index.name).await,
+        Ok(Some(index)) if !index.valid => take_away(link, &index).await,
         Ok(_) => return error,
         Err(problem) => Err(problem),
     };

@@ -10,7 +10,7 @@ use admmgt_core::{
 use sqlx::Connection;
 
 use crate::error;
-use crate::hygiene::AS_OURSELVES;
+use crate::hygiene::{ALL_LITTER, AS_OURSELVES};
 use crate::link::Link;
 use crate::records;
 use crate::server::major;
@@ -43,11 +43,6 @@ impl PgSession {
     async fn run(&mut self, statement: &Statement) -> Result<Outcome> {
         dialect::only_one(&statement.text)?;
         let link = &mut self.link;
-        if link.settings.shared && !link.is_in_transaction() && dialect::is_of_session(&statement.text) {
-            let words = "behind a pooler what is set outside of a transaction is set for somebody; leave it out, or connect to \
-                         the server itself";
-            return Err(Error::database("running a statement", None, words));
-        }
         link.littering |= dialect::leaves_something(&statement.text);
         match dialect::index_statement(&statement.text) {
             Some(about) => index::execute(link, statement, about).await,
@@ -56,6 +51,17 @@ impl PgSession {
                 Err(error) => Err(link.refused(&statement.text, &error)),
             },
         }
+    }
+
+    /// Refuses what would reach other clients of a pooler.
+    fn check_alone(&self, statement: &Statement) -> Result<()> {
+        let link = &self.link;
+        if link.settings.shared && link.guard.is_none() && !link.own && dialect::is_of_session(&statement.text) {
+            let words = "behind a pooler what is set outside of a transaction is set for somebody else; leave it out, or \
+                         connect to the server itself";
+            return Err(Error::database("running a statement", None, words));
+        }
+        Ok(())
     }
 
     /// A statement and its records in one transaction; `None` where it turns out that it cannot be in one.
@@ -90,7 +96,8 @@ impl PgSession {
     async fn within(&mut self, statement: &Statement, batch: &mut MakeBatch<'_>) -> Result<Outcome> {
         let outcome = self.run(statement).await?;
         let batch = batch()?;
-        let sql = format!("{AS_OURSELVES}; {}; commit; begin", records::writing(&self.link, &batch)?);
+        let litter = if self.link.settings.shared && self.link.littering { ALL_LITTER } else { "" };
+        let sql = format!("{AS_OURSELVES}; {}; {litter}; commit; begin", records::writing(&self.link, &batch)?);
         self.link.run("committing", sql).await?;
         records::wrote(&mut self.link, &batch);
         Ok(outcome)
@@ -135,6 +142,7 @@ impl Session for PgSession {
     }
 
     async fn execute(&mut self, statement: &Statement) -> Result<Outcome> {
+        self.check_alone(statement)?;
         self.link.outside |= self.link.guard.is_none();
         self.run(statement).await
     }
@@ -144,6 +152,7 @@ impl Session for PgSession {
         statement: &Statement,
         batch: &mut MakeBatch<'_>,
     ) -> Result<(Outcome, Recorded)> {
+        self.check_alone(statement)?;
         self.link.outside = true;
         let verb = dialect::verb(&statement.text);
         if !self.link.own
@@ -184,6 +193,7 @@ impl Session for PgSession {
     }
 
     fn may_be_shown(&self, error: &BoxError) -> bool {
+        let error = error::within(error);
         !is_behind::<sqlx::Error>(error) && !is_behind::<Answer>(error)
     }
 

@@ -16,7 +16,7 @@ use sqlx::Connection;
 
 use crate::depth;
 use crate::error::{Marked, code};
-use crate::hygiene::LITTER;
+use crate::hygiene::{ALL_LITTER, LITTER};
 use crate::link::{Guard, Link};
 use crate::records;
 use crate::wire;
@@ -94,12 +94,13 @@ pub(crate) async fn between_bodies(link: &mut Link) -> Result<()> {
 pub(crate) async fn commit(link: &mut Link, batch: &Batch) -> Result<Atomicity> {
     let guard = link.guard.take().ok_or_else(nothing_begun)?;
     if depth::depth(&link.connection) > 1 {
-        link.give_up().await;
-        return Err(Error::database("committing", None, FORGOTTEN));
+        let forgotten = Error::database("committing", None, FORGOTTEN);
+        return not_committed(link, guard, forgotten).await;
     }
     let next = Guard::new();
+    let litter = if link.settings.shared && link.littering { ALL_LITTER } else { "" };
     let sql = format!(
-        "release savepoint {}; {}; {}; commit; {}; savepoint {}",
+        "release savepoint {}; {litter}; {}; {}; commit; {}; savepoint {}",
         guard.savepoint,
         link.settings.restoring(&link.facts),
         records::writing(link, batch)?,
@@ -116,10 +117,23 @@ pub(crate) async fn commit(link: &mut Link, batch: &Batch) -> Result<Atomicity> 
         Err(error) => error,
     };
     let failed = link.failed("committing", &error);
+    if code(&error) == "25P02" {
+        // An error was swallowed. Before that, the body may have ended our transaction and begun one of its own.
+        return not_committed(link, guard, failed).await;
+    }
     if !matches!(failed, Error::ConnectionLost { .. } | Error::LeaseLost { .. }) {
         link.give_up().await;
     }
     if is_broken(&error) { Ok(Atomicity::Broken) } else { Err(failed) }
+}
+
+/// Rolls back what is not fit to be committed; whether that took everything back, the guard tells.
+async fn not_committed(link: &mut Link, guard: Guard, why: Error) -> Result<Atomicity> {
+    link.guard = Some(guard);
+    match rollback(link).await? {
+        Atomicity::Broken => Ok(Atomicity::Broken),
+        Atomicity::Kept => Err(why),
+    }
 }
 
 pub(crate) async fn rollback(link: &mut Link) -> Result<Atomicity> {

@@ -113,6 +113,30 @@ async fn a_body_that_ends_its_transaction_is_interrupted_and_never_applied() {
     }
 }
 
+/// It commits, begins one of its own, and swallows an error in that: what it committed is there all the same.
+#[tokio::test]
+async fn a_body_that_commits_and_then_swallows_an_error_is_interrupted() {
+    let Some(db) = Database::new().await else { return };
+    for forget in [false, true] {
+        db.run("drop table if exists seen, _admmgt_history, _admmgt_format").await;
+        let error = up(&db, move |db| {
+            Box::pin(async move {
+                db.execute("insert into seen values ('there')").await?;
+                db.execute("commit").await?;
+                db.execute("begin").await?;
+                if forget {
+                    std::mem::forget(db.begin().await?);
+                }
+                let _ = db.execute("insert into nowhere values (1)").await;
+                Ok(())
+            })
+        });
+        let error = error.await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Interrupted, "{forget}: {error}");
+        assert_eq!(seen(&db).await, ["there"]);
+    }
+}
+
 #[tokio::test]
 async fn a_body_that_commits_and_then_fails_is_interrupted() {
     let Some(db) = Database::new().await else { return };
@@ -372,6 +396,55 @@ async fn nothing_temporary_comes_back_with_a_retry() {
                   do $$ begin if nextval('tries') < 3 then raise exception 'again' using errcode = '40001'; end if; end $$;";
     let list = sql(&[("1", "create temp table scratch(id int)"), ("2", second)]);
     assert_eq!(db.migrator(list).policy(anyway()).up().await.unwrap().ran.len(), 2);
+}
+
+/// A body that goes through the context, or wraps what it was told: the history holds no row.
+#[tokio::test]
+async fn no_row_is_put_on_record_however_an_error_is_wrapped() {
+    let Some(db) = Database::new().await else { return };
+    db.run("create table a(name text primary key); insert into a values ('SECRET')").await;
+    let through = admmgt_tests::asynchronous("1", |cx| {
+        Box::pin(async move {
+            cx.execute("insert into a values ('SECRET')").await?;
+            Ok(())
+        })
+    });
+    let wrapped = pg("1", |db| {
+        Box::pin(async move {
+            let done = sqlx::query("insert into a values ('SECRET')").execute(db).await;
+            done.map_err(|error| std::io::Error::other(std::io::Error::other(error)))?;
+            Ok(())
+        })
+    });
+    for list in [Migrations::new([through]), Migrations::new([wrapped])] {
+        let error = db.migrator(list).policy(anyway()).up().await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Failed);
+        assert!(!format!("{error:?}").contains("Key (name)=") || error.to_string().contains("23505"), "{error:?}");
+        assert!(db.texts("select detail from _admmgt_history where detail like '%SECRET%'").await.is_empty());
+        db.run("drop table _admmgt_history, _admmgt_format").await;
+    }
+}
+
+/// A role that the connection itself begins with is who we are.
+#[tokio::test]
+async fn a_role_that_is_the_connections_own_writes_the_history() {
+    let Some(db) = Database::ours().await else { return };
+    let (owner, login) = (format!("owner_{}", db.name()), format!("login_{}", db.name()));
+    db.run(&format!(
+        "create role {owner}; create role {login} login noinherit; grant {owner} to {login}; alter role {login} set role = {owner};
+         grant usage, create on schema public to {owner}"
+    ))
+    .await;
+    let driver = admmgt::Postgres::connect(&db.url_as(&login)).unwrap();
+    let outside_too = SqlMigration::new("app", "2", "create table b(id int);\nvacuum b;").unwrap().with(outside);
+    let list = sql(&[("1", "create table a(id int)")]).and(outside_too);
+    assert_eq!(Migrator::new(driver).migrations(list).up().await.unwrap().ran.len(), 2);
+    assert_eq!(
+        db.texts("select distinct tableowner from pg_tables where schemaname = 'public'").await,
+        [owner.as_str()]
+    );
+    db.run(&format!("drop owned by {owner} cascade; drop owned by {login} cascade; drop role {login}")).await;
+    db.run(&format!("drop role {owner}")).await;
 }
 
 /// Debug of an error, which a `main` that returns it prints, holds no row and no statement.

@@ -273,3 +273,22 @@ async fn a_schema_is_the_same_schema_with_the_lease_in_a_row() {
     assert_eq!(Migrator::new(driver).migrations(index).up().await.unwrap().ran.len(), 1);
     assert_eq!(db.texts("select schemaname from pg_indexes where indexname = 'i'").await, ["tenant_1"]);
 }
+
+/// What a file would set for whoever has the server's connection next is refused, and what it makes for itself is gone.
+#[tokio::test]
+async fn what_a_migration_leaves_does_not_reach_other_clients() {
+    let Some((db, bouncer)) = behind("default_pool_size = 1").await else { return };
+    let row = LeaseMode::Row { ttl: TTL };
+    let migrator = |list: Migrations| Migrator::new(through(&bouncer, &db).lease(row)).migrations(list);
+    for text in ["set lock_timeout = '1ms';\nselect 1;", "create temp table t(id int);\nselect 1;"] {
+        let one = SqlMigration::new("app", "1", text).unwrap().with(outside);
+        let error = migrator(Migrations::new([one])).up().await.unwrap_err();
+        assert!(error.to_string().contains("for somebody else"), "{error}");
+        db.run("drop table _admmgt_history, _admmgt_format").await;
+    }
+    let text = "create temp table litter(id int); prepare litter as select 1; set lock_timeout = '1ms'; listen litter";
+    migrator(sql(&[("1", text)])).up().await.unwrap();
+    let left = "select (to_regclass('litter') is null and current_setting('lock_timeout') = '0'
+                        and not exists (select from pg_prepared_statements where name = 'litter'))::text";
+    assert_eq!(admmgt_tests::now_elsewhere(bouncer.url(db.name()), left).as_deref(), Some("true"));
+}

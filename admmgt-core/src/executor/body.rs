@@ -13,8 +13,8 @@ use crate::driver::{Outcome, Recorded};
 use crate::error::FailedStatement;
 use crate::event::Event;
 use crate::pause::{self, Pause};
-use crate::record::{Record, micros};
-use crate::{BoxError, Context, Direction, Result, Script, Statement};
+use crate::record::{Batch, Record, micros};
+use crate::{BoxError, Context, Direction, Error, Result, Script, Statement};
 
 impl Executor<'_> {
     /// A body inside the transaction, and what it left behind.
@@ -146,7 +146,8 @@ impl Executor<'_> {
         };
         let (outcome, recorded) = self.cx.session().execute_recorded(statement, &mut make).await?;
         if recorded == Recorded::NotYet {
-            self.store.append(self.cx.session(), &make()?).await?;
+            let batch = make()?;
+            self.append_patiently(&batch).await?;
         }
         match made {
             Some(batch) => self.state.accept(batch),
@@ -156,6 +157,23 @@ impl Executor<'_> {
             }
         }
         Ok(outcome)
+    }
+
+    /// Puts on record what has ended already: only this is tried again, and never the statement.
+    async fn append_patiently(&mut self, batch: &Batch) -> Result<()> {
+        let mut pause = Pause::new(self.policy.retry_pause, pause::LONGEST);
+        for _ in 0..self.policy.retries {
+            match self.store.append(self.cx.session(), batch).await {
+                Err(Error::Busy { .. }) => pause.wait(Duration::MAX).await,
+                decided => return decided,
+            }
+        }
+        self.store.append(self.cx.session(), batch).await.map_err(|error| match error {
+            Error::Busy { .. } => {
+                Error::database("recording that a statement has ended", None, format!("it has, and {error}"))
+            }
+            other => other,
+        })
     }
 }
 

@@ -153,6 +153,7 @@ impl Known {
                     *done = record.step.unwrap_or_else(|| done.saturating_add(1));
                 }
                 self.step_hashes.extend(record.detail.clone());
+                self.last_error = None;
             }
             (RecordKind::Failed, _) => self.last_error.clone_from(&record.detail),
             (RecordKind::Repaired, _) => {
