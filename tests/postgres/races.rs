@@ -119,8 +119,6 @@ async fn the_others_go_on_when_holders_are_cancelled_by_a_timeout() {
             match answer.error.as_deref() {
                 None => all += answer.report.map_or(0, |report| report.ran.len()),
                 Some("given up") if number % 2 == 0 => {}
-                // A statement that was cancelled in the middle of the migration without a transaction is for a person,
-                // unless it is the index, which is built again.
                 Some(error) => panic!("{error}"),
             }
         }

@@ -39,7 +39,7 @@ pub enum Sets {
     Reversible,
     /// As `Small`, but the second sleeps in the server for 20 s, once.
     Asleep,
-    /// As `Outside`, but its last statement is an index, built beside others' work on the table `big`.
+    /// As `Small`, but the second is an index, built beside others' work on the table `big`.
     Index,
 }
 
@@ -63,6 +63,7 @@ impl Sets {
                 (Self::Mixed, number) if number % 3 == 0 => all.and(one.code(Way::Async, None)),
                 (Self::Outside, 2) => all.and(one.outside()),
                 (Self::Index, 2) => all.and(one.index()),
+                (Self::Index, 3) => all.and(one.after_index()),
                 (Self::Reversible, _) => all.and(one.reversible()),
                 (Self::Asleep, 2) => all.and(one.asleep()),
                 (Self::Rows, 2) => all.and(one.rows()),
@@ -166,10 +167,15 @@ impl One {
         self.migration(format!("{};\nselect pg_sleep(20);\n{};", self.table(), self.log()))
     }
 
+    /// Nothing but the index: wherever it is interrupted, the next process goes on by itself.
     fn index(&self) -> SqlMigration {
-        let index = format!("create index concurrently {}_big on big (value)", self.namespace);
-        let text = format!("{};\n{};\n{index};", self.table(), self.log());
-        self.migration(text).with(|meta| meta.transaction(TransactionMode::None))
+        self.migration(format!("create index concurrently {}_big on big (value)", self.namespace))
+    }
+
+    /// What tells of the migration before it, which could not do so in a transaction.
+    fn after_index(&self) -> SqlMigration {
+        let before = Self { number: self.number - 1, ..self.clone() };
+        self.migration([before.table(), before.log(), self.table(), self.log()].join(";\n"))
     }
 
     fn own_transaction(&self) -> SqlMigration {
