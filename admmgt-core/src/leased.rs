@@ -1,17 +1,23 @@
-//! What a run does while it has the lease.
+//! Takes the lease, does what is to be done while it is ours, and lets go.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use crate::amend::Amendment;
+use crate::driver::Session;
 use crate::event::Event;
 use crate::executor::Executor;
 use crate::history::State;
-use crate::lease::Lease;
+use crate::lease::{Acquired, Lease, LeaseRequest};
+use crate::pause::{self, Pause};
 use crate::plan::{Plan, Prepared};
 use crate::probe;
 use crate::report::Report;
 use crate::run::Run;
-use crate::{Capabilities, Context, Direction, MigrationId, OnInterrupt, Probed, Resolution, Result, Standing};
+use crate::{Capabilities, Context, Direction, Error, MigrationId, OnInterrupt, Probed, Resolution, Result, Standing};
+
+/// Whatever the policy says, a waiting run looks this often.
+const LONGEST_POLL: Duration = Duration::from_secs(60);
 
 /// A run that has the lease.
 pub(crate) struct Leased<'a> {
@@ -116,4 +122,112 @@ impl Leased<'_> {
         };
         work(&mut executor).await
     }
+}
+
+impl Run {
+    /// Takes the lease, prepares the store, lets `work` change the database, and lets go, whatever
+    /// `work` came to.
+    pub(crate) async fn leased<T>(
+        &self,
+        mut session: Box<dyn Session>,
+        work: impl AsyncFnOnce(&mut Leased<'_>) -> Result<T>,
+    ) -> Result<T> {
+        let lease = match self.acquire(&mut *session).await {
+            Ok(lease) => lease,
+            Err(error) => {
+                session.close().await;
+                return Err(error);
+            }
+        };
+        self.observers.tell(&Event::LeaseAcquired);
+        let cx = Context::new(session, self.driver.dialect(), self.observers.clone());
+        let mut leased = Leased { run: self, cx, lease };
+        let result = match self.prepare(leased.cx.session()).await {
+            Ok(()) => work(&mut leased).await,
+            Err(error) => Err(error),
+        };
+        let Leased { mut cx, lease, .. } = leased;
+        if !left_clean(&result) {
+            if lease.token().is_some() && has_connection(&result) {
+                // A row that nobody hands back would keep others waiting for the rest of its time.
+                let _ = lease.release(cx.session()).await;
+                self.observers.tell(&Event::LeaseReleased);
+                return result;
+            }
+            // A session that may hold something is dropped: that rolls back and lets go of every lock. The
+            // lease goes after it, so that nobody else begins before that.
+            drop(cx);
+            drop(lease);
+            if !matches!(result, Err(Error::LeaseLost { .. })) {
+                self.observers.tell(&Event::LeaseReleased);
+            }
+            return result;
+        }
+        let released = lease.release(cx.session()).await;
+        if released.is_ok() {
+            self.observers.tell(&Event::LeaseReleased);
+            cx.into_session().close().await;
+        }
+        let value = result?;
+        released?;
+        Ok(value)
+    }
+
+    /// Prepares the store, as often as the policy tries again what was locked.
+    async fn prepare(&self, session: &mut dyn Session) -> Result<()> {
+        let store = self.driver.store();
+        let mut pause = Pause::new(self.policy.retry_pause, pause::LONGEST);
+        for _ in 0..self.policy.retries {
+            match store.prepare(session).await {
+                Err(error @ Error::Busy { .. }) => {
+                    self.observers
+                        .tell(&Event::Notice { text: format!("the history cannot be prepared yet: {error}") });
+                }
+                decided => return decided,
+            }
+            pause.wait(Duration::MAX).await;
+        }
+        store.prepare(session).await
+    }
+
+    /// Asks for the lease until it is ours or the policy's patience is over.
+    async fn acquire(&self, session: &mut dyn Session) -> Result<Box<dyn Lease>> {
+        let request = LeaseRequest::new(self.author.clone());
+        let store = self.driver.store();
+        let clock = Instant::now();
+        let longest = self.policy.lease_poll_max.clamp(Duration::from_millis(1), LONGEST_POLL);
+        let mut pause = Pause::new(self.policy.lease_poll_min, longest);
+        loop {
+            let holder = match store.acquire(session, &request).await? {
+                Acquired::Yes(lease) => return Ok(lease),
+                Acquired::No(holder) => holder,
+            };
+            let waited = clock.elapsed();
+            let Some(left) = self.policy.lease_wait.checked_sub(waited).filter(|left| !left.is_zero()) else {
+                return Err(Error::LeaseTimeout { waited, holder: Box::new(holder) });
+            };
+            let waited_ms = u64::try_from(waited.as_millis()).unwrap_or(u64::MAX);
+            self.observers.tell(&Event::LeaseWaiting { holder, waited_ms });
+            pause.wait(left).await;
+        }
+    }
+}
+
+/// Whether the work ended by itself, with its connection in order, and nothing of it goes on.
+fn has_connection<T>(result: &Result<T>) -> bool {
+    matches!(result, Err(Error::Interrupted(_) | Error::NotAllowed { .. }))
+}
+
+/// Whether the session holds nothing after this result: it ran to its end, or everything was rolled
+/// back, or nothing was begun.
+fn left_clean<T>(result: &Result<T>) -> bool {
+    matches!(
+        result,
+        Ok(_)
+            | Err(Error::Failed(_)
+                | Error::Refused { .. }
+                | Error::PlanStale { .. }
+                | Error::Usage { .. }
+                | Error::Busy { .. })
+    )
 }

@@ -58,6 +58,7 @@ mod leased;
 mod migrator;
 mod pause;
 mod probe;
+mod reconnect;
 mod run;
 
 mod memory;

@@ -1,4 +1,4 @@
-//! One run: look, take the lease, look again, execute, let go.
+//! One run: look, decide, and have it done under the lease.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -9,20 +9,14 @@ use crate::begun::Begun;
 use crate::driver::{Access, Driver, Session, SessionOptions};
 use crate::event::{EVENT_FORMAT, Event, Observers};
 use crate::history::{Head, History, State};
-use crate::lease::{Acquired, Lease, LeaseRequest};
-use crate::leased::Leased;
-use crate::pause::{self, Pause};
 use crate::plan::{self, Compared, Facts, Plan, Prepared};
-use crate::record::{Author, Record, RecordKind, micros};
+use crate::record::{Author, Record, micros};
 use crate::refusal::Refusal;
 use crate::registry::MigrationSet;
-use crate::report::{Ran, Report};
+use crate::report::Report;
 use crate::status::Status;
 use crate::verified::{self, Verified};
-use crate::{Capabilities, Context, Direction, Error, MigrationId, Policy, Result, Target, Verdict};
-
-/// Whatever the policy says, a waiting run looks this often.
-const LONGEST_POLL: Duration = Duration::from_secs(60);
+use crate::{Capabilities, Direction, Error, MigrationId, Policy, Result, Target, Verdict};
 
 /// Everything that one run needs, owned, so that it can move to the connection's thread.
 #[derive(Debug)]
@@ -75,58 +69,7 @@ impl Run {
         }
     }
 
-    /// Where the connection is lost in the middle, goes on behind what was committed.
-    async fn change_and_return(&self, given: Option<&Plan>, report: &mut Report) -> Result<()> {
-        let mut pause = Pause::new(self.policy.retry_pause, pause::LONGEST);
-        // Since when, how often, and how far it had come: a body that takes the server down with it must not do so for ever.
-        let (mut lost, mut times, mut ran): (Option<Instant>, u32, usize) = (None, 0, 0);
-        loop {
-            let error = match self.change(given, report).await {
-                // A plan that was made before does not fit what is there now.
-                Err(error) if given.is_none() => error,
-                result => return result,
-            };
-            match (&error, lost) {
-                (Error::ConnectionLost { .. }, _) => {
-                    if report.ran.len() > ran {
-                        (lost, times, ran) = (None, 0, report.ran.len());
-                    }
-                    lost = lost.or_else(|| Some(Instant::now()));
-                    times += 1;
-                }
-                (Error::Unreachable { .. } | Error::Crowded { .. } | Error::ReadOnly { .. }, Some(_)) => {}
-                _ => return Err(error),
-            }
-            let since = lost.map(|lost| lost.elapsed()).unwrap_or_default();
-            let left = self.policy.reconnect_wait.checked_sub(since).filter(|left| !left.is_zero());
-            let Some(left) = left.filter(|_| times <= self.policy.retries) else {
-                return Err(error);
-            };
-            self.observers.tell(&Event::Notice { text: format!("{error}; trying again") });
-            pause.wait(left).await;
-        }
-    }
-
-    /// What this run has committed and was not told of: the answer was lost with its connection.
-    pub(crate) fn confirm(&self, records: &[Record], report: &mut Report) {
-        let ours = || records.iter().filter(|record| record.run == self.author.run);
-        let done = |kind| matches!(kind, RecordKind::Applied | RecordKind::Reverted | RecordKind::Baseline);
-        for record in ours().filter(|record| done(record.kind)) {
-            let is_same = |ran: &Ran| (&ran.migration, ran.direction) == (&record.migration, record.direction);
-            if report.ran.iter().any(is_same) {
-                continue;
-            }
-            let (migration, direction) = (record.migration.clone(), record.direction);
-            let duration_us = record.duration_us.unwrap_or_default();
-            let begun = |other: &Record| other.kind == RecordKind::Started && other.migration == migration;
-            let transaction = !ours().any(begun);
-            let notes = vec!["its commit was confirmed after the connection was lost".to_owned()];
-            self.observers.tell(&Event::MigrationDone { migration: migration.clone(), direction, duration_us });
-            report.ran.push(Ran { migration, direction, transaction, duration_us, notes });
-        }
-    }
-
-    async fn change(&self, given: Option<&Plan>, report: &mut Report) -> Result<()> {
+    pub(crate) async fn change(&self, given: Option<&Plan>, report: &mut Report) -> Result<()> {
         let mut kept = None;
         let first = match self.look(Access::Write).await? {
             Look::Missing => {
@@ -170,93 +113,6 @@ impl Run {
             None => self.driver.open(&self.options(Access::Create)).await?,
         };
         self.leased(session, async |leased| leased.apply(first, given, report).await).await
-    }
-
-    /// Takes the lease, prepares the store, lets `work` change the database, and lets go, whatever
-    /// `work` came to.
-    async fn leased<T>(
-        &self,
-        mut session: Box<dyn Session>,
-        work: impl AsyncFnOnce(&mut Leased<'_>) -> Result<T>,
-    ) -> Result<T> {
-        let lease = match self.acquire(&mut *session).await {
-            Ok(lease) => lease,
-            Err(error) => {
-                session.close().await;
-                return Err(error);
-            }
-        };
-        self.observers.tell(&Event::LeaseAcquired);
-        let cx = Context::new(session, self.driver.dialect(), self.observers.clone());
-        let mut leased = Leased { run: self, cx, lease };
-        let result = match self.prepare(leased.cx.session()).await {
-            Ok(()) => work(&mut leased).await,
-            Err(error) => Err(error),
-        };
-        let Leased { mut cx, lease, .. } = leased;
-        if !left_clean(&result) {
-            if lease.token().is_some() && has_connection(&result) {
-                // A row that nobody hands back would keep others waiting for the rest of its time.
-                let _ = lease.release(cx.session()).await;
-                self.observers.tell(&Event::LeaseReleased);
-                return result;
-            }
-            // A session that may hold something is dropped: that rolls back and lets go of every lock. The
-            // lease goes after it, so that nobody else begins before that.
-            drop(cx);
-            drop(lease);
-            if !matches!(result, Err(Error::LeaseLost { .. })) {
-                self.observers.tell(&Event::LeaseReleased);
-            }
-            return result;
-        }
-        let released = lease.release(cx.session()).await;
-        if released.is_ok() {
-            self.observers.tell(&Event::LeaseReleased);
-            cx.into_session().close().await;
-        }
-        let value = result?;
-        released?;
-        Ok(value)
-    }
-
-    /// Prepares the store, as often as the policy tries again what was locked.
-    async fn prepare(&self, session: &mut dyn Session) -> Result<()> {
-        let store = self.driver.store();
-        let mut pause = Pause::new(self.policy.retry_pause, pause::LONGEST);
-        for _ in 0..self.policy.retries {
-            match store.prepare(session).await {
-                Err(error @ Error::Busy { .. }) => {
-                    self.observers
-                        .tell(&Event::Notice { text: format!("the history cannot be prepared yet: {error}") });
-                }
-                decided => return decided,
-            }
-            pause.wait(Duration::MAX).await;
-        }
-        store.prepare(session).await
-    }
-
-    /// Asks for the lease until it is ours or the policy's patience is over.
-    async fn acquire(&self, session: &mut dyn Session) -> Result<Box<dyn Lease>> {
-        let request = LeaseRequest::new(self.author.clone());
-        let store = self.driver.store();
-        let clock = Instant::now();
-        let longest = self.policy.lease_poll_max.clamp(Duration::from_millis(1), LONGEST_POLL);
-        let mut pause = Pause::new(self.policy.lease_poll_min, longest);
-        loop {
-            let holder = match store.acquire(session, &request).await? {
-                Acquired::Yes(lease) => return Ok(lease),
-                Acquired::No(holder) => holder,
-            };
-            let waited = clock.elapsed();
-            let Some(left) = self.policy.lease_wait.checked_sub(waited).filter(|left| !left.is_zero()) else {
-                return Err(Error::LeaseTimeout { waited, holder: Box::new(holder) });
-            };
-            let waited_ms = u64::try_from(waited.as_millis()).unwrap_or(u64::MAX);
-            self.observers.tell(&Event::LeaseWaiting { holder, waited_ms });
-            pause.wait(left).await;
-        }
     }
 
     async fn look(&self, access: Access) -> Result<Look> {
@@ -506,23 +362,4 @@ async fn close(session: Option<Box<dyn Session>>) {
 
 fn may_be_running(refusal: &Refusal) -> bool {
     matches!(refusal, Refusal::Interrupted { .. })
-}
-
-/// Whether the work ended by itself, with its connection in order, and nothing of it goes on.
-fn has_connection<T>(result: &Result<T>) -> bool {
-    matches!(result, Err(Error::Interrupted(_) | Error::NotAllowed { .. }))
-}
-
-/// Whether the session holds nothing after this result: it ran to its end, or everything was rolled
-/// back, or nothing was begun.
-fn left_clean<T>(result: &Result<T>) -> bool {
-    matches!(
-        result,
-        Ok(_)
-            | Err(Error::Failed(_)
-                | Error::Refused { .. }
-                | Error::PlanStale { .. }
-                | Error::Usage { .. }
-                | Error::Busy { .. })
-    )
 }

@@ -33,9 +33,12 @@ pub(crate) async fn refuse(link: &mut Link) -> Result<()> {
     };
     let mut same = other != Some(first);
     for _ in 0..ROUNDS {
+        if !same {
+            break;
+        }
         // It was answered at once before; if not now, whatever serves it is busy with our other connection.
         let now = tokio::time::timeout(PATIENCE, pid(link)).await;
-        same = same && matches!(now, Ok(Ok(Some(now))) if now == first);
+        same = matches!(now, Ok(Ok(Some(now))) if now == first);
     }
     let _ = wire::run(&mut connection, "rollback".to_owned()).await;
     wire::say_goodbye(connection).await;

@@ -28,6 +28,21 @@ async fn caught_up(standby: &Cluster, count: usize) {
     on(standby, set(count)).wait_until_current(Duration::from_secs(30)).await.unwrap();
 }
 
+/// A run that has come through forty of its migrations.
+async fn in_the_middle(migrator: Migrator) -> tokio::task::JoinHandle<admmgt::Result<Report>> {
+    let (send, mut done) = tokio::sync::mpsc::unbounded_channel();
+    let migrator = migrator.observe(move |event: &Event| {
+        if matches!(event, Event::MigrationDone { .. }) {
+            let _ = send.send(());
+        }
+    });
+    let run = tokio::spawn(async move { migrator.up().await });
+    for _ in 0..40 {
+        done.recv().await;
+    }
+    run
+}
+
 #[tokio::test]
 async fn a_standby_can_be_looked_at_and_refuses_to_be_migrated() {
     let Some((primary, standby)) = pair().await else { return };
@@ -48,18 +63,9 @@ async fn a_standby_can_be_looked_at_and_refuses_to_be_migrated() {
 #[tokio::test]
 async fn a_promotion_in_the_middle_converges() {
     let Some((mut primary, standby)) = pair().await else { return };
-    let (send, mut done) = tokio::sync::mpsc::unbounded_channel();
     let mut policy = Policy::default();
     policy.reconnect_wait = Duration::from_millis(300);
-    let migrator = on(&primary, set(400)).policy(policy).observe(move |event: &Event| {
-        if matches!(event, Event::MigrationDone { .. }) {
-            let _ = send.send(());
-        }
-    });
-    let run = tokio::spawn(async move { migrator.up().await });
-    for _ in 0..40 {
-        done.recv().await;
-    }
+    let run = in_the_middle(on(&primary, set(400)).policy(policy)).await;
     primary.stop_immediately();
     let error = run.await.unwrap().unwrap_err();
     assert_eq!(error.kind(), admmgt::ErrorKind::Unavailable, "{error}");
@@ -80,16 +86,7 @@ async fn a_promotion_in_the_middle_converges() {
 #[tokio::test]
 async fn a_run_goes_on_at_the_same_address_after_a_promotion() {
     let Some((mut primary, mut standby)) = pair().await else { return };
-    let (send, mut done) = tokio::sync::mpsc::unbounded_channel();
-    let migrator = on(&primary, set(400)).observe(move |event: &Event| {
-        if matches!(event, Event::MigrationDone { .. }) {
-            let _ = send.send(());
-        }
-    });
-    let run = tokio::spawn(async move { migrator.up().await });
-    for _ in 0..40 {
-        done.recv().await;
-    }
+    let run = in_the_middle(on(&primary, set(400))).await;
     primary.stop_immediately();
     standby.promote();
     standby.move_to(primary.port());

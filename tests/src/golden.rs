@@ -8,7 +8,7 @@ use std::process::Command;
 use std::sync::{Arc, Mutex};
 
 use admmgt::prelude::*;
-use admmgt::{Event, Resolution, TransactionMode};
+use admmgt::{Event, Plan, Resolution, Status, TransactionMode};
 use admmgt_tests::{Database, binaries};
 
 type Failure = Box<dyn std::error::Error>;
@@ -24,8 +24,6 @@ async fn main() -> Result<(), Failure> {
         return postgres(&folder, &server).await;
     }
     let database = folder.join("sqlite.db");
-    let long = format!("create table long (id integer);\n{}", "insert into long values (1);\n".repeat(100));
-    let none = |meta: admmgt::Meta| meta.transaction(TransactionMode::None);
     let events = Arc::new(Mutex::new(Vec::new()));
     let heard = Arc::clone(&events);
     let migrator = |migrations: Migrations| {
@@ -35,6 +33,40 @@ async fn main() -> Result<(), Failure> {
             .by("golden")
             .observe(move |event: &Event| heard.lock().expect("no panic").push(event.clone()))
     };
+    let (plan, report, status) = story(migrator).await?;
+
+    std::fs::write(folder.join("plan.json"), serde_json::to_string_pretty(&plan)?)?;
+    std::fs::write(folder.join("report.json"), serde_json::to_string_pretty(&report)?)?;
+    std::fs::write(folder.join("status.json"), serde_json::to_string_pretty(&status)?)?;
+    let lines: Result<Vec<String>, _> = events.lock().expect("no panic").iter().map(serde_json::to_string).collect();
+    std::fs::write(folder.join("events.ndjson"), lines?.join("\n") + "\n")?;
+    // No side files beside a golden database.
+    let db = admmgt::rusqlite::Connection::open(&database)?;
+    db.execute_batch("pragma journal_mode = delete")?;
+    drop(db);
+    std::fs::remove_file(folder.join("sqlite.db-admmgt.lock"))?;
+    Ok(())
+}
+
+/// The same kinds of records on PostgreSQL, as the statements that put them there.
+async fn postgres(folder: &Path, server: &str) -> Result<(), Failure> {
+    let db = Database::on(server, true).await;
+    story(|migrations| db.migrator(migrations).by("golden")).await?;
+
+    let dump = binaries().ok_or("PostgreSQL is not installed")?.join("pg_dump");
+    let mut command = Command::new(dump);
+    let output = command.args(["--inserts", "--no-owner", "--no-acl", "-t", "_admmgt*", &db.url()]).output()?;
+    let text = String::from_utf8(output.stdout)?;
+    let is_sql = |line: &&str| !line.is_empty() && !line.starts_with("--") && !line.starts_with('\\');
+    let lines: Vec<&str> = text.lines().filter(is_sql).collect();
+    std::fs::write(folder.join("postgres.sql"), lines.join("\n") + "\n")?;
+    Ok(())
+}
+
+/// What happens to a database before it is kept.
+async fn story(migrator: impl Fn(Migrations) -> Migrator) -> Result<(Plan, Report, Status), Failure> {
+    let long = format!("create table long (id integer);\n{}", "insert into long values (1);\n".repeat(100));
+    let none = |meta: admmgt::Meta| meta.transaction(TransactionMode::None);
     let first = Migrations::new([
         sql("0001_users", "create table users (id integer primary key, name text not null);\n"),
         sql("0002_long", &long).with(|meta| meta.description("Deflated in the archive")),
@@ -53,46 +85,5 @@ async fn main() -> Result<(), Failure> {
     let all = halted.and(other);
     migrator(all.clone()).up().await?;
     let status = migrator(all).status().await?;
-
-    std::fs::write(folder.join("plan.json"), serde_json::to_string_pretty(&plan)?)?;
-    std::fs::write(folder.join("report.json"), serde_json::to_string_pretty(&report)?)?;
-    std::fs::write(folder.join("status.json"), serde_json::to_string_pretty(&status)?)?;
-    let lines: Result<Vec<String>, _> = events.lock().expect("no panic").iter().map(serde_json::to_string).collect();
-    std::fs::write(folder.join("events.ndjson"), lines?.join("\n") + "\n")?;
-    // No side files beside a golden database.
-    let db = admmgt::rusqlite::Connection::open(&database)?;
-    db.execute_batch("pragma journal_mode = delete")?;
-    drop(db);
-    std::fs::remove_file(folder.join("sqlite.db-admmgt.lock"))?;
-    Ok(())
-}
-
-/// The same kinds of records on PostgreSQL, as the statements that put them there.
-async fn postgres(folder: &Path, server: &str) -> Result<(), Failure> {
-    let db = Database::on(server, true).await;
-    let migrator = |migrations: Migrations| db.migrator(migrations).by("golden");
-    let long = format!("create table long (id integer);\n{}", "insert into long values (1);\n".repeat(100));
-    let none = |meta: admmgt::Meta| meta.transaction(TransactionMode::None);
-    let first = Migrations::new([
-        sql("0001_users", "create table users (id integer primary key, name text not null);\n"),
-        sql("0002_long", &long),
-    ]);
-    migrator(first.clone()).up().await?;
-    let failing = first.clone().and(sql("0003_bad", "insert into nowhere values (1);"));
-    migrator(failing).up().await.expect_err("it fails");
-    let half = sql("0003_half", "create table half (id integer);\nvacuum;\ninsert into nowhere values (1);").with(none);
-    let halted = first.and(half);
-    migrator(halted.clone()).up().await.expect_err("it is interrupted");
-    migrator(halted.clone()).resolve("app/0003_half", Resolution::Applied, "looked at by hand").await?;
-    let other = SqlMigration::new("library", "0001_books", "create table books (id integer primary key)")?;
-    migrator(halted.and(other)).up().await?;
-
-    let dump = binaries().ok_or("PostgreSQL is not installed")?.join("pg_dump");
-    let mut command = Command::new(dump);
-    let output = command.args(["--inserts", "--no-owner", "--no-acl", "-t", "_admmgt*", &db.url()]).output()?;
-    let text = String::from_utf8(output.stdout)?;
-    let is_sql = |line: &&str| !line.is_empty() && !line.starts_with("--") && !line.starts_with('\\');
-    let lines: Vec<&str> = text.lines().filter(is_sql).collect();
-    std::fs::write(folder.join("postgres.sql"), lines.join("\n") + "\n")?;
-    Ok(())
+    Ok((plan, report, status))
 }
