@@ -1,7 +1,9 @@
 //! A database that is a list of lines: the worked example of a driver, and a stand-in for tests.
 
 use std::any::Any;
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 
@@ -10,15 +12,16 @@ use crate::driver::{Atomicity, BlockingJob, Capabilities, Driver, Outcome, Sessi
 use crate::history::{Head, History};
 use crate::lease::{Acquired, Holder, Lease, LeaseRequest};
 use crate::record::{Batch, Timestamp, Token};
-use crate::script::{Dialect, Script, ScriptProblem, Statement};
+use crate::script::{Dialect, Names, Script, ScriptProblem, Statement};
 use crate::store::StateStore;
 use crate::{Backend, Context, Error, Namespace, Origin, Result, TransactionMode};
 
 const BACKEND: Backend = Backend::new("memory");
 
 /// A database in memory. Its statements are lines of text; running one adds it to the
-/// [journal](MemoryDriver::journal). Two are special: `fail …` fails, and `commit` ends the
-/// transaction as a careless body would.
+/// [journal](MemoryDriver::journal). Some do more: `create … NAME` fails where something of that name is there,
+/// `drop … NAME` where nothing is; `fail …` fails, `sleep` takes as long as a statement may, and `commit` ends the transaction as a careless
+/// body would.
 ///
 /// Clones share the database, as connections to one server do.
 ///
@@ -51,7 +54,34 @@ struct Database {
 #[derive(Debug, Clone, Default)]
 struct Contents {
     journal: Vec<String>,
+    names: BTreeSet<String>,
     history: History,
+}
+
+impl Contents {
+    fn run(&mut self, statement: &str) -> Result<()> {
+        let wrong = match named(statement) {
+            Names::Creates(name) if !self.names.insert(name.clone()) => Some(format!("`{name}` is there already")),
+            Names::Frees(name) if !self.names.remove(&name) => Some(format!("there is no `{name}`")),
+            _ => statement.starts_with("fail").then(|| statement.to_owned()),
+        };
+        match wrong {
+            Some(wrong) => Err(Error::database("running a statement", None, wrong)),
+            None => {
+                self.journal.push(statement.to_owned());
+                Ok(())
+            }
+        }
+    }
+}
+
+fn named(statement: &str) -> Names {
+    let mut words = statement.split_whitespace();
+    match (words.next(), words.next_back()) {
+        (Some("create"), Some(name)) => Names::Creates(name.to_owned()),
+        (Some("drop"), Some(name)) => Names::Frees(name.to_owned()),
+        _ => Names::Unknown,
+    }
 }
 
 impl MemoryDriver {
@@ -107,8 +137,9 @@ impl Driver for MemoryDriver {
         Arc::new(MemoryStore)
     }
 
-    async fn open(&self, _: &SessionOptions) -> Result<Box<dyn Session>> {
+    async fn open(&self, options: &SessionOptions) -> Result<Box<dyn Session>> {
         Ok(Box::new(MemorySession {
+            patience: options.statement_timeout.unwrap_or(Duration::MAX),
             connection: MemoryConnection { driver: self.clone(), leased: None, in_transaction: false },
         }))
     }
@@ -120,10 +151,14 @@ struct Lines;
 
 impl Dialect for Lines {
     fn parse(&self, sql: &str, mode: TransactionMode) -> Result<Script, Vec<ScriptProblem>> {
-        let lines = sql.lines().map(str::trim).zip(1..);
+        let lines = sql.trim_start_matches('\u{feff}').lines().map(str::trim).zip(1..);
         let statements = lines.filter(|(text, _)| !text.is_empty() && !text.starts_with("--"));
         let statements = statements.map(|(text, line)| Statement { line, ..Statement::new(text) }).collect();
         Ok(Script::new(statements, mode != TransactionMode::None))
+    }
+
+    fn names(&self, statement: &Statement) -> Names {
+        named(&statement.text)
     }
 }
 
@@ -136,16 +171,13 @@ pub struct MemoryConnection {
 }
 
 impl MemoryConnection {
-    /// Adds a line to the journal.
+    /// Runs a statement, and adds it to the journal.
     ///
     /// # Errors
-    /// Where the line starts with `fail`.
+    /// Where it starts with `fail`, or its name is there already, or not there.
     pub fn run(&mut self, statement: &str) -> Result<()> {
         let mut database = self.driver.lock();
-        if statement.starts_with("fail") {
-            return Err(Error::database("running a statement", None, statement));
-        }
-        database.now.journal.push(statement.to_owned());
+        database.now.run(statement)?;
         if statement == "commit" {
             database.before = None;
         }
@@ -169,6 +201,8 @@ impl FromBlocking<MemoryDriver> for MemoryConnection {
 #[derive(Debug)]
 struct MemorySession {
     connection: MemoryConnection,
+    /// How long one statement may take.
+    patience: Duration,
 }
 
 impl MemorySession {
@@ -215,6 +249,10 @@ impl Session for MemorySession {
 
     async fn execute(&mut self, statement: &Statement) -> Result<Outcome> {
         self.connection.run(&statement.text)?;
+        if statement.text == "sleep" {
+            tokio::time::sleep(self.patience).await;
+            return Err(Error::database("running a statement", None, "it took too long"));
+        }
         Ok(Outcome::rows(0))
     }
 
@@ -267,6 +305,10 @@ impl StateStore for MemoryStore {
 
     async fn append(&self, session: &mut dyn Session, batch: &Batch) -> Result<()> {
         append(&mut connection(session)?.driver.lock(), batch)
+    }
+
+    async fn names(&self, session: &mut dyn Session) -> Result<Vec<String>> {
+        Ok(connection(session)?.driver.lock().now.names.iter().cloned().collect())
     }
 
     async fn acquire(&self, session: &mut dyn Session, request: &LeaseRequest) -> Result<Acquired> {

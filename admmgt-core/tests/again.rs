@@ -395,11 +395,11 @@ async fn a_file_that_was_deleted_does_not_hold_the_others_back() {
     let one = || sql("1", "one");
     let (database, now) = released(&[
         &[one(), view("v", "view 1"), view("w", "other view")],
-        &[one(), sql("2", "drop other view"), view("v", "view 2")],
+        &[one(), sql("2", "undo other view"), view("v", "view 2")],
     ])
     .await;
-    assert_eq!(database.journal()[3..], ["drop other view", "view 2"]);
-    let changed = migrator(&database, [one(), sql("2", "drop other view"), view("v", "view 3")]);
+    assert_eq!(database.journal()[3..], ["undo other view", "view 2"]);
+    let changed = migrator(&database, [one(), sql("2", "undo other view"), view("v", "view 3")]);
     assert_eq!(ran(&changed).await, ["v"]);
     assert!(ran(&now).await.contains(&"v".to_owned()));
 }

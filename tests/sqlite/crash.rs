@@ -10,14 +10,8 @@ use admmgt_tests::{
     Case, Ground, Orders, Scratch, Sets, Verb, for_each, is_full, killed_again_and_again, points_of, say, sweep,
 };
 
-const CASES: [Case<Scratch>; 6] = [
+const CASES: [Case<Scratch>; 4] = [
     Case { name: "SQL, plain and async functions", orders: |at| Orders::new(at.path()), outside: false },
-    Case { name: "all in one transaction", orders: |at| Orders::new(at.path()).group(), outside: false },
-    Case {
-        name: "three statements without a transaction",
-        orders: |at| Orders::new(at.path()).set(Sets::Outside, 3),
-        outside: true,
-    },
     Case {
         name: "a transaction of the file's own",
         orders: |at| Orders::new(at.path()).set(Sets::OwnTransaction, 3),
@@ -44,19 +38,13 @@ fn check_converged(scratch: &Scratch, orders: &Orders) {
 #[test]
 fn killed_anywhere_a_set_of_transactional_migrations_converges() {
     sweep(&CASES[0]);
-    sweep(&CASES[5]);
-}
-
-#[test]
-fn killed_anywhere_a_group_is_there_as_a_whole_or_not_at_all() {
-    sweep(&CASES[1]);
+    sweep(&CASES[3]);
 }
 
 #[test]
 fn killed_anywhere_a_migration_without_a_transaction_is_never_rerun_or_skipped_silently() {
+    sweep(&CASES[1]);
     sweep(&CASES[2]);
-    sweep(&CASES[3]);
-    sweep(&CASES[4]);
 }
 
 /// A probe can always tell here, so nobody has to be asked; killed while it looks, the next run looks again.
@@ -93,18 +81,23 @@ fn killed_anywhere_a_migration_with_a_probe_converges_by_itself() {
 
 #[test]
 fn killed_while_it_recovers_from_a_kill_it_still_converges() {
-    for case in &CASES[..3] {
+    for case in &CASES[..2] {
         killed_again_and_again(case, if is_full() { 1 } else { 7 });
     }
 }
 
 #[test]
 fn killed_anywhere_a_resolution_is_recorded_or_not_made() {
-    let last = points_of(&CASES[2]).iter().rposition(|name| name == "event body_done").unwrap();
-    let last = points_of(&CASES[2])[..last].iter().rposition(|name| name == "event body_done").unwrap() + 1;
+    let case = Case {
+        name: "three statements without a transaction",
+        orders: |at: &Scratch| Orders::new(at.path()).set(Sets::Outside, 3),
+        outside: true,
+    };
+    let last = points_of(&case).iter().rposition(|name| name == "event body_done").unwrap();
+    let last = points_of(&case)[..last].iter().rposition(|name| name == "event body_done").unwrap() + 1;
     let interrupted = || {
         let scratch = Scratch::new();
-        let orders = (CASES[2].orders)(&scratch);
+        let orders = (case.orders)(&scratch);
         assert!(orders.clone().die_at(last).run().was_killed());
         let resolve = orders.clone().verb(Verb::Resolve("app/0002".to_owned(), Resolution::Applied));
         (scratch, orders, resolve)

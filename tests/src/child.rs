@@ -7,7 +7,8 @@ use std::time::Duration;
 use admmgt::prelude::*;
 use admmgt::sqlite::Journal;
 use admmgt::{Event, Result};
-use admmgt_tests::{Answer, CrashDriver, Orders, Sets, Verb, eventually, exit_code, points};
+use admmgt_testkit::FaultyDriver;
+use admmgt_tests::{Answer, Orders, Sets, Verb, eventually, exit_code, points};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
@@ -46,11 +47,11 @@ async fn main() -> ExitCode {
 
 fn migrator(orders: &Orders) -> Migrator {
     if let Some(driver) = orders.postgres() {
-        return told(orders, Migrator::new(CrashDriver(driver)));
+        return told(orders, Migrator::new(FaultyDriver::new(driver).watch(|point| points::pass(point))));
     }
     let journal = if orders.keep_journal { Journal::Keep } else { Journal::Wal };
     let driver = Sqlite::open(&orders.path).expect("a path").journal(journal);
-    told(orders, Migrator::new(CrashDriver(driver)))
+    told(orders, Migrator::new(FaultyDriver::new(driver).watch(|point| points::pass(point))))
 }
 
 fn told(orders: &Orders, migrator: Migrator) -> Migrator {

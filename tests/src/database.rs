@@ -23,6 +23,11 @@ pub fn skipped(test: &str) {
     ));
 }
 
+/// The server's address: the tests' own, or the one of `ADMMGT_PG_URL`.
+pub fn server_url() -> Option<String> {
+    std::env::var("ADMMGT_TEST_PG").or_else(|_| std::env::var("ADMMGT_PG_URL")).ok()
+}
+
 impl Database {
     /// A new one; where there is no server, says that the test is skipped.
     pub async fn new() -> Option<Self> {
@@ -249,7 +254,8 @@ async fn connect(url: &str) -> PgConnection {
     PgConnection::connect_with(&options.extra_float_digits(None)).await.expect("the server answers")
 }
 
-async fn run_at(url: &str, sql: &str) {
+/// Runs statements at an address.
+pub async fn run_at(url: &str, sql: &str) {
     let mut connection = connect(url).await;
     raw_sql(AssertSqlSafe(sql.to_owned())).execute(&mut connection).await.expect("the statements run");
     let _ = connection.close().await;

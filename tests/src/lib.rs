@@ -8,12 +8,11 @@
 //! - [`Orders`]: what a real process is told to do, to race with and to kill; [`Sets`] are the
 //!   migrations that it knows by name;
 //! - [`sweep`]: kills such a process at each of its points, on any [`Ground`];
-//! - [`CrashDriver`] and [`points`]: where such a process can die.
+//! - [`points`]: where such a process can die.
 
 mod bodies;
 mod bouncer;
 mod cluster;
-mod crash_driver;
 mod database;
 mod layouts;
 mod orders;
@@ -26,8 +25,7 @@ mod sweep;
 pub use bodies::{AsyncCode, Code, asynchronous, code, id, outside, pg, sql};
 pub use bouncer::Bouncer;
 pub use cluster::{Cluster, Standby, binaries, free_port};
-pub use crash_driver::CrashDriver;
-pub use database::{Database, now, now_elsewhere, skipped};
+pub use database::{Database, now, now_elsewhere, run_at, server_url, skipped};
 pub use layouts::{LAYOUTS, Layout};
 pub use orders::{Answer, Hold, Orders, Process, Server, Verb, exit_code, race};
 pub use proxy::Proxy;

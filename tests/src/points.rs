@@ -28,11 +28,3 @@ pub fn pass(name: impl Into<String>) {
 pub fn passed() -> Vec<String> {
     PASSED.lock().unwrap_or_else(PoisonError::into_inner).clone()
 }
-
-/// Passes a point before and after something.
-pub async fn around<T>(name: &str, work: impl Future<Output = T>) -> T {
-    pass(format!("before {name}"));
-    let result = work.await;
-    pass(format!("after {name}"));
-    result
-}

@@ -1,0 +1,105 @@
+//! What the suite must be told of a kind of database.
+
+use std::sync::Arc;
+
+use admmgt_core::{Driver, Result};
+use async_trait::async_trait;
+
+/// A kind of database, as the suite has to know it.
+///
+/// ```
+/// use std::collections::HashMap;
+/// use std::sync::{Arc, Mutex};
+///
+/// use admmgt_core::{Driver, MemoryDriver, Result};
+/// use admmgt_testkit::{Setup, Step, async_trait};
+///
+/// #[derive(Default)]
+/// struct Memory(Mutex<HashMap<String, MemoryDriver>>);
+///
+/// #[async_trait]
+/// impl Setup for Memory {
+///     async fn database(&self, name: &str) -> Result<Arc<dyn Driver>> {
+///         Ok(Arc::new(self.0.lock().unwrap().entry(name.to_owned()).or_default().clone()))
+///     }
+///
+///     fn script(&self, steps: &[Step<'_>]) -> Option<String> {
+///         let lines = steps.iter().map(|step| match step {
+///             Step::Make(name) => Some(format!("create {name}\n")),
+///             Step::Drop(name) => Some(format!("drop {name}\n")),
+///             Step::Fail => Some("fail\n".to_owned()),
+///             Step::Commit => Some("commit\n".to_owned()),
+///             Step::Sleep => Some("sleep\n".to_owned()),
+///             _ => None,
+///         });
+///         lines.collect()
+///     }
+/// }
+/// ```
+#[async_trait]
+pub trait Setup: Send + Sync + 'static {
+    /// The database of a name, which is a word of letters, digits and `_`: a new and empty one where it is asked for
+    /// the first time, and the same one afterwards. In another process too, where processes can share databases of this
+    /// kind: the suite finds out, and says what it left out where they cannot.
+    ///
+    /// # Errors
+    /// What the database says.
+    async fn database(&self, name: &str) -> Result<Arc<dyn Driver>>;
+
+    /// A text that does these things one after the other, each in a statement of its own, as somebody would write it
+    /// into a migration's file. `None` where one of them cannot be said here: the tests that need it are left out, and
+    /// named.
+    fn script(&self, steps: &[Step<'_>]) -> Option<String>;
+
+    /// Takes a database away that is not needed any more. Default: it stays.
+    async fn remove(&self, name: &str) {
+        let _ = name;
+    }
+}
+
+/// What a statement of the suite's migrations does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Step<'a> {
+    /// Makes a thing of that name, which [`StateStore::names`](admmgt_core::StateStore::names) tells of: a table, a
+    /// collection, a file. Fails where there is one.
+    Make(&'a str),
+    /// As `Make`, in a statement whose text holds what would end one elsewhere: a semicolon in a string and in a
+    /// comment.
+    Disguised(&'a str),
+    /// Takes it away. Fails where there is none.
+    Drop(&'a str),
+    /// Fails when it runs, and is not found out before.
+    Fail,
+    /// Ends the transaction, as a careless author would.
+    Commit,
+    /// Takes a minute at least.
+    Sleep,
+    /// Never ends as a text: a quote is open.
+    Endless,
+}
+
+/// The steps in words that most databases with SQL understand: a [`Setup::script`] for them.
+///
+/// ```
+/// use admmgt_testkit::{Step, sql};
+///
+/// let script = sql(&[Step::Make("users"), Step::Fail]);
+/// assert_eq!(script, "create table users (id integer);\ninsert into no_such_table values (1);\n");
+/// ```
+pub fn sql(steps: &[Step<'_>]) -> String {
+    let one = |step: &Step<'_>| match step {
+        Step::Make(name) => format!("create table {name} (id integer);\n"),
+        Step::Disguised(name) => {
+            format!("create table {name} (text varchar(20) default 'it''s; one') -- not; here\n/* nor; here */;\n")
+        }
+        Step::Drop(name) => format!("drop table {name};\n"),
+        Step::Fail => "insert into no_such_table values (1);\n".to_owned(),
+        Step::Commit => "commit;\n".to_owned(),
+        Step::Sleep => "with recursive n(i) as (select 1 union all select i + 1 from n where i < 2000000000) \
+                        select count(*) from n;\n"
+            .to_owned(),
+        Step::Endless => "insert into words values ('never\n".to_owned(),
+    };
+    steps.iter().map(one).collect()
+}

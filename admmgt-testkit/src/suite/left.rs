@@ -1,0 +1,165 @@
+//! A database as a run left it that failed or was killed, and the runs after it.
+
+use std::time::{Duration, Instant};
+
+use admmgt_core::{
+    Acquired, Direction, ErrorKind, LeaseRequest, Migrator, OnInterrupt, Resolution, Standing, Status, Target,
+};
+
+use super::Skip;
+use super::ground::{Ground, author, policy};
+use super::process::Verb;
+use super::sets::Set;
+use crate::Step;
+
+/// What is there, and how the migrations stand.
+pub(super) struct Left {
+    set: Set,
+    names: Vec<String>,
+    status: Status,
+}
+
+impl Left {
+    /// Looks, once whoever died has let go: what it had asked the server for may go on until then.
+    pub(super) async fn of(on: &Ground, set: Set) -> Result<Self, Skip> {
+        wait_for_the_lease(on).await;
+        let status = on.migrator(set.migrations(on)?).status().await.expect("the history can be read");
+        Ok(Self { set, names: on.names().await, status })
+    }
+
+    fn standing(&self, number: usize) -> &Standing {
+        &self.status.migrations[number - 1].standing
+    }
+
+    /// What a migration has made, of what it makes.
+    fn there(&self, number: usize) -> usize {
+        let makes = &self.set.makes()[number - 1];
+        makes.iter().filter(|made| self.names.iter().any(|name| name == *made)).count()
+    }
+
+    /// What holds wherever a run ended: a change and its record are there together or not at all, or the migration says
+    /// that it is interrupted, and how far it came.
+    pub(super) fn check(&self, group: bool, has_transactions: bool) {
+        for (number, makes) in (1..).zip(self.set.makes()) {
+            let there = self.there(number);
+            match self.standing(number) {
+                Standing::Applied => assert_eq!(there, makes.len(), "{number} is applied, {:?}", self.names),
+                Standing::Pending => assert_eq!(there, 0, "{number} is pending, {:?}", self.names),
+                Standing::Interrupted { direction, done, .. } => {
+                    assert!(self.set.is_outside(number) || !has_transactions, "{number} is interrupted");
+                    let ended = match direction {
+                        Direction::Up => there,
+                        Direction::Down => makes.len() - there,
+                    };
+                    let done = *done as usize;
+                    // The last one may have ended without a trace; nobody counts those of code.
+                    let counted = self.set.is_code(number) || ended == done || ended == done + 1;
+                    assert!(counted, "{number}: {done} on record, {:?}", self.names);
+                }
+                other => panic!("{number} stands as {other:?}"),
+            }
+        }
+        if group {
+            let applied = (1..=4).filter(|number| *self.standing(*number) == Standing::Applied).count();
+            assert!(applied == 0 || applied == 4, "{applied} of a group are applied");
+        }
+    }
+
+    /// Everything is as the verb leaves it.
+    fn check_converged(&self, verb: Verb) {
+        let expected = if verb == Verb::Down { Vec::new() } else { self.set.all() };
+        assert_eq!(self.names, expected);
+        let ends = |standing: &Standing| match verb {
+            Verb::Down => *standing == Standing::Pending,
+            Verb::Up | Verb::Look => *standing == Standing::Applied,
+        };
+        assert!(self.status.migrations.iter().all(|row| ends(&row.standing)), "{}", self.status);
+    }
+
+    fn interrupted(&self) -> Option<(usize, Direction, usize)> {
+        (1..=4).find_map(|number| match self.standing(number) {
+            Standing::Interrupted { direction, done, .. } => Some((number, *direction, *done as usize)),
+            _ => None,
+        })
+    }
+}
+
+/// The lease is had once nobody else has it, and given back.
+async fn wait_for_the_lease(on: &Ground) {
+    let clock = Instant::now();
+    loop {
+        let mut session = on.session().await;
+        let request = LeaseRequest::new(author("kit-left"));
+        let acquired = on.driver().store().acquire(&mut *session, &request).await.expect("an answer");
+        if let Acquired::Yes(lease) = acquired {
+            lease.release(&mut *session).await.expect("it is given back");
+            session.close().await;
+            return;
+        }
+        session.close().await;
+        assert!(clock.elapsed() < Duration::from_secs(60), "the lease of a dead process is not free after a minute");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// How a run ended that came after one that failed or died.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum End {
+    /// By itself.
+    Converged,
+    /// It named what was interrupted, and went on when it was told to.
+    Resumed,
+    /// It named what was interrupted, and a person looked.
+    Resolved,
+}
+
+/// The run after: it converges, or names what is interrupted, and converges after that was decided.
+pub(super) async fn recover(on: &Ground, set: Set, verb: Verb, group: bool) -> Result<End, Skip> {
+    let left = Left::of(on, set).await?;
+    left.check(group, on.capabilities().await.transactions);
+    let mut policy = policy();
+    policy.group = group;
+    let migrator = on.migrator(set.migrations(on)?).policy(policy.clone());
+    let mut end = End::Converged;
+    if let Some((number, direction, done)) = left.interrupted() {
+        let error = call(&migrator, verb).await.expect_err("what is interrupted is not run over");
+        assert_eq!(error.kind(), ErrorKind::Interrupted, "{error}");
+        let id = format!("kit/{number:04}");
+        assert!(error.to_string().contains(&id), "{error}");
+        let (there, all) = (left.there(number), set.makes()[number - 1].len());
+        let is_on_record = done == if direction == Direction::Up { there } else { all - there };
+        // On the way back a person always decides.
+        if is_on_record && direction == Direction::Up && !set.is_code(number) {
+            policy.on_interrupt = Some(OnInterrupt::Retry);
+            let resuming = on.migrator(set.migrations(on)?).policy(policy);
+            call(&resuming, verb).await.expect("what is on record has ended, and it goes on behind it");
+            end = End::Resumed;
+        } else {
+            let resolution = if there == all { Resolution::Applied } else { Resolution::Pending };
+            if resolution == Resolution::Pending {
+                let names = set.makes()[number - 1].clone();
+                let there = names.iter().filter(|name| left.names.iter().any(|there| there == *name));
+                let drops: Vec<Step<'_>> = there.map(|name| Step::Drop(name)).collect();
+                if !drops.is_empty() {
+                    on.by_hand(&drops).await?;
+                }
+            }
+            migrator.resolve(&id, resolution, "the suite looked").await.expect("it is resolved");
+            end = End::Resolved;
+        }
+    }
+    call(&migrator, verb).await.expect("the run after converges");
+    Left::of(on, set).await?.check_converged(verb);
+    let again = call(&migrator, verb).await.expect("there is nothing to do");
+    assert_eq!(again, 0, "it ran again");
+    Ok(end)
+}
+
+/// How many migrations ran.
+async fn call(migrator: &Migrator, verb: Verb) -> admmgt_core::Result<usize> {
+    let report = match verb {
+        Verb::Down => migrator.down(Target::Nothing).await?,
+        Verb::Up | Verb::Look => migrator.up().await?,
+    };
+    Ok(report.ran.len())
+}

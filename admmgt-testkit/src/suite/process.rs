@@ -1,0 +1,199 @@
+//! A process of a test: what it is told, and what it says. It is this program again.
+
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::CHILD;
+use super::ground::Ground;
+use super::sets::Set;
+
+/// A process that takes longer hangs.
+const LONGEST: Duration = Duration::from_secs(180);
+
+/// It is set up, and waits for a line.
+pub(super) const READY: &str = "ready";
+/// It has come to the point where it is to be killed, and does nothing any more.
+pub(super) const HERE: &str = "here";
+/// A body of [`Set::Held`] runs, and waits for a line.
+pub(super) const HOLDING: &str = "holding";
+/// Before its answer.
+const ANSWER: &str = "answer ";
+
+/// Everything a process is told.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Orders {
+    pub(super) driver: String,
+    pub(super) database: String,
+    pub(super) set: Set,
+    pub(super) verb: Verb,
+    pub(super) group: bool,
+    /// It waits for a line before it begins.
+    pub(super) gate: bool,
+    /// The point, counted from 1, at which it waits to be killed; 0 for none.
+    pub(super) stop_at: usize,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Verb {
+    Up,
+    /// Everything back.
+    Down,
+    /// What is there, and nothing else.
+    Look,
+}
+
+/// What it says in the end.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Answer {
+    /// The kind of the error.
+    pub(super) kind: Option<String>,
+    pub(super) error: Option<String>,
+    /// The ids of what ran.
+    pub(super) ran: Vec<String>,
+    /// What is there.
+    pub(super) names: Vec<String>,
+    /// The points it passed.
+    pub(super) points: Vec<String>,
+}
+
+impl Orders {
+    pub(super) fn new(on: &Ground, set: Set) -> Self {
+        let (driver, database) = (on.label.clone(), on.name.clone());
+        Self { driver, database, set, verb: Verb::Up, group: false, gate: false, stop_at: 0 }
+    }
+
+    pub(super) fn verb(mut self, verb: Verb) -> Self {
+        self.verb = verb;
+        self
+    }
+
+    pub(super) fn group(mut self, group: bool) -> Self {
+        self.group = group;
+        self
+    }
+
+    pub(super) fn gate(mut self) -> Self {
+        self.gate = true;
+        self
+    }
+
+    pub(super) fn stop_at(mut self, point: usize) -> Self {
+        self.stop_at = point;
+        self
+    }
+
+    pub(super) fn start(&self) -> Process {
+        let program = std::env::current_exe().expect("this is a program");
+        let mut command = Command::new(program);
+        command.arg(CHILD).arg(serde_json::to_string(self).expect("orders are JSON"));
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("the process starts");
+        let (input, output) = (child.stdin.take().expect("piped"), child.stdout.take().expect("piped"));
+        let child = Arc::new(Mutex::new(child));
+        let (alive, ended) = mpsc::channel::<()>();
+        let watched = Arc::clone(&child);
+        std::thread::spawn(move || {
+            // It is dropped with the process.
+            if ended.recv_timeout(LONGEST) == Err(mpsc::RecvTimeoutError::Timeout) {
+                let _ = locked(&watched).kill();
+            }
+        });
+        Process { child, input, output: BufReader::new(output), _alive: alive }
+    }
+
+    /// Starts it, waits for its end, and says what it said.
+    pub(super) fn run(&self) -> Answer {
+        self.start().answer()
+    }
+}
+
+/// A process; it is killed if it is dropped before its end.
+pub(super) struct Process {
+    child: Arc<Mutex<Child>>,
+    input: ChildStdin,
+    output: BufReader<ChildStdout>,
+    _alive: mpsc::Sender<()>,
+}
+
+fn locked(child: &Mutex<Child>) -> std::sync::MutexGuard<'_, Child> {
+    child.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Process {
+    /// Waits until it says that; `false` where it ends without.
+    pub(super) fn says(&mut self, word: &str) -> bool {
+        while let Some(line) = self.line() {
+            if line == word {
+                return true;
+            }
+        }
+        false
+    }
+
+    fn line(&mut self) -> Option<String> {
+        let mut line = String::new();
+        match self.output.read_line(&mut line) {
+            Ok(count) if count > 0 => Some(line.trim_end().to_owned()),
+            _ => None,
+        }
+    }
+
+    /// What it waits for.
+    pub(super) fn go_on(&mut self) {
+        // It may be dead.
+        let _ = self.input.write_all(b"go\n").and_then(|()| self.input.flush());
+    }
+
+    /// SIGKILL, where the system has signals.
+    pub(super) fn kill(&mut self) {
+        let mut child = locked(&self.child);
+        child.kill().expect("it can be killed");
+        child.wait().expect("it can be waited for");
+    }
+
+    /// Sends a signal by name, where the system has them: `STOP`, `CONT`.
+    pub(super) fn signal(&self, name: &str) -> bool {
+        let pid = locked(&self.child).id();
+        let sent = Command::new("sh").args(["-c", &format!("kill -{name} {pid}")]).status();
+        sent.is_ok_and(|status| status.success())
+    }
+
+    /// What it says in the end.
+    pub(super) fn answer(&mut self) -> Answer {
+        while let Some(line) = self.line() {
+            if let Some(answer) = line.strip_prefix(ANSWER) {
+                let answer = serde_json::from_str(answer).expect("an answer is JSON");
+                let _ = locked(&self.child).wait();
+                return answer;
+            }
+        }
+        panic!("a process ended without an answer: {:?}", locked(&self.child).wait());
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let mut child = locked(&self.child);
+        let _ = child.kill();
+        let _ = child.wait();
+    }
+}
+
+/// Says a word to the test that started this process.
+pub(super) fn tell(word: &str) {
+    let mut out = std::io::stdout().lock();
+    let _ = writeln!(out, "{word}").and_then(|()| out.flush());
+}
+
+/// Says the answer to it.
+pub(super) fn answer(answer: &Answer) {
+    tell(&format!("{ANSWER}{}", serde_json::to_string(answer).expect("an answer is JSON")));
+}
+
+/// Waits for a line from it.
+pub(super) fn heard() {
+    let _ = std::io::stdin().lock().read_line(&mut String::new());
+}

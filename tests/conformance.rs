@@ -1,0 +1,122 @@
+//! The conformance suite, on every driver of this workspace. `cargo test -p admmgt-tests --test conformance` prints the
+//! table in the end.
+
+use std::collections::HashMap;
+use std::process::ExitCode;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use admmgt::prelude::*;
+use admmgt::{Driver, LeaseMode, MemoryDriver, Result};
+use admmgt_testkit::{Setup, Step, Suite, async_trait, sql};
+use admmgt_tests::{is_full, server_url};
+
+fn main() -> ExitCode {
+    let folder = std::env::temp_dir();
+    let suite = Suite::new()
+        .thorough(is_full())
+        .driver("memory", Memory::new(MemoryDriver::new))
+        .driver("memory, no transactions", Memory::new(MemoryDriver::without_transactions))
+        .driver("SQLite", Files(folder.join("admmgt-conformance")))
+        .driver("SQLite in memory", InMemory::default());
+    let suite = match server_url() {
+        Some(url) => suite.driver("PostgreSQL", Schemas { url: url.clone(), lease: LeaseMode::Session }).driver(
+            "PostgreSQL, lease in a row",
+            Schemas { url, lease: LeaseMode::Row { ttl: Duration::from_millis(800) } },
+        ),
+        None => suite.missing("PostgreSQL", "there is no server; `./tests/run test` starts one, or set ADMMGT_PG_URL"),
+    };
+    suite.main()
+}
+
+/// Databases in the memory of this process.
+struct Memory {
+    new: fn() -> MemoryDriver,
+    all: Mutex<HashMap<String, MemoryDriver>>,
+}
+
+impl Memory {
+    fn new(new: fn() -> MemoryDriver) -> Self {
+        Self { new, all: Mutex::default() }
+    }
+}
+
+#[async_trait]
+impl Setup for Memory {
+    async fn database(&self, name: &str) -> Result<Arc<dyn Driver>> {
+        let mut all = self.all.lock().expect("no panic");
+        Ok(Arc::new(all.entry(name.to_owned()).or_insert_with(self.new).clone()))
+    }
+
+    fn script(&self, steps: &[Step<'_>]) -> Option<String> {
+        let lines = steps.iter().map(|step| match step {
+            Step::Make(name) => Some(format!("create {name}\n")),
+            Step::Drop(name) => Some(format!("drop {name}\n")),
+            Step::Fail => Some("fail\n".to_owned()),
+            Step::Commit => Some("commit\n".to_owned()),
+            Step::Sleep => Some("sleep\n".to_owned()),
+            _ => None,
+        });
+        lines.collect()
+    }
+}
+
+/// A file each, in a folder each.
+struct Files(std::path::PathBuf);
+
+#[async_trait]
+impl Setup for Files {
+    async fn database(&self, name: &str) -> Result<Arc<dyn Driver>> {
+        let folder = self.0.join(name);
+        std::fs::create_dir_all(&folder).expect("a folder");
+        Ok(Arc::new(Sqlite::open(folder.join("app.db"))?))
+    }
+
+    fn script(&self, steps: &[Step<'_>]) -> Option<String> {
+        Some(sql(steps))
+    }
+
+    async fn remove(&self, name: &str) {
+        let _ = std::fs::remove_dir_all(self.0.join(name));
+    }
+}
+
+/// One connection each.
+#[derive(Default)]
+struct InMemory(Mutex<HashMap<String, Sqlite>>);
+
+#[async_trait]
+impl Setup for InMemory {
+    async fn database(&self, name: &str) -> Result<Arc<dyn Driver>> {
+        let mut all = self.0.lock().expect("no panic");
+        if !all.contains_key(name) {
+            all.insert(name.to_owned(), Sqlite::memory()?);
+        }
+        Ok(Arc::new(all[name].clone()))
+    }
+
+    fn script(&self, steps: &[Step<'_>]) -> Option<String> {
+        Some(sql(steps))
+    }
+}
+
+/// A schema each.
+struct Schemas {
+    url: String,
+    lease: LeaseMode,
+}
+
+#[async_trait]
+impl Setup for Schemas {
+    async fn database(&self, name: &str) -> Result<Arc<dyn Driver>> {
+        Ok(Arc::new(Postgres::connect(&self.url)?.schema(name)?.lease(self.lease)))
+    }
+
+    fn script(&self, steps: &[Step<'_>]) -> Option<String> {
+        Some(sql(steps))
+    }
+
+    async fn remove(&self, name: &str) {
+        admmgt_tests::run_at(&self.url, &format!("drop schema if exists {name} cascade")).await;
+    }
+}
