@@ -572,3 +572,32 @@ fn what_a_plain_client_lets_pass_is_said_and_refused_in_strict() {
                note: left out, 2:1: `.bail` is a command of the sqlite3 shell and does nothing here; delete this line
     "#]]);
 }
+
+/// In the middle of a statement: it is cut short, its change is not there, and the lease is free.
+#[test]
+fn a_signal_ends_a_run_cleanly() {
+    const SLOW: &str = "create table slow (id integer);
+        with recursive n(i) as (select 1 union all select i + 1 from n where i < 2000000000) select count(*) from n;";
+    for (signal, expected) in [("INT", 130), ("TERM", 143)] {
+        let desk = Desk::new(&[("0001_users.sql", "create table users (id integer);"), ("0002_slow.sql", SLOW)]);
+        let mut command = Command::new(env!("CARGO_BIN_EXE_admmgt"));
+        command.args(["--url", "sqlite:app.db", "up"]).current_dir(desk.path());
+        let child = command.stderr(std::process::Stdio::piped()).spawn().unwrap();
+        let log = desk.path().join("app.db-admmgt.lock");
+        let clock = std::time::Instant::now();
+        while !log.exists() {
+            assert!(clock.elapsed().as_secs() < 30, "it starts");
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+        std::thread::sleep(std::time::Duration::from_millis(500));
+        let kill = Command::new("kill").args([format!("-{signal}"), child.id().to_string()]).status().unwrap();
+        assert!(kill.success());
+        let output = child.wait_with_output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(expected), "{said}");
+        assert!(said.contains(&format!("stopped by SIG{signal}")), "{said}");
+        desk.write("0002_slow.sql", "create table slow (id integer);");
+        let after = desk.run("up");
+        assert!(after.contains("ran 1 migration"), "{after}");
+    }
+}

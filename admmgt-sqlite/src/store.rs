@@ -72,7 +72,39 @@ macro_rules! values {
     };
 }
 
-const RECORDS: &str = concat!("SELECT ", columns!(), " FROM main._admmgt_history ORDER BY seq");
+/// Columns that hold nothing in some records: an older table may lack them.
+const OPTIONAL: [(&str, &str); 6] = [
+    ("step", "INTEGER"),
+    ("steps", "INTEGER"),
+    ("duration_us", "INTEGER"),
+    ("detail", "TEXT"),
+    ("body", "BLOB"),
+    ("codec", "TEXT"),
+];
+
+/// All records, with nothing for what this table lacks.
+fn records(db: &Connection) -> rusqlite::Result<String> {
+    let there = columns(db)?;
+    let lacks = |name: &str| OPTIONAL.iter().any(|(one, _)| *one == name) && there.iter().all(|column| column != name);
+    let asked: Vec<&str> = stored::COLUMNS.iter().map(|name| if lacks(name) { "NULL" } else { *name }).collect();
+    Ok(format!("SELECT {} FROM main._admmgt_history ORDER BY seq", asked.join(", ")))
+}
+
+/// The columns that the table has, in its order.
+fn columns(db: &Connection) -> rusqlite::Result<Vec<String>> {
+    let mut statement = db.prepare("SELECT name FROM pragma_table_info('_admmgt_history', 'main') ORDER BY cid")?;
+    statement.query_map([], |row| row.get(0))?.collect()
+}
+
+/// Adds what a table of an older version lacks.
+fn add_columns(session: &SqliteSession) -> Result<()> {
+    let there = columns(session.db()?).map_err(|error| session.failed("reading the schema", error))?;
+    for (name, kind) in OPTIONAL.iter().filter(|(name, _)| there.iter().all(|column| column != name)) {
+        let add = format!("ALTER TABLE main._admmgt_history ADD COLUMN {name} {kind}");
+        session.batch("adding a column to the history", &add)?;
+    }
+    Ok(())
+}
 
 /// How a record is written. SQLite compiles it again after each change of the schema, so for most
 /// migrations, and nineteen names are a third of that work: they are left out where the table has no
@@ -94,8 +126,7 @@ impl Insert {
 
     /// What suits the table as it is.
     fn suiting(db: &Connection) -> rusqlite::Result<Self> {
-        let mut statement = db.prepare("SELECT name FROM pragma_table_info('_admmgt_history', 'main') ORDER BY cid")?;
-        let names: Vec<String> = statement.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
+        let names = columns(db)?;
         let ours = concat!(columns!(), ", heads").split(", ");
         Ok(if ours.eq(names.iter().map(String::as_str)) { Self::ByPlace } else { Self::ByName })
     }
@@ -178,12 +209,11 @@ impl StateStore for SqliteStore {
     }
 }
 
-/// Adds records where they belong: directly after the last one.
 /// The tables and views of the database besides what is SQLite's and ours; indexes and triggers go with their tables.
 const NAMES: &str = "SELECT name FROM main.sqlite_schema WHERE type IN ('table', 'view') AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' \
                      AND name NOT LIKE '\\_admmgt\\_%' ESCAPE '\\'";
 
-/// Writes records into the transaction that is open.
+/// Adds records where they belong, directly after the last one, in the transaction that is open.
 pub(crate) fn append(session: &SqliteSession, batch: &Batch) -> Result<()> {
     let db = session.db()?;
     let last = last_seq(db).map_err(|error| session.failed("reading the history again", error))?;
@@ -240,6 +270,7 @@ fn create(session: &SqliteSession) -> Result<Insert> {
         format_of(db)?;
     }
     session.batch("creating the history tables", CREATE)?;
+    add_columns(session)?;
     Insert::suiting(db).map_err(|error| session.failed("reading the schema", error))
 }
 
@@ -302,7 +333,7 @@ fn history(session: &SqliteSession) -> Result<History> {
     stored::check_tables(named(&tables))?;
     format_of(db)?;
     let head = read_heads(db).map_err(failed)??;
-    let mut statement = db.prepare(RECORDS).map_err(failed)?;
+    let mut statement = db.prepare(&records(db).map_err(failed)?).map_err(failed)?;
     let mut rows = statement.query([]).map_err(failed)?;
     let mut records = Vec::new();
     while let Some(row) = rows.next().map_err(failed)? {

@@ -7,6 +7,7 @@ mod ground;
 mod lease;
 mod left;
 mod limits;
+mod planning;
 mod process;
 mod sets;
 mod store;
@@ -60,7 +61,9 @@ use tests;
 const GROUPS: [&str; 6] = ["store", "lease", "executor", "crash", "text", "limits"];
 
 fn all() -> impl Iterator<Item = &'static Test> {
-    [store::TESTS, lease::TESTS, executor::TESTS, crash::TESTS, text::TESTS, limits::TESTS].into_iter().flatten()
+    [store::TESTS, lease::TESTS, executor::TESTS, planning::TESTS, crash::TESTS, text::TESTS, limits::TESTS]
+        .into_iter()
+        .flatten()
 }
 
 /// Tries every promise of the engine on drivers: a program of tests without a harness of its own.

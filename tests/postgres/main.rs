@@ -1,6 +1,6 @@
 //! What the engine promises, on a real PostgreSQL.
 //!
-//! - `first`: the shortest stories, to read first;
+//! - the shortest stories are in the conformance suite, which runs on every driver;
 //! - `guard`: what a body may not do to its transaction, and what of its connection is put back;
 //! - `indexes`: `CONCURRENTLY`, and what it leaves;
 //! - `sources`: sets that are wrong, or not what was applied;
@@ -16,7 +16,6 @@ mod adopt;
 mod crash;
 mod damage;
 mod environment;
-mod first;
 mod guard;
 mod indexes;
 mod pooler;

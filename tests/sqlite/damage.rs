@@ -355,6 +355,24 @@ async fn columns_that_this_version_does_not_know_are_ignored() {
     assert!(migrator.status().await.unwrap().is_current());
 }
 
+/// Of an older version's table, what it has is read, and what it lacks is added once there is something to write.
+#[tokio::test]
+async fn f69_columns_that_an_older_version_had_not_are_added() {
+    let scratch = Scratch::new();
+    let first = || sql(&[("1", "create table a(id integer)")]);
+    scratch.migrator(first()).up().await.unwrap();
+    for column in ["step", "steps", "duration_us", "detail", "body", "codec"] {
+        scratch.run(&format!("alter table _admmgt_history drop column {column}"));
+    }
+    scratch.migrator(first()).ensure_current().await.unwrap();
+    assert_eq!(scratch.migrator(first()).verify().await.unwrap().records, 1);
+    let migrator = scratch.migrator(first().include(sql(&[("2", "create table b(id integer)")])));
+    assert_eq!(migrator.up().await.unwrap().ran.len(), 1);
+    let history = migrator.history().await.unwrap();
+    assert_eq!((history[0].duration_us, &history[0].body), (None, &None));
+    assert!(history[1].duration_us.is_some() && history[1].body.is_some());
+}
+
 #[tokio::test]
 async fn a_history_emptied_by_hand_is_not_taken_for_a_new_one() {
     let scratch = Scratch::new();

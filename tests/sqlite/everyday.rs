@@ -579,3 +579,18 @@ fn outside_of_a_runtime_the_error_says_so() {
     let std::task::Poll::Ready(Err(error)) = up.as_mut().poll(&mut task) else { panic!("it went on") };
     assert!(error.to_string().contains("inside a tokio runtime"), "{error}");
 }
+
+/// F85: it fails and says of which columns; nothing of it is left, and after the fix it runs.
+#[tokio::test]
+async fn f85_a_unique_index_on_duplicates_leaves_nothing() {
+    let scratch = Scratch::new();
+    let people = || sql(&[("1", "create table people(email text);\ninsert into people values ('a@b'), ('a@b')")]);
+    scratch.migrator(people()).up().await.unwrap();
+    let migrator = scratch.migrator(people().include(sql(&[("2", "create unique index by_email on people(email)")])));
+    let error = migrator.up().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Failed);
+    assert!(error.to_string().contains("people.email"), "{error}");
+    assert_eq!(scratch.number("select count(*) from sqlite_schema where type = 'index'"), 0);
+    scratch.run("delete from people where rowid > 1");
+    assert_eq!(migrator.up().await.unwrap().ran.len(), 1);
+}

@@ -1,6 +1,6 @@
 //! What the engine promises, on real SQLite files, with real processes.
 //!
-//! - `first`: the shortest stories, to read first;
+//! - the shortest stories are in the conformance suite, which runs on every driver;
 //! - `everyday`: order, policies, plans, status, events;
 //! - `refusals`: bad SQL files and sets, before anything runs;
 //! - `places`: files that cannot be used; `damage`: histories that were changed by hand;
@@ -17,7 +17,6 @@ mod cancel;
 mod crash;
 mod damage;
 mod everyday;
-mod first;
 mod guard;
 mod large;
 mod layouts;

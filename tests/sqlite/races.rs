@@ -416,3 +416,25 @@ async fn check_shared(scratch: &Scratch, one: &std::path::Path, other: &std::pat
     assert_eq!(first.await.unwrap().unwrap().ran.len(), 1);
     assert_eq!(second.up().await.unwrap().ran.len(), 0);
 }
+
+/// F27: neither the lease nor the order of records asks a clock.
+#[test]
+fn f27_a_clock_that_is_wrong_by_an_hour_changes_nothing() {
+    if std::process::Command::new("faketime").arg("--version").output().is_err() {
+        say("SKIPPED f27: Debian's `faketime` is not installed; `./tests/run test` installs it");
+        return;
+    }
+    for offset in ["+1h", "-1h"] {
+        let scratch = Scratch::new();
+        let orders = Orders::new(scratch.path()).set(Sets::Held, 3);
+        let mut holder = orders.clone().hold("running", "release").start_at(offset);
+        eventually("the migration runs", || scratch.folder().join("running").exists());
+        let second = orders.clone().hold("never", "never").lease_wait(Duration::from_millis(200)).run().answer();
+        assert_eq!(second.kind.as_deref(), Some("Busy"), "{offset}: {second:?}");
+        scratch.write("release", "");
+        assert_eq!(holder.succeeded().ran.len(), 3);
+        assert_eq!(Orders::new(scratch.path()).set(Sets::Held, 4).run().succeeded().ran.len(), 1);
+        assert_eq!(Orders::new(scratch.path()).set(Sets::Held, 5).start_at(offset).succeeded().ran.len(), 1);
+        check_once(&scratch, "app", 5);
+    }
+}

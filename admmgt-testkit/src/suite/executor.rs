@@ -26,7 +26,6 @@ tests! { "executor":
     a_way_back_that_fails_leaves_the_migration,
     a_step_back_can_be_done_again,
     a_plan_runs_as_it_was_made_or_not_at_all,
-    an_edited_text_is_refused,
     several_sets_share_one_database,
 }
 
@@ -267,15 +266,6 @@ async fn a_plan_runs_as_it_was_made_or_not_at_all(on: Ground) -> Checked {
     assert_eq!(on.names().await, Set::Mixed.all());
     let error = migrator.run(plan).await.expect_err("it was made for an empty history");
     assert!(matches!(error, Error::PlanStale { .. }), "{error}");
-    Ok(())
-}
-
-async fn an_edited_text_is_refused(on: Ground) -> Checked {
-    on.migrator(Migrations::new([on.text("1", &[Step::Make("kit_a")])?])).up().await.expect("it runs");
-    let edited = Migrations::new([on.text("1", &[Step::Make("kit_b")])?]).and(on.text("2", &[Step::Make("kit_c")])?);
-    let error = on.migrator(edited).up().await.expect_err("what was applied is another text");
-    assert!(matches!(error.refusals(), [Refusal::Edited { .. }]), "{error}");
-    assert_eq!(on.names().await, ["kit_a"]);
     Ok(())
 }
 
