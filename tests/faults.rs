@@ -34,7 +34,8 @@ const TENANTS: &str = "concerns many databases at once, which nothing here runs 
 const BACKFILL: &str = "there are no backfills yet";
 const SQLITE: &str = "is about SQLite's files";
 const MONGO: &str = "is about MongoDB, for which there is no driver yet";
-const REBUILD: &str = "nothing here rebuilds a table by itself yet; what a migration's own SQL does to it is its author's";
+const REBUILD: &str =
+    "nothing here rebuilds a table by itself yet; what a migration's own SQL does to it is its author's";
 const LIBRARY: &str = "nothing of ours needs what an old library lacks: the oldest that rusqlite compiles in is tested (`oldest_rusqlite`)";
 
 /// In order: the number that names of tests refer to, what happens, and what shows the rest on SQLite and on PostgreSQL.
@@ -178,7 +179,8 @@ fn check_is_there(number: u8, test: &str) {
     let (long, rest) = folder.expect("a folder");
     let file = format!("{long}{rest}.rs");
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace");
-    let text = std::fs::read_to_string(root.join(&file)).unwrap_or_else(|error| panic!("F{number:02}: {file}: {error}"));
+    let text =
+        std::fs::read_to_string(root.join(&file)).unwrap_or_else(|error| panic!("F{number:02}: {file}: {error}"));
     let (before, _) = text.split_once(&format!("fn {function}(")).unwrap_or_else(|| panic!("F{number:02}: no {test}"));
     if long.contains("suite") {
         let listed = before.split_once("tests! {").and_then(|(_, list)| list.split_once('}'));

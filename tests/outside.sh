@@ -95,6 +95,46 @@ said=$(run)
 echo "$said"
 grep -q 'up   app/0003_rooms' <<<"$said"
 
+# Its own tests: a fresh, migrated database for each, and a claim about its migrations.
+cat >>"$folder/app/Cargo.toml" <<TOML
+[dev-dependencies]
+admmgt = { path = "$root/admmgt", features = ["sqlite", "testkit"] }
+TOML
+cat >>"$folder/app/src/main.rs" <<'RUST'
+
+#[cfg(test)]
+mod tests {
+    use admmgt::prelude::*;
+    use admmgt::testkit::*;
+
+    #[tokio::test]
+    async fn a_book_has_an_author() -> Result<(), BoxError> {
+        let database = Sqlite::tests().fresh().await?;
+        database.connection()?.execute("insert into books(title, author) values ('Emma', 'Austen')", [])?;
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn books_are_kept() {
+        let mut authors = Preserved::by("app/0001_authors");
+        authors.seed = "insert into books(title) values ('Emma')";
+        assert_data_preserved(&Sqlite::tests(), authors).await;
+    }
+
+    #[tokio::test]
+    async fn everything_can_be_taken_back() {
+        assert_reversible(&Sqlite::tests()).await;
+    }
+}
+RUST
+said=$(cd "$folder/app" && cargo test --quiet 2>&1) && exit 1
+grep -q 'app/0001_authors: it has no way back' <<<"$said"
+grep -q 'library/0001_books: it has no way back' <<<"$said"
+grep -q '2 passed; 1 failed' <<<"$said"
+said=$(cd "$folder/app" && cargo test --quiet -- --skip everything_can 2>&1)
+echo "$said"
+grep -q '2 passed; 0 failed' <<<"$said"
+
 # PostgreSQL alone: nothing of SQLite comes with it.
 mkdir -p "$folder/shop/src"
 cat >"$folder/shop/Cargo.toml" <<TOML

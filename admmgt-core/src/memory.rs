@@ -106,6 +106,26 @@ impl MemoryDriver {
         self.lock().now.history.clone()
     }
 
+    /// What is there: the names that were created and not dropped.
+    pub fn names(&self) -> Vec<String> {
+        self.lock().now.names.iter().cloned().collect()
+    }
+
+    /// Runs a statement as the application would, outside of any migration.
+    ///
+    /// # Errors
+    /// As [`MemoryConnection::run`].
+    pub fn run(&self, statement: &str) -> Result<()> {
+        self.lock().now.run(statement)
+    }
+
+    /// Another database with the same contents; changes of one do not reach the other.
+    pub fn fork(&self) -> Self {
+        let database = self.lock();
+        let copy = Database { now: database.now.clone(), prepared: database.prepared, ..Database::default() };
+        Self { shared: Arc::new(Mutex::new(copy)), capabilities: self.capabilities.clone() }
+    }
+
     /// Takes the lease away from whoever has it, as an operator might.
     pub fn break_lease(&self) {
         self.lock().lease = None;
@@ -308,7 +328,7 @@ impl StateStore for MemoryStore {
     }
 
     async fn names(&self, session: &mut dyn Session) -> Result<Vec<String>> {
-        Ok(connection(session)?.driver.lock().now.names.iter().cloned().collect())
+        Ok(connection(session)?.driver.names())
     }
 
     async fn acquire(&self, session: &mut dyn Session, request: &LeaseRequest) -> Result<Acquired> {

@@ -43,13 +43,13 @@ mod dialect;
 #[doc(hidden)]
 pub mod script;
 
-#[cfg(feature = "test-databases")]
-mod test_databases;
+#[cfg(feature = "testkit")]
+mod testkit;
 
 pub use dialect::PgDialect;
 pub use driver::Postgres;
 pub use error::Answer;
 pub use lease_mode::LeaseMode;
 pub use sqlx;
-#[cfg(feature = "test-databases")]
-pub use test_databases::{TestDatabase, TestDatabases};
+#[cfg(feature = "testkit")]
+pub use testkit::{PgTest, PgTestServer};

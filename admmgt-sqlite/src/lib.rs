@@ -30,7 +30,12 @@ mod dialect;
 #[doc(hidden)]
 pub mod script;
 
+#[cfg(feature = "testkit")]
+mod testkit;
+
 pub use dialect::SqliteDialect;
 pub use driver::Sqlite;
 pub use journal::Journal;
 pub use rusqlite;
+#[cfg(feature = "testkit")]
+pub use testkit::{SqliteFolder, SqliteTest};

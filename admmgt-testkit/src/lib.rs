@@ -1,20 +1,37 @@
 //! Tests for those who use admmgt, and for those who write a driver for it.
 //!
+//! **An application's own tests** get a fresh, migrated database each, copied from one that is migrated once
+//! ([`TestDatabases`]), and claims about its migrations: [`assert_reversible`], [`assert_idempotent`],
+//! [`assert_data_preserved`].
+//!
 //! **Whoever writes a driver** gets the conformance suite (feature `suite`): ten lines of [`Setup`], and every promise of
 //! the engine is tried on it, with real processes that race and are killed.
 //!
+//! - [`TestServer`], [`TestDatabase`]: what a backend offers for that; [`MemoryServer`] is the worked example;
+//!   [`Schema`] and [`Rows`] are what is compared;
 //! - [`Setup`] and [`Step`]: what the suite must be told of a kind of database; `Suite`: the tests;
 //! - [`FaultyDriver`]: a driver of which a chosen call fails, hangs, or has its answer lost.
 
+mod assert;
+mod databases;
 mod faulty;
+mod memory;
 mod setup;
+mod snapshot;
 #[cfg(feature = "suite")]
 #[allow(clippy::expect_used, reason = "a test panics where a promise is broken")]
 mod suite;
 
 pub use async_trait::async_trait;
 
+pub use assert::{
+    Preserved, assert_data_preserved, assert_idempotent, assert_idempotent_of, assert_reversible,
+    assert_reversible_except,
+};
+pub use databases::{TestDatabase, TestDatabases, TestServer};
 pub use faulty::{Fault, FaultyDriver};
+pub use memory::{MemoryDatabase, MemoryServer};
 pub use setup::{Setup, Step, sql};
+pub use snapshot::{Data, Rows, Schema};
 #[cfg(feature = "suite")]
 pub use suite::Suite;

@@ -33,6 +33,8 @@
 //! Backends are features: `sqlite`, `postgres`. `bundled` (on by default) compiles SQLite in; `tls-rustls`
 //! encrypts connections to PostgreSQL; with the system's library, switch on `tls-native-tls` of `sqlx` instead.
 //!
+//! `testkit` is for tests: a fresh, migrated database for each, and claims about migrations.
+//!
 //! What runs when several processes start at once, when one dies in the middle, or when a migration
 //! is edited, is written in the README. How the parts fit together: [`core`](admmgt_core).
 
@@ -44,10 +46,10 @@ pub use admmgt_core::__private;
 
 #[cfg(feature = "postgres")]
 pub use admmgt_postgres::{self as postgres, LeaseMode, Postgres, sqlx};
-#[cfg(all(feature = "postgres", feature = "test-databases"))]
-pub use admmgt_postgres::{TestDatabase, TestDatabases};
 #[cfg(feature = "sqlite")]
 pub use admmgt_sqlite::{self as sqlite, Journal, Sqlite, rusqlite};
+#[cfg(feature = "testkit")]
+pub use admmgt_testkit as testkit;
 
 /// What most programs need: `use admmgt::prelude::*;`.
 pub mod prelude {

@@ -1,8 +1,10 @@
-//! `TestDatabases`, as an application's own tests use it.
+//! `Postgres::tests`, as an application's own tests use it.
 
+use admmgt::ErrorKind;
+use admmgt::postgres::PgTestServer;
 use admmgt::prelude::*;
 use admmgt::sqlx::{self, Executor};
-use admmgt::{ErrorKind, TestDatabases};
+use admmgt::testkit::{TestDatabase, TestDatabases};
 use admmgt_tests::{Database, sql};
 
 fn set(table: &str) -> Migrations {
@@ -13,8 +15,8 @@ fn set(table: &str) -> Migrations {
     ])
 }
 
-async fn on(db: &Database, table: &str) -> TestDatabases {
-    TestDatabases::new(&db.url()).unwrap().migrations(set(table))
+async fn on(db: &Database, table: &str) -> TestDatabases<PgTestServer> {
+    Postgres::tests(&db.url()).unwrap().migrations(set(table))
 }
 
 async fn databases(db: &Database, like: &str) -> i64 {
@@ -85,7 +87,7 @@ async fn another_set_has_another_template_and_a_forgotten_one_is_made_again() {
 #[tokio::test]
 async fn a_set_that_fails_leaves_no_template() {
     let Some((_cluster, db)) = alone().await else { return };
-    let all = TestDatabases::new(&db.url()).unwrap().migrations(sql(&[("1", "insert into nowhere values (1)")]));
+    let all = Postgres::tests(&db.url()).unwrap().migrations(sql(&[("1", "insert into nowhere values (1)")]));
     for _ in 0..2 {
         assert_eq!(all.fresh().await.unwrap_err().kind(), ErrorKind::Failed);
     }
@@ -96,7 +98,7 @@ async fn a_set_that_fails_leaves_no_template() {
 #[tokio::test]
 async fn what_killed_tests_left_is_dropped() {
     let Some((_cluster, db)) = alone().await else { return };
-    let server = admmgt::postgres::TestDatabases::new(&db.url()).unwrap().migrations(set("a"));
+    let server = PgTestServer::new(&db.url()).unwrap();
     for age in ["0000000001", "00ffffffff"] {
         db.run(&format!("create database admmgt_test_{age}_0123456789abcdef")).await;
     }

@@ -1,0 +1,198 @@
+//! Databases for tests: files in a folder, each copied from one that is migrated once.
+
+mod look;
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Once};
+use std::time::{Duration, SystemTime};
+
+use admmgt_core::{Driver, Error, Result, async_trait};
+use admmgt_testkit::{Data, Schema, TestDatabase, TestDatabases, TestServer};
+use rusqlite::Connection;
+
+use crate::{Sqlite, host};
+
+/// The folder's name.
+const FOLDER: &str = "admmgt-test-databases";
+/// The name of each database, in a folder of its own.
+const FILE: &str = "test.db";
+/// What is older than this and still there was left by a test that was killed.
+const FORGOTTEN: Duration = Duration::from_secs(24 * 3600);
+
+impl Sqlite {
+    /// A fresh, migrated file for each test, with every registered migration. The files are in a folder beside the test
+    /// program, under `target/`.
+    ///
+    /// ```
+    /// use admmgt_core::{Migrations, SqlMigration};
+    /// use admmgt_sqlite::Sqlite;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let notes = SqlMigration::new("app", "0001_notes", "create table notes(text)")?;
+    /// let database = Sqlite::tests().migrations(Migrations::new([notes])).fresh().await?;
+    /// database.connection()?.execute("insert into notes values ('hello')", [])?;
+    /// # Ok(()) }                                                              // it is removed here
+    /// ```
+    pub fn tests() -> TestDatabases<SqliteFolder> {
+        TestDatabases::of(SqliteFolder::default())
+    }
+}
+
+/// A folder of databases for tests.
+#[derive(Debug, Clone)]
+pub struct SqliteFolder {
+    path: PathBuf,
+}
+
+impl SqliteFolder {
+    /// This folder; it is made where it is not there.
+    pub fn at(path: impl Into<PathBuf>) -> Self {
+        Self { path: path.into() }
+    }
+
+    fn template(&self, name: &str) -> PathBuf {
+        self.path.join(format!("template_{name}.db"))
+    }
+
+    /// A new folder for one database.
+    fn make(&self) -> Result<SqliteTest> {
+        static SWEPT: Once = Once::new();
+        SWEPT.call_once(|| self.sweep());
+        let folder = self.path.join(format!("test_{:016x}", fastrand::u64(..)));
+        fs::create_dir_all(&folder).map_err(|error| self.failed(error))?;
+        let driver = Sqlite::open(folder.join(FILE))?;
+        Ok(SqliteTest { folder, driver })
+    }
+
+    /// Removes what killed tests have left, a day later. That it fails is no failure of a test.
+    fn sweep(&self) {
+        let is_old = |entry: &fs::DirEntry| {
+            let changed = entry.metadata().and_then(|found| found.modified());
+            changed.is_ok_and(|changed| SystemTime::now().duration_since(changed).is_ok_and(|age| age > FORGOTTEN))
+        };
+        let entries = fs::read_dir(&self.path).into_iter().flatten().flatten();
+        for entry in entries.filter(|entry| entry.file_name().to_string_lossy().starts_with("test_")).filter(is_old) {
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
+
+    fn failed(&self, error: io::Error) -> Error {
+        Error::Unreachable {
+            what: self.path.display().to_string(),
+            problem: format!("no test database can be made there: {error}"),
+        }
+    }
+}
+
+impl Default for SqliteFolder {
+    /// Beside the program that runs: under `target/`, of a test.
+    fn default() -> Self {
+        let beside = std::env::current_exe().ok().and_then(|program| Some(program.parent()?.join(FOLDER)));
+        Self::at(beside.unwrap_or_else(|| std::env::temp_dir().join(FOLDER)))
+    }
+}
+
+#[async_trait]
+impl TestServer for SqliteFolder {
+    type Database = SqliteTest;
+
+    async fn empty(&self) -> Result<SqliteTest> {
+        self.make()
+    }
+
+    async fn copy(&self, template: &str) -> Result<Option<SqliteTest>> {
+        let database = self.make()?;
+        match fs::copy(self.template(template), database.path()) {
+            Ok(_) => Ok(Some(database)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(self.failed(error)),
+        }
+    }
+
+    async fn keep(&self, template: &str, database: SqliteTest) -> Result<()> {
+        // What is in the write-ahead log would not be copied.
+        database
+            .sql("wrapping the template up", |db| db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())))?;
+        fs::rename(database.path(), self.template(template)).map_err(|error| self.failed(error))
+    }
+
+    async fn forget(&self, template: &str) -> Result<()> {
+        match fs::remove_file(self.template(template)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(self.failed(error)),
+            _ => Ok(()),
+        }
+    }
+
+    async fn turn(&self, template: &str) -> Result<Box<dyn Send>> {
+        let (folder, path) = (self.clone(), self.path.join(format!("template_{template}.lock")));
+        let locked = host::briefly(move || {
+            let lock = || {
+                let file = File::create(&path)?;
+                file.lock()?;
+                io::Result::Ok(file)
+            };
+            lock().map_err(|error| folder.failed(error))
+        });
+        Ok(Box::new(locked.await?))
+    }
+}
+
+/// A SQLite file for one test, removed with this value.
+#[derive(Debug)]
+pub struct SqliteTest {
+    folder: PathBuf,
+    driver: Sqlite,
+}
+
+impl SqliteTest {
+    /// The file.
+    pub fn path(&self) -> PathBuf {
+        self.folder.join(FILE)
+    }
+
+    /// Its folder, which is removed too: for what else the test writes.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// A connection to it.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn connection(&self) -> rusqlite::Result<Connection> {
+        Connection::open(self.path())
+    }
+
+    fn sql<T>(&self, action: &str, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T> {
+        let done = self.connection().and_then(|connection| work(&connection));
+        done.map_err(|error| Error::database(action, None, error))
+    }
+}
+
+impl Drop for SqliteTest {
+    fn drop(&mut self) {
+        // What stays is removed by a later test.
+        let _ = fs::remove_dir_all(&self.folder);
+    }
+}
+
+#[async_trait]
+impl TestDatabase for SqliteTest {
+    fn driver(&self) -> Arc<dyn Driver> {
+        Arc::new(self.driver.clone())
+    }
+
+    async fn run(&self, text: &str) -> Result<()> {
+        self.sql("running a text", |db| db.execute_batch(text))
+    }
+
+    async fn schema(&self) -> Result<Schema> {
+        self.sql("reading the schema", look::schema)
+    }
+
+    async fn data(&self) -> Result<Data> {
+        self.sql("reading the data", look::data)
+    }
+}
