@@ -8,15 +8,15 @@ use std::time::Duration;
 
 use admmgt::prelude::*;
 use admmgt::{Driver, LeaseMode, MemoryDriver, Result};
-use admmgt_testkit::{Setup, Step, Suite, async_trait, sql};
+use admmgt_testkit::{MemorySetup, Setup, Step, Suite, async_trait, sql};
 use admmgt_tests::{is_full, server_url};
 
 fn main() -> ExitCode {
     let folder = std::env::temp_dir();
     let suite = Suite::new()
         .thorough(is_full())
-        .driver("memory", Memory::new(MemoryDriver::new))
-        .driver("memory, no transactions", Memory::new(MemoryDriver::without_transactions))
+        .driver("memory", MemorySetup::new(MemoryDriver::new))
+        .driver("memory, no transactions", MemorySetup::new(MemoryDriver::without_transactions))
         .driver("SQLite", Files(folder.join("admmgt-conformance")))
         .driver("SQLite in memory", InMemory::default());
     let suite = match server_url() {
@@ -27,38 +27,6 @@ fn main() -> ExitCode {
         None => suite.missing("PostgreSQL", "there is no server; `./tests/run test` starts one, or set ADMMGT_PG_URL"),
     };
     suite.main()
-}
-
-/// Databases in the memory of this process.
-struct Memory {
-    new: fn() -> MemoryDriver,
-    all: Mutex<HashMap<String, MemoryDriver>>,
-}
-
-impl Memory {
-    fn new(new: fn() -> MemoryDriver) -> Self {
-        Self { new, all: Mutex::default() }
-    }
-}
-
-#[async_trait]
-impl Setup for Memory {
-    async fn database(&self, name: &str) -> Result<Arc<dyn Driver>> {
-        let mut all = self.all.lock().expect("no panic");
-        Ok(Arc::new(all.entry(name.to_owned()).or_insert_with(self.new).clone()))
-    }
-
-    fn script(&self, steps: &[Step<'_>]) -> Option<String> {
-        let lines = steps.iter().map(|step| match step {
-            Step::Make(name) => Some(format!("create {name}\n")),
-            Step::Drop(name) => Some(format!("drop {name}\n")),
-            Step::Fail => Some("fail\n".to_owned()),
-            Step::Commit => Some("commit\n".to_owned()),
-            Step::Sleep => Some("sleep\n".to_owned()),
-            _ => None,
-        });
-        lines.collect()
-    }
 }
 
 /// A file each, in a folder each.

@@ -31,7 +31,7 @@ pub use assert::{
 pub use databases::{TestDatabase, TestDatabases, TestServer};
 pub use faulty::{Fault, FaultyDriver};
 pub use memory::{MemoryDatabase, MemoryServer};
-pub use setup::{Setup, Step, sql};
+pub use setup::{MemorySetup, Setup, Step, sql};
 pub use snapshot::{Data, Rows, Schema};
 #[cfg(feature = "suite")]
 pub use suite::Suite;

@@ -1,38 +1,35 @@
 //! What the suite must be told of a kind of database.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use admmgt_core::{Driver, Result};
+use admmgt_core::{Driver, MemoryDriver, Result};
 use async_trait::async_trait;
 
 /// A kind of database, as the suite has to know it.
 ///
+/// [`MemorySetup`] is the worked example. Of a database with SQL it takes ten lines:
+///
 /// ```
-/// use std::collections::HashMap;
-/// use std::sync::{Arc, Mutex};
+/// use std::path::PathBuf;
+/// use std::sync::Arc;
 ///
-/// use admmgt_core::{Driver, MemoryDriver, Result};
-/// use admmgt_testkit::{Setup, Step, async_trait};
+/// use admmgt_core::{Driver, Result};
+/// use admmgt_testkit::{Setup, Step, async_trait, sql};
+/// # type MyDriver = admmgt_core::MemoryDriver;
+/// # trait Open { fn open(_: PathBuf) -> Result<MyDriver> { Ok(MyDriver::new()) } }
+/// # impl Open for MyDriver {}
 ///
-/// #[derive(Default)]
-/// struct Memory(Mutex<HashMap<String, MemoryDriver>>);
+/// struct Files(PathBuf);
 ///
 /// #[async_trait]
-/// impl Setup for Memory {
+/// impl Setup for Files {
 ///     async fn database(&self, name: &str) -> Result<Arc<dyn Driver>> {
-///         Ok(Arc::new(self.0.lock().unwrap().entry(name.to_owned()).or_default().clone()))
+///         Ok(Arc::new(MyDriver::open(self.0.join(name))?))
 ///     }
 ///
 ///     fn script(&self, steps: &[Step<'_>]) -> Option<String> {
-///         let lines = steps.iter().map(|step| match step {
-///             Step::Make(name) => Some(format!("create {name}\n")),
-///             Step::Drop(name) => Some(format!("drop {name}\n")),
-///             Step::Fail => Some("fail\n".to_owned()),
-///             Step::Commit => Some("commit\n".to_owned()),
-///             Step::Sleep => Some("sleep\n".to_owned()),
-///             _ => None,
-///         });
-///         lines.collect()
+///         Some(sql(steps))
 ///     }
 /// }
 /// ```
@@ -102,4 +99,39 @@ pub fn sql(steps: &[Step<'_>]) -> String {
         Step::Endless => "insert into words values ('never\n".to_owned(),
     };
     steps.iter().map(one).collect()
+}
+
+/// Databases in the memory of this process: the suite on [`MemoryDriver`].
+#[derive(Debug)]
+pub struct MemorySetup {
+    make: fn() -> MemoryDriver,
+    all: Mutex<HashMap<String, MemoryDriver>>,
+}
+
+impl MemorySetup {
+    /// Databases as this function makes them: `MemoryDriver::new`.
+    pub fn new(make: fn() -> MemoryDriver) -> Self {
+        Self { make, all: Mutex::default() }
+    }
+}
+
+#[async_trait]
+impl Setup for MemorySetup {
+    async fn database(&self, name: &str) -> Result<Arc<dyn Driver>> {
+        let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(Arc::new(all.entry(name.to_owned()).or_insert_with(self.make).clone()))
+    }
+
+    fn script(&self, steps: &[Step<'_>]) -> Option<String> {
+        let lines = steps.iter().map(|step| match step {
+            Step::Make(name) => Some(format!("create {name}\n")),
+            Step::Drop(name) => Some(format!("drop {name}\n")),
+            Step::Fail => Some("fail\n".to_owned()),
+            Step::Commit => Some("commit\n".to_owned()),
+            Step::Sleep => Some("sleep\n".to_owned()),
+            // A line is a statement, whatever is in it.
+            Step::Disguised(_) | Step::Endless => None,
+        });
+        lines.collect()
+    }
 }

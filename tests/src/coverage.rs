@@ -1,0 +1,160 @@
+//! Reads what tarpaulin found, and holds it against the list of lines that no test reaches, each with its reason.
+//!
+//! `coverage REPORT LIST` prints the share of lines of each crate, fails where one is below its floor, and names every
+//! line that no test reaches and that is not in the list, and every entry of the list that is not needed any more.
+//! `coverage REPORT LIST --write` adds what is missing, with `?` for its reason, and takes away what is not needed.
+
+#![allow(clippy::expect_used, clippy::print_stdout)]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use serde_json::Value;
+
+/// Of each crate, the least share of lines that tests reach, in percent.
+const FLOORS: [(&str, f64); 6] = [
+    ("admmgt-core", 95.0),
+    ("admmgt-files", 95.0),
+    ("admmgt-macros", 95.0),
+    ("admmgt-sqlite", 95.0),
+    ("admmgt-postgres", 95.0),
+    ("admmgt-testkit", 0.0),
+];
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let [report, list, rest @ ..] = &arguments[..] else {
+        eprintln!("coverage REPORT LIST [--write]");
+        return ExitCode::from(2);
+    };
+    let report = std::fs::read_to_string(report).expect("a report of tarpaulin");
+    let report: Value = serde_json::from_str(&report).expect("a report of tarpaulin");
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace").to_owned();
+    let lines = Lines::of(&report, &root);
+    let listed = Listed::read(Path::new(list));
+    if rest.iter().any(|word| word == "--write") {
+        std::fs::write(list, listed.updated(&lines).to_string()).expect("the list is written");
+    }
+    if lines.print(&listed) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Lines by crate and file: how many, and the texts of those that no test reaches.
+#[derive(Default)]
+struct Lines {
+    counts: BTreeMap<String, (usize, usize)>,
+    missed: BTreeMap<String, Vec<(usize, String)>>,
+}
+
+impl Lines {
+    fn of(report: &Value, root: &Path) -> Self {
+        let mut lines = Self::default();
+        for file in report["files"].as_array().into_iter().flatten() {
+            let parts = file["path"].as_array().into_iter().flatten().filter_map(Value::as_str);
+            let path: PathBuf = parts.collect();
+            let Ok(path) = path.strip_prefix(root) else { continue };
+            let path = path.display().to_string();
+            let name = path.split('/').next().unwrap_or_default().to_owned();
+            let is_source = path.contains("/src/") && !path.ends_with("tests.rs");
+            if !is_source || !FLOORS.iter().any(|(floor, _)| *floor == name) {
+                continue;
+            }
+            let content: Vec<&str> = file["content"].as_str().unwrap_or_default().lines().collect();
+            let tests = content.iter().position(|line| line.trim() == "#[cfg(test)]").map_or(usize::MAX, |at| at + 1);
+            for trace in file["traces"].as_array().into_iter().flatten() {
+                let line = usize::try_from(trace["line"].as_u64().unwrap_or_default()).unwrap_or_default();
+                let text = content.get(line.saturating_sub(1)).map_or("", |text| text.trim());
+                // What ends a block is no line of its own.
+                if line >= tests || text.chars().all(|c| "{}()[];,?".contains(c)) {
+                    continue;
+                }
+                let counts = lines.counts.entry(name.clone()).or_default();
+                counts.0 += 1;
+                if trace["stats"]["Line"].as_u64() == Some(0) {
+                    lines.missed.entry(path.clone()).or_default().push((line, text.to_owned()));
+                } else {
+                    counts.1 += 1;
+                }
+            }
+        }
+        lines
+    }
+
+    /// Whether everything is as it should be.
+    fn print(&self, listed: &Listed) -> bool {
+        let mut good = true;
+        for (name, floor) in FLOORS {
+            let (all, reached) = self.counts.get(name).copied().unwrap_or_default();
+            let share = 100.0 * reached as f64 / all.max(1) as f64;
+            let word = if share < floor { "BELOW" } else { "of at least" };
+            println!("{name:<16} {share:6.2} % of {all} lines, {word} {floor} %");
+            good &= share >= floor;
+        }
+        let mut left = listed.0.clone();
+        for (path, missed) in &self.missed {
+            for (line, text) in missed {
+                if !left.get_mut(path).is_some_and(|texts| texts.contains_key(text)) {
+                    println!("no test reaches {path}:{line}, and no reason is given: {text}");
+                    good = false;
+                }
+            }
+        }
+        for (path, texts) in &mut left {
+            let missed: BTreeSet<&String> = self.missed.get(path).into_iter().flatten().map(|(_, text)| text).collect();
+            for (text, reason) in texts {
+                if !missed.contains(text) {
+                    println!("reached by now, or gone: {path}: {text}");
+                } else if reason == "?" {
+                    println!("without a reason: {path}: {text}");
+                    good = false;
+                }
+            }
+        }
+        good
+    }
+}
+
+/// Reasons, by file and line of code.
+struct Listed(BTreeMap<String, BTreeMap<String, String>>);
+
+/// What separates a line from its reason.
+const BECAUSE: &str = "  ## ";
+
+impl Listed {
+    fn read(path: &Path) -> Self {
+        let mut listed: BTreeMap<String, BTreeMap<String, String>> = BTreeMap::new();
+        let mut file = String::new();
+        for line in std::fs::read_to_string(path).unwrap_or_default().lines() {
+            match line.strip_prefix("    ").and_then(|line| line.rsplit_once(BECAUSE)) {
+                Some((text, reason)) => {
+                    listed.entry(file.clone()).or_default().insert(text.to_owned(), reason.to_owned());
+                }
+                None => file = line.trim().to_owned(),
+            }
+        }
+        Self(listed)
+    }
+
+    fn updated(&self, lines: &Lines) -> Self {
+        let mut updated = Self(BTreeMap::new());
+        for (path, missed) in &lines.missed {
+            for (_, text) in missed {
+                let reason = self.0.get(path).and_then(|texts| texts.get(text)).map_or("?", |reason| reason);
+                updated.0.entry(path.clone()).or_default().insert(text.clone(), reason.to_owned());
+            }
+        }
+        updated
+    }
+}
+
+impl std::fmt::Display for Listed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for (path, texts) in &self.0 {
+            writeln!(f, "{path}")?;
+            for (text, reason) in texts {
+                writeln!(f, "    {text}{BECAUSE}{reason}")?;
+            }
+        }
+        Ok(())
+    }
+}
