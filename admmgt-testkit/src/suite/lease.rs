@@ -18,6 +18,7 @@ tests! { "lease":
     asking_for_it_never_waits,
     given_back_it_can_be_had_again,
     dropped_with_its_session_it_is_free,
+    it_is_kept_for_as_long_as_its_holder_works,
     tokens_grow,
     whoever_waits_in_vain_is_told_who_has_it,
     whoever_waited_reads_the_history_again,
@@ -106,6 +107,24 @@ async fn dropped_with_its_session_it_is_free(on: Ground) -> Checked {
         }
     })
     .await;
+    Ok(())
+}
+
+/// One that ends by its time is renewed meanwhile.
+async fn it_is_kept_for_as_long_as_its_holder_works(on: Ground) -> Checked {
+    on.needs_fencing().await?;
+    on.needs_two_sessions().await?;
+    let (mut first, mut lease) = holder(&on).await;
+    let mut second = on.session().await;
+    let clock = Instant::now();
+    while clock.elapsed() < Duration::from_secs(3) {
+        assert!(matches!(ask(&on, &mut *second, "kit-second").await, Acquired::No(_)), "two have the lease");
+        lease.verify(&mut *first).await.expect("it is still held");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    second.close().await;
+    lease.release(&mut *first).await.expect("it is given back");
+    first.close().await;
     Ok(())
 }
 

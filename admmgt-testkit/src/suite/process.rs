@@ -90,6 +90,8 @@ impl Orders {
         let program = std::env::current_exe().expect("this is a program");
         let mut command = Command::new(program);
         command.arg(CHILD).arg(serde_json::to_string(self).expect("orders are JSON"));
+        // Of a process that is killed while it writes what it has covered, the rest would spoil what others have.
+        command.env("LLVM_PROFILE_FILE", "/dev/null");
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("the process starts");
         let (input, output) = (child.stdin.take().expect("piped"), child.stdout.take().expect("piped"));
         let child = Arc::new(Mutex::new(child));
