@@ -12,12 +12,11 @@ use admmgt_testkit::{MemorySetup, Setup, Step, Suite, async_trait, sql};
 use admmgt_tests::{is_full, server_url};
 
 fn main() -> ExitCode {
-    let folder = std::env::temp_dir();
     let suite = Suite::new()
         .thorough(is_full())
         .driver("memory", MemorySetup::new(MemoryDriver::new))
         .driver("memory, no transactions", MemorySetup::new(MemoryDriver::without_transactions))
-        .driver("SQLite", Files(folder.join("admmgt-conformance")))
+        .driver("SQLite", Files(concat!(env!("CARGO_TARGET_TMPDIR"), "/conformance").into()))
         .driver("SQLite in memory", InMemory::default());
     let suite = match server_url() {
         Some(url) => suite.driver("PostgreSQL", Schemas { url: url.clone(), lease: LeaseMode::Session }).driver(

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use proc_macro2::{Delimiter, TokenTree};
 use syn::{File, Item};
 
 use super::*;
@@ -97,4 +98,131 @@ fn a_file_of_unusable_bytes_is_named_with_its_line() {
     fs::remove_dir_all(folder).unwrap();
     assert!(found[0].starts_with("bad.sql:2: "), "{found:?}");
     assert!(found[1].starts_with("there is no file `none.sql`"), "{found:?}");
+}
+
+/// Every use of a macro of ours in a text, as what it becomes.
+fn expansions(text: TokenStream, package: &Package) -> Vec<syn::Result<TokenStream>> {
+    let tokens: Vec<TokenTree> = text.into_iter().collect();
+    let mut found = Vec::new();
+    for (at, token) in tokens.iter().enumerate() {
+        match (token, tokens.get(at + 1), tokens.get(at + 2)) {
+            (TokenTree::Punct(hash), Some(TokenTree::Group(attribute)), _) if hash.as_char() == '#' => {
+                let inner: Vec<TokenTree> = attribute.stream().into_iter().collect();
+                if !matches!(inner.first(), Some(TokenTree::Ident(name)) if name == "migration") {
+                    continue;
+                }
+                let arguments = match inner.get(1) {
+                    Some(TokenTree::Group(arguments)) => arguments.stream(),
+                    _ => TokenStream::new(),
+                };
+                // Documentation stands before the attribute, and belongs to the item.
+                let is_doc = |pair: &[TokenTree]| matches!(pair, [TokenTree::Punct(hash), TokenTree::Group(_)] if hash.as_char() == '#');
+                let mut from = at;
+                while from >= 2 && is_doc(&tokens[from - 2..from]) {
+                    from -= 2;
+                }
+                let ends = |token: &TokenTree| match token {
+                    TokenTree::Group(body) => body.delimiter() == Delimiter::Brace,
+                    TokenTree::Punct(end) => end.as_char() == ';',
+                    _ => false,
+                };
+                let length = tokens[at + 2..].iter().position(ends).map_or(tokens.len() - at - 2, |length| length + 1);
+                let item = tokens[from..at].iter().chain(&tokens[at + 2..at + 2 + length]).cloned().collect();
+                found.push(code(arguments, item, package));
+            }
+            (TokenTree::Ident(name), Some(TokenTree::Punct(bang)), Some(TokenTree::Group(group)))
+                if bang.as_char() == '!' =>
+            {
+                match name.to_string().as_str() {
+                    "sql_migration" => found.push(sql(group.stream(), package)),
+                    "migrations_dir" => found.push(folder(group.stream(), package)),
+                    _ => {}
+                }
+            }
+            (TokenTree::Group(group), ..) => found.extend(expansions(group.stream(), package)),
+            _ => {}
+        }
+    }
+    found
+}
+
+fn sources(folder: &str) -> Vec<(PathBuf, TokenStream)> {
+    let entries = fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(folder)).unwrap();
+    let paths =
+        entries.map(|entry| entry.unwrap().path()).filter(|path| path.extension().is_some_and(|ending| ending == "rs"));
+    paths.map(|path| (path.clone(), fs::read_to_string(path).unwrap().parse().unwrap())).collect()
+}
+
+/// The words of the rejections that rustc is asked for in `tests/ui.rs`, without rustc.
+#[test]
+fn what_does_not_compile_is_refused_with_the_same_words() {
+    let folder = std::env::temp_dir().join(format!("admmgt-macros-ui-{}", std::process::id()));
+    fs::create_dir_all(folder.join("sql")).unwrap();
+    let files: [(&str, &[u8]); 3] = [
+        ("latin1.sql", b"select 1;\n-- caf\xe9\n"),
+        ("utf16.sql", b"\xff\xfes\0e\0l\0e\0c\0t\0"),
+        ("nul.sql", b"select 1;\nselect 2;\0\n"),
+    ];
+    files.iter().for_each(|(name, content)| fs::write(folder.join("sql").join(name), content).unwrap());
+    let package = Package { name: Some("app".to_owned()), folder: folder.clone() };
+    let mut refused = 0;
+    for (path, text) in sources("tests/ui") {
+        let words = fs::read_to_string(path.with_extension("stderr")).unwrap();
+        for error in expansions(text, &package).into_iter().filter_map(Result::err).flatten() {
+            let error = error.to_string();
+            let first = error.lines().next().unwrap();
+            assert!(words.contains(first), "{}: {first}", path.display());
+            refused += 1;
+        }
+    }
+    fs::remove_dir_all(folder).unwrap();
+    assert!(refused > 70, "{refused}");
+}
+
+#[test]
+fn what_compiles_expands_to_items() {
+    let mut expanded = 0;
+    // In `places.rs` some stand in macros of its own, and get their arguments from there.
+    let whole = |(path, _): &(PathBuf, TokenStream)| !path.ends_with("places.rs");
+    for (path, text) in sources("tests").into_iter().chain(sources("tests/strict")).filter(whole) {
+        for expansion in expansions(text, &package(Some("app"))) {
+            let expansion = expansion.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+            assert!(!syn::parse2::<File>(expansion).unwrap().items.is_empty(), "{}", path.display());
+            expanded += 1;
+        }
+    }
+    assert!(expanded > 10, "{expanded}");
+}
+
+#[test]
+fn folders_are_read_while_the_crate_is_compiled() {
+    let root = std::env::temp_dir().join(format!("admmgt-macros-folder-{}", std::process::id()));
+    let package = Package { name: Some("app".to_owned()), folder: root.clone() };
+    let folder_of = |arguments: &str| folder(arguments.parse().unwrap(), &package);
+    let write = |name: &str, text: &[u8]| {
+        let path = root.join("migrations").join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    };
+    fs::create_dir_all(root.join("migrations")).unwrap();
+    assert!(problems(folder_of("\"migrations\""))[0].contains("holds no migration"));
+    write("V1__users.sql", b"-- no-transaction\nvacuum;");
+    write("U1__users.sql", b"select 1;");
+    write("R__views.sql", b"select 2;");
+    fs::write(root.join("admmgt.lock"), "").unwrap();
+    let expansion =
+        folder_of("\"migrations\", backend = \"sqlite\", namespace = \"billing\", crate = other").unwrap().to_string();
+    for part in ["admmgt.lock", "V1__users.sql", "U1__users.sql", "\"billing\"", "\"sqlite\"", "other"] {
+        assert!(expansion.contains(part), "{part}: {expansion}");
+    }
+    write("notes.txt", b"");
+    assert!(folder_of("\"migrations\"").is_ok());
+    let strict = problems(folder_of("\"migrations\", strict = true"));
+    assert!(strict[0].contains("migrations/notes.txt"), "{strict:?}");
+    write("V2__broken.sql", b"select 1;\n\xff");
+    let broken = problems(folder_of("\"migrations\""));
+    assert!(broken[0].starts_with("migrations/V2__broken.sql:2: "), "{broken:?}");
+    write("V1__again.sql", b"select 1;");
+    assert!(problems(folder_of("\"migrations\""))[0].contains("V1__again.sql"));
+    fs::remove_dir_all(root).unwrap();
 }

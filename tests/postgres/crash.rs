@@ -95,7 +95,7 @@ fn killed_at_random_moments_it_converges() {
         let delay = took.mul_f64(random.lock().unwrap().f64());
         let db = <Database as Ground>::new();
         let orders = orders(&db);
-        let mut process = orders.start();
+        let mut process = orders.clone().doomed().start();
         std::thread::sleep(delay);
         process.kill();
         killed.fetch_add(usize::from(process.was_killed()), Ordering::SeqCst);

@@ -137,7 +137,7 @@ fn killed_at_random(seed: u64, orders: fn(&Scratch) -> Orders) {
         let delay = took.mul_f64(random.lock().unwrap().f64());
         let scratch = Scratch::new();
         let orders = orders(&scratch);
-        let mut process = orders.start();
+        let mut process = orders.clone().doomed().start();
         std::thread::sleep(delay);
         process.kill();
         killed.fetch_add(usize::from(process.was_killed()), Ordering::SeqCst);
@@ -169,7 +169,7 @@ fn killed_at_random_moments_no_statement_runs_twice() {
         let orders = Orders::new(scratch.path()).set(Sets::Rows, 3).resume();
         loop {
             let delay = std::time::Duration::from_millis(random.lock().unwrap().u64(5..120));
-            let mut process = orders.start();
+            let mut process = orders.clone().doomed().start();
             std::thread::sleep(delay);
             process.kill();
             if !process.was_killed() {

@@ -196,6 +196,11 @@ impl Orders {
         self
     }
 
+    /// It may be killed at any moment.
+    pub fn doomed(self) -> Self {
+        self.die_at(usize::MAX)
+    }
+
     /// It waits for the others.
     pub fn gate(mut self, folder: &Path) -> Self {
         self.gate = Some(folder.to_owned());
@@ -266,8 +271,10 @@ impl Orders {
         let (out, err) = (file(), file());
         command.arg(serde_json::to_string(self).expect("orders are JSON")).stdin(Stdio::null());
         command.stdout(out.try_clone().expect("a file")).stderr(err.try_clone().expect("a file"));
-        // Of a process that is killed while it writes what it has covered, the rest would spoil what others have.
-        command.env("LLVM_PROFILE_FILE", "/dev/null");
+        if self.die_at > 0 {
+            // Of a process that is killed while it writes what it has covered, the rest would spoil what others have.
+            command.env("LLVM_PROFILE_FILE", "/dev/null");
+        }
         Process { child: command.spawn().expect("the child starts"), out, err }
     }
 

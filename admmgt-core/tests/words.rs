@@ -1,0 +1,257 @@
+//! What people read: in errors, logs and tables.
+
+#![allow(missing_docs, clippy::unwrap_used)]
+
+use admmgt_core::{
+    Author, Checksum, Context, Driver, Error, ErrorKind, Event, Holder, MemoryDriver, Meta, Migration, MigrationId,
+    Migrations, Migrator, Policy, Refusal, Repair, Resolution, SqlMigration, Target, Text, Timestamp, async_trait,
+    check,
+};
+use expect_test::expect;
+
+fn id(id: &str) -> MigrationId {
+    MigrationId::new("app", id).unwrap()
+}
+
+fn sql(id: &str, text: &str) -> SqlMigration {
+    SqlMigration::new("app", id, text.to_owned()).unwrap()
+}
+
+fn migrator(database: &MemoryDriver, migrations: impl IntoIterator<Item = SqlMigration>) -> Migrator {
+    Migrator::new(database.clone()).migrations(Migrations::new(migrations))
+}
+
+#[test]
+fn a_holder_is_named_as_far_as_it_is_known() {
+    let mut words = Vec::new();
+    for (by, pid) in [(Some("ada"), Some(7)), (Some("ada"), None), (None, Some(7)), (None, None)] {
+        let mut holder = Holder::default();
+        (holder.by, holder.pid) = (by.map(str::to_owned), pid);
+        words.push(holder.to_string());
+        holder.host = Some("desk".to_owned());
+        holder.since = Some(Timestamp(0));
+        holder.place = Some("app.lock".to_owned());
+        words.push(holder.to_string());
+    }
+    expect![[r#"
+        `ada` (process 7)
+        `ada` (process 7 on `desk`, since 1970-01-01T00:00:00Z) at app.lock
+        `ada` (unknown process)
+        `ada` (unknown process on `desk`, since 1970-01-01T00:00:00Z) at app.lock
+        process 7 (by an unknown user)
+        process 7 (by an unknown user on `desk`, since 1970-01-01T00:00:00Z) at app.lock
+        an unknown process (it left no name)
+        an unknown process (it left no name on `desk`, since 1970-01-01T00:00:00Z) at app.lock"#]]
+    .assert_eq(&words.join("\n"));
+}
+
+#[test]
+fn a_target_says_where_it_leads() {
+    let targets = [
+        Target::Latest,
+        Target::To(id("2")),
+        Target::Next(3),
+        Target::Tagged("seed".into()),
+        Target::Back(1),
+        Target::BackTo(id("2")),
+        Target::Nothing,
+        Target::Again(2),
+    ];
+    let words: Vec<String> = targets.iter().map(|target| format!("{}, {}", target.direction(), target)).collect();
+    expect![[r#"
+        up, everything pending
+        up, up to `app/2`
+        up, the next 3
+        up, those with the tag `seed`
+        down, the last 1 back
+        down, back to `app/2`
+        down, everything back
+        down, the last 2 again"#]]
+    .assert_eq(&words.join("\n"));
+}
+
+#[test]
+fn texts_and_names_compare_and_show_as_texts() {
+    let [ada, same, bob] = ["ada", "ada", "bob"].map(|text| Text::from(std::borrow::Cow::Borrowed(text)));
+    let owned = Text::from(std::borrow::Cow::Owned("ada".to_owned()));
+    assert!(ada == *"ada" && ada == same && ada == owned && ada < bob);
+    assert_eq!(admmgt_core::Backend::new("sqlite").as_str(), "sqlite");
+    assert_eq!(format!("{:?}", Migrations::new([sql("1", "a")])), "[\"app/1\"]");
+    let set = Migrator::new(MemoryDriver::default()).migrations(Migrations::new([sql("1", "a")])).set().unwrap();
+    assert_eq!((format!("{set:?}"), set.is_empty()), ("[\"app/1\"]".to_owned(), false));
+    assert_eq!(Author::of_this_process().by("me").by, "me");
+}
+
+/// Every call that cannot work says why.
+#[tokio::test]
+async fn what_cannot_be_amended_says_why() {
+    let database = MemoryDriver::new();
+    let first = migrator(&database, [sql("1", "one"), sql("2", "two")]);
+    first.up().await.unwrap();
+    let more = migrator(&database, [sql("1", "one"), sql("2", "two"), sql("3", "three")]);
+    let rename = |from: &str, to: &str| Repair::Rename { from: id(from), to: id(to) };
+    let mut words = Vec::new();
+    let mut say = |result: Result<(), Error>| words.push(result.unwrap_err().to_string());
+    say(first.repair(Repair::Checksum(id("1")), "").await);
+    say(first.repair(Repair::Checksum(id("1")), "why").await);
+    say(first.repair(rename("1", "2"), "why").await);
+    say(more.repair(rename("9", "3"), "why").await);
+    let renamed = migrator(&database, [sql("1", "one"), sql("2_new", "another text")]);
+    say(renamed.repair(rename("2", "2_new"), "why").await);
+    let half = migrator(&database, [sql("1", "one")]);
+    say(half.repair(rename("2", "1"), "why").await);
+    say(first.resolve("app/1", Resolution::Applied, "why").await);
+    say(first.resolve("no name", Resolution::Applied, "why").await);
+    say(first.baseline(Some("app/9"), "why").await);
+    expect![[r#"
+        a reason is missing; say why, for those who read the history later
+        `app/1` is as it was applied, so there is nothing to accept
+        `app/1` is still registered, so it was not renamed
+        `app/9` is not applied, so it cannot have been renamed
+        `app/2_new` is not what was applied as `app/2`: the SQL differs. Rename it without a change, and write the change as a new migration
+        `app/1` is applied already, so `app/2` is another migration
+        `app/1` is not interrupted, so there is nothing to resolve. See `Migrator::status`
+        `` cannot name a migration or a namespace: it is empty; give it at least one letter or digit; a migration is named `namespace/id`
+        nothing ran: the target `app/9` is not registered. Is `app/1` meant?"#]].assert_eq(&words.join("\n"));
+}
+
+struct Counts(Meta);
+
+#[async_trait]
+impl Migration for Counts {
+    fn meta(&self) -> &Meta {
+        &self.0
+    }
+
+    async fn up(&self, cx: &mut Context) -> Result<(), admmgt_core::BoxError> {
+        assert_eq!(cx.migration(), Some(&self.0.id));
+        cx.progress(1, Some(2));
+        cx.execute("counted").await?;
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn code_tells_how_far_it_has_come_and_has_no_way_back_of_its_own() {
+    let database = MemoryDriver::new();
+    let heard = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+    let hears = std::sync::Arc::clone(&heard);
+    let meta = Meta::new(id("1"), Checksum::parse("manual:1").unwrap()).reversible();
+    let migrator =
+        Migrator::new(database.clone()).migrations(Migrations::new([Counts(meta)])).observe(move |event: &Event| {
+            if let Event::Progress { done, of, .. } = event {
+                hears.lock().unwrap().push((*done, *of));
+            }
+        });
+    migrator.up().await.unwrap();
+    assert_eq!(*heard.lock().unwrap(), [(1, Some(2))]);
+    // It says that it is reversible, and is not.
+    let error = migrator.down(Target::Nothing).await.unwrap_err();
+    assert!(error.to_string().contains("`app/1` has no way back"), "{error}");
+    assert_eq!(database.journal(), ["counted"]);
+}
+
+/// A file that a migration's way back is read from.
+#[tokio::test]
+async fn a_way_back_is_read_from_a_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let (up, down) = (folder.path().join("up.sql"), folder.path().join("down.sql"));
+    std::fs::write(&up, "one").unwrap();
+    std::fs::write(&down, "not one").unwrap();
+    let both = || SqlMigration::from_file("app", "1", &up).unwrap().down_file(&down);
+    let database = MemoryDriver::new();
+    migrator(&database, [both()]).up().await.unwrap();
+    migrator(&database, [both()]).down(Target::Nothing).await.unwrap();
+    assert_eq!(database.journal(), ["one", "not one"]);
+    std::fs::write(&down, b"one\n\xff").unwrap();
+    let error = migrator(&database, [both()]).up().await.unwrap_err();
+    assert!(matches!(error.refusals(), [Refusal::Unreadable { line: 2, .. }]), "{error}");
+    std::fs::remove_file(&down).unwrap();
+    let error = migrator(&database, [both()]).up().await.unwrap_err();
+    assert!(error.to_string().contains("down.sql") && error.to_string().contains("cannot be read"), "{error}");
+    // A NUL in a text, and in its way back.
+    let error = migrator(&database, [sql("1", "one\n\0"), sql("2", "two").down("a\0")]).up().await.unwrap_err();
+    assert_eq!(error.refusals().len(), 2, "{error}");
+}
+
+#[test]
+fn a_lockfile_that_does_not_fit_says_what_differs() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("admmgt.lock");
+    let words = |migrations: Migrations, update: bool| match check(&migrations, &path, update) {
+        Ok(()) => "fits".to_owned(),
+        Err(error) => error.to_string().replace(&folder.path().display().to_string(), "$").replace(file!(), "here"),
+    };
+    let view = |text: &str| sql("v", text).with(Meta::repeatable);
+    let depends = |on: &str| {
+        let on = on.to_owned();
+        sql("2", "two").with(move |meta| meta.depends_on([id(&on)]))
+    };
+    let all = |last: &str, of: &str| {
+        Migrations::new([
+            sql("0", "zero"),
+            sql("1", of),
+            depends(last),
+            view(if last == "1" { "view" } else { "other" }),
+        ])
+    };
+    let mut said = vec![
+        words(Migrations::new([sql("1", "one")]), false),
+        words(all("1", "one"), true),
+        words(all("1", "one"), false),
+        words(all("0", "edited"), false),
+        words(Migrations::new([sql("1", "one"), sql("1", "one")]), false),
+    ];
+    std::fs::write(&path, "notes\n").unwrap();
+    said.push(words(Migrations::new([sql("1", "one")]), true));
+    std::fs::remove_file(&path).unwrap();
+    std::fs::create_dir(&path).unwrap();
+    said.push(words(Migrations::new([sql("1", "one")]), false));
+    let said: Vec<String> = said.iter().map(|text| text.lines().take(6).collect::<Vec<_>>().join("\n")).collect();
+    let text = said.join("\n--\n");
+    let hashes = text.split(' ').map(|word| if word.contains("v1:sha256:") { "v1:sha256:…" } else { word });
+    expect![[r#"
+        $/admmgt.lock: there is no lockfile yet; make it with `ADMMGT_LOCK=update cargo test` or `admmgt lock --update`, and commit it
+        --
+        fits
+        --
+        fits
+        --
+        $/admmgt.lock does not agree with the migrations:
+          - here:17: `app/1` was edited since it was locked. Restore it, and write the change as a new migration; if it was never applied anywhere, lock it again with `ADMMGT_LOCK=update cargo test`
+          - here:17: `app/2` depends on something else than when it was locked (app/1). Lock it again with `ADMMGT_LOCK=update cargo test` if that is meant
+          - `app/v` is repeatable and has changed: lock it again with `ADMMGT_LOCK=update cargo test`
+        --
+        nothing ran: `app/1` is written twice, at here:17 and at here:17. Rename one of them
+        --
+        $/admmgt.lock: there is a file of that name, and it is no lockfile; it was left as it is
+        --
+        $/admmgt.lock: cannot be read: Is a directory (os error 21)"#]].assert_eq(&hashes.collect::<Vec<_>>().join(" "));
+}
+
+/// What a driver need not have: it is refused, or nothing is known.
+#[tokio::test]
+async fn what_a_driver_does_not_offer_is_said() {
+    let database = MemoryDriver::new();
+    let migrator = migrator(&database, [sql("1", "one")]);
+    let locked = admmgt_core::Lockfile::parse("admmgt lockfile, format 1\napp/1  manual:a\napp/7  manual:b\n").unwrap();
+    let mut policy = Policy::default();
+    policy.missing = admmgt_core::Verdict::Allow;
+    let heard = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+    let hears = std::sync::Arc::clone(&heard);
+    let lenient = migrator.clone().lockfile(&locked).policy(policy).observe(move |event: &Event| {
+        if let Event::Notice { text, .. } = event {
+            hears.lock().unwrap().push(text.clone());
+        }
+    });
+    lenient.up().await.unwrap();
+    assert!(heard.lock().unwrap().iter().any(|text| text.contains("`app/7`")), "{heard:?}");
+    let error = migrator.clone().target(Target::Tagged("none".into())).up().await.unwrap_err();
+    assert!(error.to_string().contains("`none`"), "{error}");
+    let error = migrator.down(Target::BackTo(id("1_a"))).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Refused, "{error}");
+    let session = database.open(&admmgt_core::SessionOptions::new(admmgt_core::Access::Read)).await.unwrap();
+    assert!(!session.serves(admmgt_core::Access::Read));
+    let wrong = Error::wrong_backend("PgConnection");
+    assert!(wrong.to_string().contains("PgConnection") && wrong.kind() == ErrorKind::Usage, "{wrong}");
+}

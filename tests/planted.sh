@@ -1,0 +1,32 @@
+#!/usr/bin/env bash
+# Plants each bug of tests/planted in a copy of the tree, and runs the test of the conformance suite that it names:
+# the test must fail.
+#   planted.sh ROOT TARGET [PATCH…]
+set -euo pipefail
+root=$1 target=$2
+shift 2
+tree=$target/tree
+export CARGO_TARGET_DIR=$target/build
+[ $# -gt 0 ] || set -- "$root"/tests/planted/*.patch
+git -C "$root" worktree remove --force "$tree" 2>/dev/null || true
+git -C "$root" worktree prune
+git -C "$root" worktree add --quiet --force --detach "$tree" HEAD
+trap 'git -C "$root" worktree remove --force "$tree"' EXIT
+cd "$tree"
+missed=0
+for patch in "$@"; do
+  git checkout --quiet .
+  git apply "$patch"
+  promise=$(sed -n 's/^Caught by: //p' "$patch")
+  cargo test --quiet --no-run -p admmgt-tests --test conformance
+  said=$(cargo test --quiet -p admmgt-tests --test conformance -- --exact "$promise" 2>&1) || true
+  if grep -q '^test result: FAILED. 0 passed; 1 failed' <<<"$said"; then
+    echo "caught: $(basename "$patch" .patch), by $promise"
+  else
+    echo "MISSED: $(basename "$patch" .patch), by $promise"
+    tail -15 <<<"$said"
+    missed=$((missed + 1))
+  fi
+done
+echo "$(($# - missed)) of $# planted bugs are caught"
+[ "$missed" = 0 ]
