@@ -65,6 +65,10 @@ impl Setup for InMemory {
     fn script(&self, steps: &[Step<'_>]) -> Option<String> {
         Some(sql(steps))
     }
+
+    fn is_one_connection(&self) -> bool {
+        true
+    }
 }
 
 /// A schema each.
@@ -81,6 +85,13 @@ impl Setup for Schemas {
 
     fn script(&self, steps: &[Step<'_>]) -> Option<String> {
         Some(sql(steps))
+    }
+
+    fn lease_ttl(&self) -> Option<Duration> {
+        match self.lease {
+            LeaseMode::Row { ttl } => Some(ttl),
+            _ => None,
+        }
     }
 
     async fn remove(&self, name: &str) {

@@ -360,7 +360,7 @@ fn append(database: &mut Database, batch: &Batch) -> Result<()> {
         return Err(Error::LeaseLost { problem: "another token was handed out since".to_owned() });
     }
     let last = database.now.history.records.last().map_or(0, |record| record.seq);
-    if batch.after().is_some_and(|after| after != last) {
+    if batch.records.iter().zip(last + 1..).any(|(record, next)| record.seq != next) {
         return Err(Error::HistoryMoved { problem: format!("record {} is there already", last) });
     }
     database.now.history.records.extend(batch.records.iter().cloned());

@@ -144,7 +144,7 @@ impl<S: TestServer> TestDatabases<S> {
         MigrationSet::new(&self.migrations).map_err(|refusals| Error::Refused { refusals })
     }
 
-    /// The same, on the same server, of other migrations.
+    /// Its migrations, as they were listed.
     pub(crate) fn listed(&self) -> Migrations {
         self.migrations.clone()
     }

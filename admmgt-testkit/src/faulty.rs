@@ -1,4 +1,4 @@
-//! [`FaultyDriver`]: a driver of which a chosen call fails, hangs, or has its answer lost.
+//! [`FaultyDriver`]: a driver of which a chosen call fails, is late, or has its answer lost.
 
 mod lease;
 mod session;

@@ -10,7 +10,7 @@
 //! - [`TestServer`], [`TestDatabase`]: what a backend offers for that; [`MemoryServer`] is the worked example;
 //!   [`Schema`] and [`Rows`] are what is compared;
 //! - [`Setup`] and [`Step`]: what the suite must be told of a kind of database; `Suite`: the tests;
-//! - [`FaultyDriver`]: a driver of which a chosen call fails, hangs, or has its answer lost.
+//! - [`FaultyDriver`]: a driver of which a chosen call fails, is late, or has its answer lost.
 
 mod assert;
 mod databases;

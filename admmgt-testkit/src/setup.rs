@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use admmgt_core::{Driver, MemoryDriver, Result};
 use async_trait::async_trait;
@@ -39,14 +40,29 @@ pub trait Setup: Send + Sync + 'static {
     /// the first time, and the same one afterwards. In another process too, where processes can share databases of this
     /// kind: the suite finds out, and says what it left out where they cannot.
     ///
+    /// Each test has a runtime of its own, which ends with it: a client that works in the background, such as a pool, is
+    /// not to be kept in the set-up.
+    ///
     /// # Errors
     /// What the database says.
     async fn database(&self, name: &str) -> Result<Arc<dyn Driver>>;
 
     /// A text that does these things one after the other, each in a statement of its own, as somebody would write it
-    /// into a migration's file. `None` where one of them cannot be said here: the tests that need it are left out, and
-    /// named.
+    /// into a migration's file. [`Step::Make`], [`Step::Drop`] and [`Step::Fail`] are needed. `None` where one of the
+    /// others cannot be said here: the tests that need it are left out, and named.
     fn script(&self, steps: &[Step<'_>]) -> Option<String>;
+
+    /// The database is one connection of this process: there is no second one beside it, and it is gone with a
+    /// connection that was not closed well. Default: it is not, and the suite insists.
+    fn is_one_connection(&self) -> bool {
+        false
+    }
+
+    /// How long a lease lasts that is not renewed. Choose a short one, a second, because tests wait for several of
+    /// them. Default: the lease does not end by its time, but with its session.
+    fn lease_ttl(&self) -> Option<Duration> {
+        None
+    }
 
     /// Takes a database away that is not needed any more. Default: it stays.
     async fn remove(&self, name: &str) {
@@ -58,8 +74,8 @@ pub trait Setup: Send + Sync + 'static {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Step<'a> {
-    /// Makes a thing of that name, which [`StateStore::names`](admmgt_core::StateStore::names) tells of: a table, a
-    /// collection, a file. Fails where there is one.
+    /// Makes a thing of that name: a table, a collection, a file. Fails where there is one.
+    /// [`StateStore::names`](admmgt_core::StateStore::names) must tell of it: that is how the suite sees what is there.
     Make(&'a str),
     /// As `Make`, in a statement whose text holds what would end one elsewhere: a semicolon in a string and in a
     /// comment.

@@ -6,7 +6,7 @@
 
 #![allow(clippy::expect_used, clippy::print_stdout)]
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -60,7 +60,9 @@ impl Lines {
                 continue;
             }
             let content: Vec<&str> = file["content"].as_str().unwrap_or_default().lines().collect();
-            let tests = content.iter().position(|line| line.trim() == "#[cfg(test)]").map_or(usize::MAX, |at| at + 1);
+            // Tests beside the code, not in a file of their own.
+            let is_inline = |pair: &[&str]| pair[0].trim() == "#[cfg(test)]" && pair[1].trim_end().ends_with('{');
+            let tests = content.windows(2).position(is_inline).map_or(usize::MAX, |at| at + 1);
             for trace in file["traces"].as_array().into_iter().flatten() {
                 let line = usize::try_from(trace["line"].as_u64().unwrap_or_default()).unwrap_or_default();
                 let text = content.get(line.saturating_sub(1)).map_or("", |text| text.trim());
@@ -93,41 +95,46 @@ impl Lines {
         let mut left = listed.0.clone();
         for (path, missed) in &self.missed {
             for (line, text) in missed {
-                if !left.get_mut(path).is_some_and(|texts| texts.contains_key(text)) {
-                    println!("no test reaches {path}:{line}, and no reason is given: {text}");
-                    good = false;
+                match left.get_mut(path).and_then(|texts| texts.get_mut(text)) {
+                    // As many as were listed.
+                    Some((count, _)) if *count > 0 => *count -= 1,
+                    _ => {
+                        println!("no test reaches {path}:{line}, and no reason is given: {text}");
+                        good = false;
+                    }
                 }
             }
         }
-        for (path, texts) in &mut left {
-            let missed: BTreeSet<&String> = self.missed.get(path).into_iter().flatten().map(|(_, text)| text).collect();
-            for (text, reason) in texts {
-                if !missed.contains(text) {
-                    println!("reached by now, or gone: {path}: {text}");
-                } else if reason == "?" {
-                    println!("without a reason: {path}: {text}");
-                    good = false;
-                }
+        for (path, texts) in &left {
+            for (text, (count, _)) in texts.iter().filter(|(_, (count, _))| *count > 0) {
+                println!("reached by now, or gone, {count} times: {path}: {text}");
+            }
+        }
+        for (path, texts) in &listed.0 {
+            for text in texts.iter().filter(|(_, (_, reason))| reason == "?").map(|(text, _)| text) {
+                println!("without a reason: {path}: {text}");
+                good = false;
             }
         }
         good
     }
 }
 
-/// Reasons, by file and line of code.
-struct Listed(BTreeMap<String, BTreeMap<String, String>>);
+/// By file and line of code: how many such lines, and why no test reaches them.
+struct Listed(BTreeMap<String, BTreeMap<String, (usize, String)>>);
 
 /// What separates a line from its reason.
 const BECAUSE: &str = "  ## ";
 
 impl Listed {
     fn read(path: &Path) -> Self {
-        let mut listed: BTreeMap<String, BTreeMap<String, String>> = BTreeMap::new();
+        let mut listed: BTreeMap<String, BTreeMap<String, (usize, String)>> = BTreeMap::new();
         let mut file = String::new();
         for line in std::fs::read_to_string(path).unwrap_or_default().lines() {
             match line.strip_prefix("    ").and_then(|line| line.rsplit_once(BECAUSE)) {
                 Some((text, reason)) => {
-                    listed.entry(file.clone()).or_default().insert(text.to_owned(), reason.to_owned());
+                    let texts = listed.entry(file.clone()).or_default();
+                    texts.entry(text.to_owned()).or_insert_with(|| (0, reason.to_owned())).0 += 1;
                 }
                 None => file = line.trim().to_owned(),
             }
@@ -139,8 +146,9 @@ impl Listed {
         let mut updated = Self(BTreeMap::new());
         for (path, missed) in &lines.missed {
             for (_, text) in missed {
-                let reason = self.0.get(path).and_then(|texts| texts.get(text)).map_or("?", |reason| reason);
-                updated.0.entry(path.clone()).or_default().insert(text.clone(), reason.to_owned());
+                let known = self.0.get(path).and_then(|texts| texts.get(text));
+                let reason = known.map_or("?", |(_, reason)| reason).to_owned();
+                updated.0.entry(path.clone()).or_default().entry(text.clone()).or_insert((0, reason)).0 += 1;
             }
         }
         updated
@@ -151,8 +159,8 @@ impl std::fmt::Display for Listed {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         for (path, texts) in &self.0 {
             writeln!(f, "{path}")?;
-            for (text, reason) in texts {
-                writeln!(f, "    {text}{BECAUSE}{reason}")?;
+            for (text, (count, reason)) in texts {
+                (0..*count).try_for_each(|_| writeln!(f, "    {text}{BECAUSE}{reason}"))?;
             }
         }
         Ok(())

@@ -7,7 +7,7 @@ use admmgt_core::{Error, Report, Result, Target};
 
 use super::Skip;
 use super::ground::{Ground, Thoroughness, policy};
-use super::process::{Answer, HERE, Orders, READY, Verb, answer, heard, tell};
+use super::process::{Answer, Orders, READY, Verb, answer, heard, stand_still, tell};
 use crate::{FaultyDriver, Setup};
 
 pub(super) fn main(drivers: &[(String, Arc<dyn Setup>)], orders: &str) -> ExitCode {
@@ -34,7 +34,13 @@ async fn work(orders: &Orders, setup: Arc<dyn Setup>) -> Answer {
         Err(error) => return failed(&error),
     };
     if orders.verb == Verb::Look {
-        return Answer { names: on.names().await, ..Answer::default() };
+        let (sender, receiver) = tokio::sync::oneshot::channel();
+        let (driver, look) = (on.driver(), async move { drop(sender.send(on.names().await)) });
+        return match (driver.host(Box::pin(look)).await, receiver.await) {
+            (Ok(()), Ok(names)) => Answer { names, ..Answer::default() },
+            (Err(error), _) => failed(&error),
+            (Ok(()), Err(_)) => failed(&Error::Usage { problem: "the look ended without an answer".to_owned() }),
+        };
     }
     let points = Arc::new(Mutex::new(Vec::new()));
     let (passed, stop_at) = (Arc::clone(&points), orders.stop_at);
@@ -42,10 +48,9 @@ async fn work(orders: &Orders, setup: Arc<dyn Setup>) -> Answer {
         let mut passed = passed.lock().unwrap_or_else(PoisonError::into_inner);
         passed.push(point.to_owned());
         if passed.len() == stop_at {
-            tell(HERE);
-            loop {
-                std::thread::park();
-            }
+            // Not before the list is free again: somebody may look at it meanwhile.
+            drop(passed);
+            stand_still();
         }
     };
     let driver = FaultyDriver::new(on.driver()).watch(pass);

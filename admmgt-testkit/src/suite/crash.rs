@@ -3,6 +3,7 @@
 
 use std::sync::{Mutex, PoisonError};
 use std::task::Poll;
+use std::time::Duration;
 
 use admmgt_core::{BoxFuture, Migrator, Target};
 
@@ -29,6 +30,8 @@ tests! { "crash":
     killed_at_any_call_in_code_without_a_transaction,
     killed_at_any_call_on_the_way_back,
     killed_again_while_it_recovers,
+    killed_again_while_it_recovers_without_a_transaction,
+    a_late_answer_at_any_call,
 }
 
 /// What is run, and how.
@@ -151,7 +154,7 @@ async fn killed(on: &Ground, case: Case) -> Checked {
     case.needs(on).await?;
     needs_processes(on).await?;
     let first = case.begin(on).await?;
-    let answer = case.orders(&first).run();
+    let answer = case.orders(&first).run().await;
     assert_eq!(answer.error, None);
     let ends = Mutex::new(Vec::new());
     let tries = answer.points.iter().zip(1..).map(|(name, point)| -> BoxFuture<'_, Checked> {
@@ -159,7 +162,7 @@ async fn killed(on: &Ground, case: Case) -> Checked {
         Box::pin(async move {
             let on = case.begin(on).await?;
             let mut process = case.orders(&on).stop_at(point).start();
-            assert!(process.says(HERE), "it comes to point {point} ({name})");
+            assert!(process.says(HERE).await, "it comes to point {point} ({name})");
             process.kill();
             let what = format!("killed at point {point}, {name}");
             let end = trace(what, recover(&on, case.set, case.verb, case.group)).await?;
@@ -178,6 +181,16 @@ async fn killed(on: &Ground, case: Case) -> Checked {
             "it is interrupted at some points, and not at others: {ends:?}"
         );
     }
+    Ok(())
+}
+
+/// Nothing is wrong but that everything takes its time.
+async fn a_late_answer_at_any_call(on: Ground) -> Checked {
+    let late = FaultyDriver::new(on.driver());
+    let late = (1..200).fold(late, |late, call| late.fault(call, Fault::Delay(Duration::from_millis(10))));
+    MIXED.run(&on, late.clone()).await?.expect("it runs, and takes its time");
+    assert_eq!(on.names().await, MIXED.set.all());
+    assert!(late.calls().len() > 8);
     Ok(())
 }
 
@@ -233,23 +246,28 @@ async fn killed_at_any_call_on_the_way_back(on: Ground) -> Checked {
     killed(&on, BACK).await
 }
 
-/// Four times over, at every few points.
 async fn killed_again_while_it_recovers(on: Ground) -> Checked {
-    needs_processes(&on).await?;
-    for case in [MIXED, OUTSIDE] {
-        if case.set.is_outside(2) && on.needs_outside().await.is_err() {
-            continue;
-        }
-        let first = case.begin(&on).await?;
-        let points = case.orders(&first).run().points.len();
-        let first = &on;
+    killed_again(&on, MIXED).await
+}
+
+async fn killed_again_while_it_recovers_without_a_transaction(on: Ground) -> Checked {
+    killed_again(&on, OUTSIDE).await
+}
+
+/// Four times over, at every few points.
+async fn killed_again(on: &Ground, case: Case) -> Checked {
+    case.needs(on).await?;
+    needs_processes(on).await?;
+    {
+        let first = case.begin(on).await?;
+        let points = case.orders(&first).run().await.points.len();
         let tries = (1..points).step_by(7).map(|point| -> BoxFuture<'_, Checked> {
             Box::pin(async move {
-                let on = case.begin(first).await?;
+                let on = case.begin(on).await?;
                 // A later one may have fewer points left than that, or refuse: it need not be killed.
                 for again in [point, point / 2 + 1, 9] {
                     let mut process = case.orders(&on).stop_at(again).start();
-                    if process.says(HERE) {
+                    if process.says(HERE).await {
                         process.kill();
                     }
                 }

@@ -89,6 +89,9 @@ impl Ground {
     /// A text for these steps.
     pub(super) fn script(&self, steps: &[Step<'_>]) -> Result<String, Skip> {
         self.setup.script(steps).ok_or_else(|| {
+            let needed = |step: &&Step<'_>| matches!(step, Step::Make(_) | Step::Drop(_) | Step::Fail);
+            let lacking = steps.iter().filter(needed).find(|step| self.setup.script(&[**step]).is_none());
+            assert_eq!(lacking, None, "`Setup::script` must have words for this step");
             let missing = steps.iter().find(|step| self.setup.script(&[**step]).is_none());
             Skip(match missing {
                 Some(step) => {
@@ -175,28 +178,22 @@ impl Ground {
 
     /// Two connections can be open at once.
     pub(super) async fn needs_two_sessions(&self) -> Checked {
-        let first = self.session().await;
-        let second = self.open(Access::Create).await;
-        first.close().await;
-        match second {
-            Ok(second) => {
-                second.close().await;
-                Ok(())
-            }
-            Err(error) => Err(Skip(format!("the database has one connection at a time ({error})"))),
+        match self.setup.is_one_connection() {
+            false => Ok(()),
+            true => Err(Skip("the database is one connection".to_owned())),
         }
+    }
+
+    /// How long a lease lasts that is not renewed.
+    pub(super) fn lease_ttl(&self) -> Option<Duration> {
+        self.setup.lease_ttl()
     }
 
     /// A connection that is not closed well does not take the database with it.
     pub(super) async fn needs_to_outlive_its_connections(&self) -> Checked {
-        let other = self.another().await;
-        drop(other.session().await);
-        match other.open(Access::Create).await {
-            Ok(session) => {
-                session.close().await;
-                Ok(())
-            }
-            Err(_) => Err(Skip("the database is gone with a connection that did not end well".to_owned())),
+        match self.setup.is_one_connection() {
+            false => Ok(()),
+            true => Err(Skip("the database is one connection, and gone with it".to_owned())),
         }
     }
 

@@ -1,11 +1,14 @@
 //! What a lease promises: one migrator at a time, and never a stuck one.
 
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use admmgt_core::{Acquired, Error, ErrorKind, Event, Lease, LeaseRequest, Migrations, Session, Standing};
+use admmgt_core::{Acquired, Error, ErrorKind, Event, Lease, LeaseRequest, Migrations, Report, Session, Standing};
 use tokio::sync::Notify;
+use tokio::task::JoinHandle;
 
 use super::ground::{Code, Ground, author, eventually, policy, tally};
 use super::process::{HOLDING, Orders, Process, READY, Verb};
@@ -52,7 +55,8 @@ async fn one_has_it_at_a_time(on: Ground) -> Checked {
     let mut second = on.session().await;
     for _ in 0..3 {
         let Acquired::No(holder) = ask(&on, &mut *second, "kit-second").await else { panic!("two have the lease") };
-        assert!(holder.by.is_some() || holder.pid.is_some(), "the holder has no name: {holder:?}");
+        let is_named = holder.by.is_some() || holder.pid.is_some() || holder.place.is_some();
+        assert!(is_named, "nothing tells who has it: {holder:?}");
         lease.verify(&mut *first).await.expect("it is still held");
     }
     second.close().await;
@@ -65,7 +69,7 @@ async fn asking_for_it_never_waits(on: Ground) -> Checked {
     on.needs_two_sessions().await?;
     let (mut first, lease) = holder(&on).await;
     let mut second = on.session().await;
-    let asked = tokio::time::timeout(Duration::from_secs(20), ask(&on, &mut *second, "kit-second")).await;
+    let asked = tokio::time::timeout(Duration::from_secs(3), ask(&on, &mut *second, "kit-second")).await;
     let asked = asked.expect("`StateStore::acquire` waits until the lease is free; it must say at once that it is not");
     assert!(matches!(asked, Acquired::No(_)));
     second.close().await;
@@ -116,8 +120,8 @@ async fn it_is_kept_for_as_long_as_its_holder_works(on: Ground) -> Checked {
     on.needs_two_sessions().await?;
     let (mut first, mut lease) = holder(&on).await;
     let mut second = on.session().await;
-    let clock = Instant::now();
-    while clock.elapsed() < Duration::from_secs(3) {
+    let (clock, longer) = (Instant::now(), on.lease_ttl().map_or(Duration::from_secs(1), |ttl| ttl * 3));
+    while clock.elapsed() < longer {
         assert!(matches!(ask(&on, &mut *second, "kit-second").await, Acquired::No(_)), "two have the lease");
         lease.verify(&mut *first).await.expect("it is still held");
         tokio::time::sleep(Duration::from_millis(50)).await;
@@ -166,6 +170,18 @@ async fn whoever_waits_in_vain_is_told_who_has_it(on: Ground) -> Checked {
     Ok(())
 }
 
+/// Waits until a run has come so far that it says so; one that ends before has failed.
+pub(super) async fn begins(said: &Notify, run: &mut JoinHandle<admmgt_core::Result<Report>>) {
+    let mut said = pin!(said.notified());
+    let ended = std::future::poll_fn(|task| match said.as_mut().poll(task) {
+        Poll::Ready(()) => Poll::Ready(None),
+        Poll::Pending => Pin::new(&mut *run).poll(task).map(Some),
+    });
+    if let Some(ended) = ended.await {
+        panic!("a run ended before it had begun: {ended:?}");
+    }
+}
+
 /// The first run is in a body while the second one plans and waits: the second finds everything done.
 async fn whoever_waited_reads_the_history_again(on: Ground) -> Checked {
     on.needs_two_sessions().await?;
@@ -182,8 +198,8 @@ async fn whoever_waited_reads_the_history_again(on: Ground) -> Checked {
     });
     let set = Migrations::new([on.text("1", &[Step::Make("kit_first")])?]).and(body);
     let first = on.migrator(set.clone());
-    let first = tokio::spawn(async move { first.up().await });
-    running.notified().await;
+    let mut first = tokio::spawn(async move { first.up().await });
+    begins(&running, &mut first).await;
     let waits = Arc::new(Notify::new());
     let waiting = Arc::clone(&waits);
     let second = on.migrator(set).observe(move |event: &Event| {
@@ -191,8 +207,8 @@ async fn whoever_waited_reads_the_history_again(on: Ground) -> Checked {
             waiting.notify_one();
         }
     });
-    let second = tokio::spawn(async move { second.up().await });
-    waits.notified().await;
+    let mut second = tokio::spawn(async move { second.up().await });
+    begins(&waits, &mut second).await;
     go_on.notify_one();
     assert_eq!(first.await.expect("no panic").expect("it runs").ran.len(), 2);
     let second = second.await.expect("no panic").expect("it finds everything done");
@@ -251,8 +267,8 @@ async fn a_run_that_is_dropped_lets_go(on: Ground) -> Checked {
         })
     });
     let migrator = on.migrator(Migrations::new([body]));
-    let run = tokio::spawn(async move { migrator.up().await });
-    running.notified().await;
+    let mut run = tokio::spawn(async move { migrator.up().await });
+    begins(&running, &mut run).await;
     run.abort();
     assert!(run.await.is_err_and(|error| error.is_cancelled()));
     the_next_one_runs(&on).await?;
@@ -292,7 +308,8 @@ fn once_each(ran: &[String]) {
 /// Another process reaches the same database.
 pub(super) async fn needs_processes(on: &Ground) -> Checked {
     on.by_hand(&[Step::Make("kit_seen")]).await?;
-    let seen = Orders::new(on, Set::Texts).verb(Verb::Look).run();
+    let seen = Orders::new(on, Set::Texts).verb(Verb::Look).run().await;
+    assert_eq!(seen.error, None, "another process has the same set-up, and cannot look");
     on.by_hand(&[Step::Drop("kit_seen")]).await?;
     match seen.names.iter().any(|name| name == "kit_seen") {
         true => Ok(()),
@@ -301,9 +318,11 @@ pub(super) async fn needs_processes(on: &Ground) -> Checked {
 }
 
 /// Starts them all, lets them go at once, and waits for their ends.
-fn race(orders: impl IntoIterator<Item = Orders>) -> Vec<Process> {
+async fn race(orders: impl IntoIterator<Item = Orders>) -> Vec<Process> {
     let mut racers: Vec<Process> = orders.into_iter().map(|orders| orders.gate().start()).collect();
-    racers.iter_mut().for_each(|racer| assert!(racer.says(READY), "a process is ready"));
+    for racer in &mut racers {
+        assert!(racer.says(READY).await, "a process is ready");
+    }
     racers.iter_mut().for_each(Process::go_on);
     racers
 }
@@ -313,8 +332,8 @@ async fn processes_that_start_at_once_run_each_migration_once(on: Ground) -> Che
     for _ in 0..on.thoroughness.rounds {
         let on = on.another().await;
         let mut ran = Vec::new();
-        for mut racer in race((0..on.thoroughness.processes).map(|_| Orders::new(&on, Set::Mixed))) {
-            let answer = racer.answer();
+        for mut racer in race((0..on.thoroughness.processes).map(|_| Orders::new(&on, Set::Mixed))).await {
+            let answer = racer.answer().await;
             assert_eq!(answer.error, None);
             ran.extend(answer.ran);
         }
@@ -329,8 +348,8 @@ async fn up_and_down_at_once_take_turns(on: Ground) -> Checked {
     for _ in 0..on.thoroughness.rounds {
         let on = on.another().await;
         let verbs = [Verb::Up, Verb::Down].into_iter().cycle().take(on.thoroughness.processes);
-        for mut racer in race(verbs.map(|verb| Orders::new(&on, Set::Texts).verb(verb))) {
-            assert_eq!(racer.answer().error, None);
+        for mut racer in race(verbs.map(|verb| Orders::new(&on, Set::Texts).verb(verb))).await {
+            assert_eq!(racer.answer().await.error, None);
         }
         // Whoever came last: nothing is half there, and the next run has its way.
         let there = on.names().await;
@@ -344,16 +363,16 @@ async fn up_and_down_at_once_take_turns(on: Ground) -> Checked {
 async fn a_killed_holder_is_followed_by_another(on: Ground) -> Checked {
     needs_processes(&on).await?;
     let mut holder = Orders::new(&on, Set::Held).start();
-    assert!(holder.says(HOLDING), "it runs");
+    assert!(holder.says(HOLDING).await, "it runs");
     holder.kill();
     let mut next = Orders::new(&on, Set::Held).start();
     if on.capabilities().await.transactions {
-        assert!(next.says(HOLDING), "it runs after the one that was killed");
+        assert!(next.says(HOLDING).await, "it runs after the one that was killed");
         next.go_on();
-        assert_eq!(next.answer().error, None);
+        assert_eq!(next.answer().await.error, None);
         assert_eq!(on.names().await, Set::Held.all());
     } else {
-        assert_eq!(next.answer().kind.as_deref(), Some("Interrupted"));
+        assert_eq!(next.answer().await.kind.as_deref(), Some("Interrupted"));
     }
     Ok(())
 }
@@ -362,20 +381,20 @@ async fn a_holder_that_sleeps_is_waited_for_or_writes_nothing_afterwards(on: Gro
     on.needs_transactions().await?;
     needs_processes(&on).await?;
     let mut sleeper = Orders::new(&on, Set::Held).start();
-    assert!(sleeper.says(HOLDING), "it runs");
+    assert!(sleeper.says(HOLDING).await, "it runs");
     if !sleeper.signal("STOP") {
         return Err(Skip("this system cannot stop a process".to_owned()));
     }
     let mut policy = policy();
-    policy.lease_wait = Duration::from_secs(5);
+    policy.lease_wait = on.lease_ttl().map_or(Duration::from_secs(1), |ttl| ttl * 5);
     let taken = on.migrator(Set::Texts.migrations(&on)?).policy(policy).up().await;
     assert!(sleeper.signal("CONT"));
     sleeper.go_on();
-    let woken = sleeper.answer();
+    let woken = sleeper.answer().await;
     match taken {
         // Its lock is held as long as it lives.
         Err(error) => {
-            assert_eq!(error.kind(), ErrorKind::Busy, "{error}");
+            assert_eq!((error.kind(), on.lease_ttl()), (ErrorKind::Busy, None), "{error}");
             assert_eq!(woken.error, None);
             assert_eq!(on.names().await, Set::Held.all());
         }

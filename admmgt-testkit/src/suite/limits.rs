@@ -1,12 +1,13 @@
 //! What has a limit keeps to it, and what has none has none.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use admmgt_core::{Event, Migrations, SqlMigration, Standing};
 use tokio::sync::Notify;
 
 use super::ground::{Code, Ground, policy};
+use super::lease::begins;
 use super::{Checked, tests};
 use crate::Step;
 
@@ -27,7 +28,9 @@ async fn a_statement_that_takes_too_long_is_cut_short(on: Ground) -> Checked {
     let steps = [Step::Make("kit_a"), Step::Sleep];
     for set in [Migrations::new([on.text("1", &steps)?]), Migrations::new([on.code("1", &steps)?])] {
         let migrator = on.migrator(set).policy(policy.clone());
+        let clock = Instant::now();
         let run = tokio::time::timeout(Duration::from_secs(30), migrator.up()).await;
+        assert!(clock.elapsed() >= Duration::from_millis(300), "`Step::Sleep` ends at once: {run:?}");
         let error = run.expect("`SessionOptions::statement_timeout` is not kept").expect_err("it takes too long");
         assert_eq!(on.names().await, [""; 0], "{error}");
         assert_eq!(migrator.status().await.expect("a status").migrations[0].standing, Standing::Pending);
@@ -46,13 +49,16 @@ async fn a_run_that_is_dropped_in_a_long_statement_ends(on: Ground) -> Checked {
             starts.notify_one();
         }
     });
-    let run = tokio::spawn(async move { migrator.up().await });
-    started.notified().await;
+    let mut run = tokio::spawn(async move { migrator.up().await });
+    begins(&started, &mut run).await;
     tokio::time::sleep(Duration::from_millis(100)).await;
     run.abort();
     assert!(run.await.is_err_and(|error| error.is_cancelled()));
-    let next = on.migrator(Migrations::new([on.text("1", &[Step::Make("kit_a")])?]));
-    let next = tokio::time::timeout(Duration::from_secs(50), next.up()).await;
+    // A server may end the statement before it notices.
+    let mut policy = policy();
+    policy.lease_wait = Duration::from_secs(140);
+    let next = on.migrator(Migrations::new([on.text("1", &[Step::Make("kit_a")])?])).policy(policy);
+    let next = tokio::time::timeout(Duration::from_secs(150), next.up()).await;
     assert_eq!(next.expect("it ends, and lets go").expect("it runs").ran.len(), 1);
     assert_eq!(on.names().await, ["kit_a"]);
     Ok(())

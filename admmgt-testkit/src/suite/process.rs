@@ -1,11 +1,11 @@
 //! A process of a test: what it is told, and what it says. It is this program again.
 
 use std::io::{BufRead, BufReader, Write};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::process::{Child, ChildStdin, Command, Stdio};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use tokio::sync::mpsc;
 
 use super::CHILD;
 use super::ground::Ground;
@@ -94,40 +94,32 @@ impl Orders {
         command.env("LLVM_PROFILE_FILE", "/dev/null");
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("the process starts");
         let (input, output) = (child.stdin.take().expect("piped"), child.stdout.take().expect("piped"));
-        let child = Arc::new(Mutex::new(child));
-        let (alive, ended) = mpsc::channel::<()>();
-        let watched = Arc::clone(&child);
+        let (lines, said) = mpsc::unbounded_channel();
         std::thread::spawn(move || {
-            // It is dropped with the process.
-            if ended.recv_timeout(LONGEST) == Err(mpsc::RecvTimeoutError::Timeout) {
-                let _ = locked(&watched).kill();
-            }
+            let all = BufReader::new(output).lines().map_while(Result::ok);
+            // Nobody may listen any more.
+            all.take_while(|line| lines.send(line.clone()).is_ok()).for_each(drop);
         });
-        Process { child, input, output: BufReader::new(output), _alive: alive }
+        Process { child, input, said }
     }
 
     /// Starts it, waits for its end, and says what it said.
-    pub(super) fn run(&self) -> Answer {
-        self.start().answer()
+    pub(super) async fn run(&self) -> Answer {
+        self.start().answer().await
     }
 }
 
 /// A process; it is killed if it is dropped before its end.
 pub(super) struct Process {
-    child: Arc<Mutex<Child>>,
+    child: Child,
     input: ChildStdin,
-    output: BufReader<ChildStdout>,
-    _alive: mpsc::Sender<()>,
-}
-
-fn locked(child: &Mutex<Child>) -> std::sync::MutexGuard<'_, Child> {
-    child.lock().unwrap_or_else(PoisonError::into_inner)
+    said: mpsc::UnboundedReceiver<String>,
 }
 
 impl Process {
     /// Waits until it says that; `false` where it ends without.
-    pub(super) fn says(&mut self, word: &str) -> bool {
-        while let Some(line) = self.line() {
+    pub(super) async fn says(&mut self, word: &str) -> bool {
+        while let Some(line) = self.line().await {
             if line == word {
                 return true;
             }
@@ -135,12 +127,9 @@ impl Process {
         false
     }
 
-    fn line(&mut self) -> Option<String> {
-        let mut line = String::new();
-        match self.output.read_line(&mut line) {
-            Ok(count) if count > 0 => Some(line.trim_end().to_owned()),
-            _ => None,
-        }
+    async fn line(&mut self) -> Option<String> {
+        let line = tokio::time::timeout(LONGEST, self.said.recv()).await;
+        line.expect("a process hangs: it says nothing for minutes")
     }
 
     /// What it waits for.
@@ -151,36 +140,35 @@ impl Process {
 
     /// SIGKILL, where the system has signals.
     pub(super) fn kill(&mut self) {
-        let mut child = locked(&self.child);
-        child.kill().expect("it can be killed");
-        child.wait().expect("it can be waited for");
+        self.child.kill().expect("it can be killed");
+        self.child.wait().expect("it can be waited for");
     }
 
     /// Sends a signal by name, where the system has them: `STOP`, `CONT`.
     pub(super) fn signal(&self, name: &str) -> bool {
-        let pid = locked(&self.child).id();
+        let pid = self.child.id();
         let sent = Command::new("sh").args(["-c", &format!("kill -{name} {pid}")]).status();
         sent.is_ok_and(|status| status.success())
     }
 
     /// What it says in the end.
-    pub(super) fn answer(&mut self) -> Answer {
-        while let Some(line) = self.line() {
-            if let Some(answer) = line.strip_prefix(ANSWER) {
-                let answer = serde_json::from_str(answer).expect("an answer is JSON");
-                let _ = locked(&self.child).wait();
-                return answer;
+    pub(super) async fn answer(&mut self) -> Answer {
+        let mut answer = None;
+        // To the end of what it says: then it has ended, or is about to.
+        while let Some(line) = self.line().await {
+            if let Some(said) = line.strip_prefix(ANSWER) {
+                answer = Some(serde_json::from_str(said).expect("an answer is JSON"));
             }
         }
-        panic!("a process ended without an answer: {:?}", locked(&self.child).wait());
+        let ended = self.child.wait();
+        answer.unwrap_or_else(|| panic!("a process ended without an answer: {ended:?}"))
     }
 }
 
 impl Drop for Process {
     fn drop(&mut self) {
-        let mut child = locked(&self.child);
-        let _ = child.kill();
-        let _ = child.wait();
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 
@@ -193,6 +181,13 @@ pub(super) fn tell(word: &str) {
 /// Says the answer to it.
 pub(super) fn answer(answer: &Answer) {
     tell(&format!("{ANSWER}{}", serde_json::to_string(answer).expect("an answer is JSON")));
+}
+
+/// Waits to be killed; ends by itself where nobody is left who could.
+pub(super) fn stand_still() -> ! {
+    tell(HERE);
+    while std::io::stdin().lock().read_line(&mut String::new()).is_ok_and(|count| count > 0) {}
+    std::process::abort();
 }
 
 /// Waits for a line from it.
