@@ -181,4 +181,31 @@ if [ -n "${ADMMGT_TEST_PG:-}" ]; then
   grep -q '^ran 2 migrations' <<<"$said"
   grep -q 'up   shop/0002_by_price .*without a transaction' <<<"$said"
   cargo run --quiet 2>&1 | grep '^nothing to do: 2 migrations are applied'
+
+  # Its own tests, each with a database of its own.
+  cat >>Cargo.toml <<TOML
+[dev-dependencies]
+admmgt = { path = "$root/admmgt", default-features = false, features = ["postgres", "testkit"] }
+TOML
+  cat >>src/main.rs <<'RUST'
+
+#[cfg(test)]
+mod tests {
+    use admmgt::prelude::*;
+    use admmgt::testkit::*;
+
+    #[tokio::test]
+    async fn products_have_prices() -> Result<(), BoxError> {
+        let database = Postgres::tests(&std::env::var("DATABASE_URL")?)?.fresh().await?;
+        let pool = database.pool().await?;
+        let prices: Vec<i64> = sqlx::query_scalar("select cents from products").fetch_all(&pool).await?;
+        assert_eq!(prices, [995]);
+        assert_idempotent(&Postgres::tests(&std::env::var("DATABASE_URL")?)?).await;
+        Ok(())
+    }
+}
+RUST
+  said=$(cargo test --quiet 2>&1)
+  echo "$said"
+  grep -q '1 passed; 0 failed' <<<"$said"
 fi

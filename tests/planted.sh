@@ -13,13 +13,23 @@ git -C "$root" worktree prune
 git -C "$root" worktree add --quiet --force --detach "$tree" HEAD
 trap 'git -C "$root" worktree remove --force "$tree"' EXIT
 cd "$tree"
+run() { cargo test --quiet -p admmgt-tests --test conformance -- --exact "$1" 2>&1; }
+
+# Without a bug all of them pass: else a failure says nothing.
+cargo test --quiet --no-run -p admmgt-tests --test conformance
+for patch in "$@"; do
+  promise=$(sed -n 's/^Caught by: //p' "$patch")
+  said=$(run "$promise") || { echo "fails without a bug: $promise"; tail -15 <<<"$said"; exit 1; }
+  grep -q '^test result: ok. 1 passed' <<<"$said" || { echo "not run: $promise"; tail -15 <<<"$said"; exit 1; }
+done
+
 missed=0
 for patch in "$@"; do
   git checkout --quiet .
   git apply "$patch"
   promise=$(sed -n 's/^Caught by: //p' "$patch")
   cargo test --quiet --no-run -p admmgt-tests --test conformance
-  said=$(cargo test --quiet -p admmgt-tests --test conformance -- --exact "$promise" 2>&1) || true
+  said=$(run "$promise") || true
   if grep -q '^test result: FAILED. 0 passed; 1 failed' <<<"$said"; then
     echo "caught: $(basename "$patch" .patch), by $promise"
   else

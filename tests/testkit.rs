@@ -4,8 +4,8 @@
 
 use admmgt::prelude::*;
 use admmgt::testkit::{
-    Preserved, TestDatabase, TestDatabases, TestServer, assert_data_preserved, assert_idempotent, assert_idempotent_of,
-    assert_reversible, assert_reversible_except,
+    Preserved, Repeated, TestDatabase, TestDatabases, TestServer, assert_data_preserved, assert_idempotent,
+    assert_idempotent_of, assert_reversible, assert_reversible_except,
 };
 use admmgt::{Meta, OnInterrupt};
 use admmgt_tests::{server_url, skipped};
@@ -179,10 +179,10 @@ fn again() -> Migrations {
 async fn what_may_run_again_is_tried_twice<S: TestServer>(all: TestDatabases<S>) {
     let all = all.migrations(again());
     assert_idempotent(&all).await;
-    assert_idempotent_of(&all, &["app/2_seed"]).await;
+    assert_idempotent_of(&all, Repeated::of("app/2_seed")).await;
     // What is not meant to run again is not claimed of all, and does not hold.
     let claimed = all.clone();
-    let said = broken(async move { assert_idempotent_of(&claimed, &["app/1_users"]).await }, &all).await;
+    let said = broken(async move { assert_idempotent_of(&claimed, Repeated::of("app/1_users")).await }, &all).await;
     assert!(said.contains("app/1_users: run again, it fails"), "{said}");
 }
 
@@ -196,6 +196,23 @@ async fn what_changes_again_when_it_runs_again_is_found<S: TestServer>(all: Test
     let said = broken(async move { assert_idempotent(&claimed).await }, &all).await;
     assert!(said.contains("app/4_twice: run again, it leaves other data"), "{said}");
     assert!(said.contains("users: 1 rows before, 2 now"), "{said}");
+
+    // It changes nothing without rows, and each of them again with some.
+    let longer =
+        sql("2_longer", "update users set name = name || '!'", "").with(|meta| meta.on_interrupt(OnInterrupt::Retry));
+    let other = SqlMigration::new("other", "1", "select 1").expect("a name");
+    let other =
+        other.with(|meta| meta.on_interrupt(OnInterrupt::Retry).depends_on(["app/2_longer".parse().expect("a name")]));
+    let all = all.migrations(Migrations::new([users("longer"), longer, other]));
+    assert_idempotent(&all).await;
+    let claimed = all.clone();
+    let claim = async move {
+        let mut longer = Repeated::of("app/2_longer");
+        longer.seed = "insert into users values (1, 'ada')";
+        assert_idempotent_of(&claimed, longer).await;
+    };
+    let said = broken(claim, &all).await;
+    assert!(said.contains("app/2_longer: run again, it leaves other data"), "{said}");
 }
 
 async fn rows_that_survive_are_preserved<S: TestServer>(all: TestDatabases<S>) {
@@ -285,11 +302,20 @@ async fn every_kind_of_thing_is_a_line_of_the_schema<S: TestServer>(all: TestDat
         "create aggregate biggest(integer) (sfunc = int4larger, stype = integer)",
         "alter table b set (fillfactor = 70)",
         "create unlogged table u(id integer)",
+        "create table heir() inherits (u)",
+        "alter sequence numbers owned by u.id",
+        "create publication p for all tables",
+        "create collation plain (locale = 'C')",
+        "create operator === (leftarg = integer, rightarg = integer, function = int4eq)",
+        "create text search dictionary words (template = simple)",
+        "create foreign data wrapper elsewhere",
+        "create cast (integer as mood) with inout",
     ];
     let of_files = [
         "create table e(id integer) strict",
         "create table f(id integer primary key, a integer references a(id)) without rowid",
         "create trigger t after insert on b begin select 1; end",
+        "create virtual table words using fts5(word, other)",
         "create table g(id integer primary key autoincrement, twice integer generated always as (id * 2))",
     ];
     let mut before = database.schema().await.unwrap();
@@ -303,4 +329,25 @@ async fn every_kind_of_thing_is_a_line_of_the_schema<S: TestServer>(all: TestDat
     // The history is none of it.
     Migrator::new(database.driver()).migrations(Migrations::new([sql("1", "select 1", "")])).up().await.unwrap();
     assert_eq!(before.differences(&database.schema().await.unwrap()), [""; 0]);
+}
+
+/// What a method of a driver is added, the faulty one has to pass on: a default would answer in its place.
+#[test]
+fn a_faulty_driver_passes_every_method_on() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let read = |file: &str| std::fs::read_to_string(root.join(file)).unwrap();
+    let faulty = ["faulty.rs", "faulty/session.rs", "faulty/store.rs", "faulty/lease.rs"];
+    let passed: String = faulty.iter().map(|file| read(&format!("admmgt-testkit/src/{file}"))).collect();
+    let mut count = 0;
+    for (file, name) in [("driver", "Driver"), ("driver", "Session"), ("store", "StateStore"), ("lease", "Lease")] {
+        let text = read(&format!("admmgt-core/src/{file}.rs"));
+        let (_, body) = text.split_once(&format!("pub trait {name}: ")).unwrap();
+        let (body, _) = body.split_once("\n}\n").unwrap();
+        for line in body.lines().filter(|line| line.starts_with("    fn ") || line.starts_with("    async fn ")) {
+            let method = line.trim().trim_start_matches("async ").split('(').next().unwrap();
+            assert!(passed.contains(&format!("{method}(")), "{name}: `{method}` is not passed on");
+            count += 1;
+        }
+    }
+    assert!(count > 30, "{count}");
 }

@@ -273,9 +273,11 @@ pub trait Dialect: fmt::Debug + Send + Sync {
     ///
     /// `mode` is what the migration asked for. With [`TransactionMode::Auto`] the dialect decides:
     /// a text made only of statements that cannot run in a transaction runs without one; a text
-    /// that is one `BEGIN … COMMIT` loses both, because the executor opens the transaction.
+    /// A text may begin with a byte-order mark and end its lines with CRLF: neither counts as an edit, so both must be read
+    /// as if they were not there.
     ///
     /// # Errors
+    /// Every problem of the text    /// # Errors
     /// Every problem of the text: unterminated quotes and comments, a mix of statements that need
     /// and that cannot have a transaction; with these, statements that would silently do nothing. A text
     /// without statements is not an error here; [`crate::Policy`] judges it.

@@ -124,6 +124,15 @@ impl PgTestServer {
         self.run(server, sql).await
     }
 
+    /// Also one that is no template; `name` is in quotes.
+    async fn drop_template(&self, server: &mut PgConnection, name: &str) -> Result<()> {
+        match self.run(server, format!("alter database {name} is_template false")).await {
+            Err(Error::Database { code: Some(code), .. }) if code == "3D000" => return Ok(()),
+            decided => decided?,
+        }
+        self.when_unused(server, format!("drop database if exists {name}")).await
+    }
+
     async fn made(&self, name: String) -> PgTest {
         static SWEPT: Once = Once::new();
         let mut first = false;
@@ -147,7 +156,7 @@ impl PgTestServer {
         for row in wire::rows(server, query).await.unwrap_or_default() {
             let [Some(name), comment] = &row[..] else { continue };
             if is_forgotten(name, comment.as_deref()) {
-                let _ = wire::run(server, format!("drop database if exists {}", quote::name(name))).await;
+                let _ = self.drop_template(server, &quote::name(name)).await;
             }
         }
     }
@@ -173,6 +182,16 @@ fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
+/// The name of a template, as SQL.
+fn template_of(template: &str) -> String {
+    quote::name(&format!("{TEMPLATE}{template}"))
+}
+
+/// Notes that a template is used.
+fn used_now(template: &str) -> String {
+    format!("comment on database {} is {}", template_of(template), quote::text(&format!("{USED}{:x}", now())))
+}
+
 /// A name that no other database has.
 fn fresh_name() -> String {
     format!("{TEST}{:010x}_{:016x}", now(), fastrand::u64(..))
@@ -193,10 +212,9 @@ impl TestServer for PgTestServer {
     async fn copy(&self, template: &str) -> Result<Option<PgTest>> {
         let (mut server, name) = (self.connect().await?, fresh_name());
         let copied =
-            self.when_unused(&mut server, format!("create database {name} template {TEMPLATE}{template}")).await;
+            self.when_unused(&mut server, format!("create database {name} template {}", template_of(template))).await;
         if copied.is_ok() {
-            let _ = wire::run(&mut server, format!("comment on database {TEMPLATE}{template} is '{USED}{:x}'", now()))
-                .await;
+            let _ = wire::run(&mut server, used_now(template)).await;
         }
         wire::say_goodbye(server).await;
         match copied {
@@ -211,18 +229,25 @@ impl TestServer for PgTestServer {
         let name = &database.name;
         // So that nobody is in it when it is copied.
         self.run(&mut server, format!("alter database {name} allow_connections false")).await?;
-        let kept = self.when_unused(&mut server, format!("alter database {name} rename to {TEMPLATE}{template}")).await;
-        wire::say_goodbye(server).await;
-        match kept {
+        let named = format!("alter database {name} rename to {}", template_of(template));
+        let kept = match self.when_unused(&mut server, named).await {
             // A process that knows the server by another database was faster.
             Err(Error::Database { code: Some(code), .. }) if code == "42P04" => Ok(()),
-            decided => decided,
-        }
+            Err(error) => Err(error),
+            Ok(()) => {
+                // Other roles may copy it too; and it is noted when it was used last.
+                let copied =
+                    format!("alter database {} is_template true; {}", template_of(template), used_now(template));
+                self.run(&mut server, copied).await
+            }
+        };
+        wire::say_goodbye(server).await;
+        kept
     }
 
     async fn forget(&self, template: &str) -> Result<()> {
         let mut server = self.connect().await?;
-        let dropped = self.when_unused(&mut server, format!("drop database if exists {TEMPLATE}{template}")).await;
+        let dropped = self.drop_template(&mut server, &template_of(template)).await;
         wire::say_goodbye(server).await;
         dropped
     }

@@ -2,11 +2,11 @@
 
 mod look;
 
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Once};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use admmgt_core::{Driver, Error, Result, async_trait};
 use admmgt_testkit::{Data, Schema, TestDatabase, TestDatabases, TestServer};
@@ -18,8 +18,15 @@ use crate::{Sqlite, host};
 const FOLDER: &str = "admmgt-test-databases";
 /// The name of each database, in a folder of its own.
 const FILE: &str = "test.db";
+/// What the names of test databases' folders start with, and those of templates.
+const TEST: &str = "test_";
+const TEMPLATE: &str = "template_";
 /// What is older than this and still there was left by a test that was killed.
 const FORGOTTEN: Duration = Duration::from_secs(24 * 3600);
+/// A template that nobody has copied for so long is of a set that is gone.
+const UNUSED: Duration = Duration::from_secs(7 * 24 * 3600);
+/// How long another process may take to make a template.
+const PATIENCE: Duration = Duration::from_secs(600);
 
 impl Sqlite {
     /// A fresh, migrated file for each test, with every registered migration. The files are in a folder beside the test
@@ -52,29 +59,37 @@ impl SqliteFolder {
         Self { path: path.into() }
     }
 
-    fn template(&self, name: &str) -> PathBuf {
-        self.path.join(format!("template_{name}.db"))
+    fn template(&self, name: &str, ending: &str) -> Result<PathBuf> {
+        if !name.chars().all(|c| c.is_ascii_alphanumeric()) {
+            return Err(Error::Usage { problem: format!("`{name}` names no template") });
+        }
+        Ok(self.path.join(format!("{TEMPLATE}{name}.{ending}")))
     }
 
     /// A new folder for one database.
     fn make(&self) -> Result<SqliteTest> {
         static SWEPT: Once = Once::new();
         SWEPT.call_once(|| self.sweep());
-        let folder = self.path.join(format!("test_{:016x}", fastrand::u64(..)));
+        let folder = self.path.join(format!("{TEST}{:016x}", fastrand::u64(..)));
         fs::create_dir_all(&folder).map_err(|error| self.failed(error))?;
         let driver = Sqlite::open(folder.join(FILE))?;
         Ok(SqliteTest { folder, driver })
     }
 
-    /// Removes what killed tests have left, a day later. That it fails is no failure of a test.
+    /// Removes what killed tests have left, a day later, and templates that nobody has used for a week. That it fails is no
+    /// failure of a test.
     fn sweep(&self) {
-        let is_old = |entry: &fs::DirEntry| {
+        for entry in fs::read_dir(&self.path).into_iter().flatten().flatten() {
             let changed = entry.metadata().and_then(|found| found.modified());
-            changed.is_ok_and(|changed| SystemTime::now().duration_since(changed).is_ok_and(|age| age > FORGOTTEN))
-        };
-        let entries = fs::read_dir(&self.path).into_iter().flatten().flatten();
-        for entry in entries.filter(|entry| entry.file_name().to_string_lossy().starts_with("test_")).filter(is_old) {
-            let _ = fs::remove_dir_all(entry.path());
+            let age =
+                changed.ok().and_then(|changed| SystemTime::now().duration_since(changed).ok()).unwrap_or_default();
+            let name = entry.file_name();
+            let name = name.to_string_lossy();
+            if name.starts_with(TEST) && age > FORGOTTEN {
+                let _ = fs::remove_dir_all(entry.path());
+            } else if name.starts_with(TEMPLATE) && age > UNUSED {
+                let _ = fs::remove_file(entry.path());
+            }
         }
     }
 
@@ -90,7 +105,8 @@ impl Default for SqliteFolder {
     /// Beside the program that runs: under `target/`, of a test.
     fn default() -> Self {
         let beside = std::env::current_exe().ok().and_then(|program| Some(program.parent()?.join(FOLDER)));
-        Self::at(beside.unwrap_or_else(|| std::env::temp_dir().join(FOLDER)))
+        // Elsewhere under a name that nobody else can have made before.
+        Self::at(beside.unwrap_or_else(|| std::env::temp_dir().join(format!("{FOLDER}-{:016x}", fastrand::u64(..)))))
     }
 }
 
@@ -104,36 +120,58 @@ impl TestServer for SqliteFolder {
 
     async fn copy(&self, template: &str) -> Result<Option<SqliteTest>> {
         let database = self.make()?;
-        match fs::copy(self.template(template), database.path()) {
-            Ok(_) => Ok(Some(database)),
+        let template = self.template(template, "db")?;
+        match fs::copy(&template, database.path()) {
+            Ok(_) => {
+                // It is in use. Where that cannot be noted, it is made again some day.
+                let _ =
+                    File::options().append(true).open(&template).and_then(|file| file.set_modified(SystemTime::now()));
+                Ok(Some(database))
+            }
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(self.failed(error)),
         }
     }
 
     async fn keep(&self, template: &str, database: SqliteTest) -> Result<()> {
+        let template = self.template(template, "db")?;
+        if template.exists() {
+            return Ok(());
+        }
         // What is in the write-ahead log would not be copied.
-        database
-            .sql("wrapping the template up", |db| db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())))?;
-        fs::rename(database.path(), self.template(template)).map_err(|error| self.failed(error))
+        let busy = |db: &Connection| db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0));
+        if database.sql("wrapping the template up", busy)? {
+            let problem = "somebody still uses the database that was to become a template".to_owned();
+            return Err(Error::Usage { problem });
+        }
+        fs::rename(database.path(), template).map_err(|error| self.failed(error))
     }
 
     async fn forget(&self, template: &str) -> Result<()> {
-        match fs::remove_file(self.template(template)) {
+        match fs::remove_file(self.template(template, "db")?) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(self.failed(error)),
             _ => Ok(()),
         }
     }
 
     async fn turn(&self, template: &str) -> Result<Box<dyn Send>> {
-        let (folder, path) = (self.clone(), self.path.join(format!("template_{template}.lock")));
+        let (folder, path) = (self.clone(), self.template(template, "lock")?);
         let locked = host::briefly(move || {
-            let lock = || {
-                let file = File::create(&path)?;
-                file.lock()?;
-                io::Result::Ok(file)
-            };
-            lock().map_err(|error| folder.failed(error))
+            let file = File::create(&path).map_err(|error| folder.failed(error))?;
+            let clock = Instant::now();
+            loop {
+                match file.try_lock() {
+                    Ok(()) => return Ok(file),
+                    Err(TryLockError::WouldBlock) if clock.elapsed() < PATIENCE => {
+                        std::thread::sleep(Duration::from_millis(20));
+                    }
+                    Err(TryLockError::WouldBlock) => {
+                        let problem = format!("another process has been making `{}` for {PATIENCE:?}", path.display());
+                        return Err(Error::Usage { problem });
+                    }
+                    Err(TryLockError::Error(error)) => return Err(folder.failed(error)),
+                }
+            }
         });
         Ok(Box::new(locked.await?))
     }

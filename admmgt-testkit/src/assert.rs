@@ -6,7 +6,7 @@ mod reversible;
 
 use admmgt_core::{MigrationId, MigrationSet};
 
-pub use idempotent::{assert_idempotent, assert_idempotent_of};
+pub use idempotent::{Repeated, assert_idempotent, assert_idempotent_of};
 pub use preserved::{Preserved, assert_data_preserved};
 pub use reversible::{assert_reversible, assert_reversible_except};
 

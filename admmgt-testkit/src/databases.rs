@@ -11,8 +11,8 @@ use crate::{Data, Schema};
 /// Where tests can have as many databases as they want: a server, a folder. Backends implement it, with their feature
 /// `testkit`; tests use [`TestDatabases`], which stands on it.
 ///
-/// A template is a database that is kept under a name, to be copied. Where one is, it is whole: it is made under another
-/// name, and gets its own in one step.
+/// A template is a database that is kept under a name of hexadecimal digits, to be copied. Where one is, it is whole: it is
+/// made under another name, and gets its own in one step.
 #[async_trait]
 pub trait TestServer: Debug + Send + Sync + 'static {
     /// One of its databases.
@@ -65,7 +65,8 @@ pub trait TestDatabase: Debug + Send + Sync + 'static {
     /// What the database says.
     async fn run(&self, text: &str) -> Result<()>;
 
-    /// What it looks like, without the history of migrations.
+    /// What it looks like, without the history of migrations: everything that a migration could make or change has a line,
+    /// and what is too rare to be described one that says that it is there.
     ///
     /// # Errors
     /// What the database says.

@@ -25,7 +25,7 @@ mod suite;
 pub use async_trait::async_trait;
 
 pub use assert::{
-    Preserved, assert_data_preserved, assert_idempotent, assert_idempotent_of, assert_reversible,
+    Preserved, Repeated, assert_data_preserved, assert_idempotent, assert_idempotent_of, assert_reversible,
     assert_reversible_except,
 };
 pub use databases::{TestDatabase, TestDatabases, TestServer};

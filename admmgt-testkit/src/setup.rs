@@ -17,16 +17,15 @@ use async_trait::async_trait;
 ///
 /// use admmgt_core::{Driver, Result};
 /// use admmgt_testkit::{Setup, Step, async_trait, sql};
-/// # type MyDriver = admmgt_core::MemoryDriver;
-/// # trait Open { fn open(_: PathBuf) -> Result<MyDriver> { Ok(MyDriver::new()) } }
-/// # impl Open for MyDriver {}
+/// # struct MyDriver;
+/// # impl MyDriver { fn at(_: PathBuf) -> Result<admmgt_core::MemoryDriver> { Ok(Default::default()) } }
 ///
 /// struct Files(PathBuf);
 ///
 /// #[async_trait]
 /// impl Setup for Files {
 ///     async fn database(&self, name: &str) -> Result<Arc<dyn Driver>> {
-///         Ok(Arc::new(MyDriver::open(self.0.join(name))?))
+///         Ok(Arc::new(MyDriver::at(self.0.join(name))?))
 ///     }
 ///
 ///     fn script(&self, steps: &[Step<'_>]) -> Option<String> {

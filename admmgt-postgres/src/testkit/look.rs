@@ -11,7 +11,7 @@ type Result<T> = std::result::Result<T, sqlx::Error>;
 const THEIRS: &str = r"n.nspname <> 'information_schema' and n.nspname not like 'pg\_%'";
 
 /// Each gives lines of the schema; `THEIRS` stands for that condition. Names are qualified: the search path is empty.
-const QUESTIONS: [&str; 14] = [
+const QUESTIONS: [&str; 19] = [
     "select 'schema ' || quote_ident(nspname) || coalesce(' ' || nspacl::text, '') from pg_namespace n where THEIRS",
     "select 'extension ' || quote_ident(extname) from pg_extension where extname <> 'plpgsql'",
     r"select case relkind when 'r' then 'table' when 'p' then 'partitioned table' when 'v' then 'view'
@@ -59,6 +59,17 @@ const QUESTIONS: [&str; 14] = [
       from pg_description where classoid in ('pg_class'::regclass, 'pg_type'::regclass, 'pg_proc'::regclass, 'pg_namespace'::regclass,
         'pg_constraint'::regclass, 'pg_trigger'::regclass, 'pg_policy'::regclass) and objoid >= 16384
       and pg_describe_object(classoid, objoid, objsubid) not like '%\_admmgt\_%'",
+    r"select 'owner of ' || c.oid::regclass || ': ' || relowner::regrole from OURS where relkind in ('r', 'p', 'v', 'm', 'f', 'S')",
+    r"select 'inherits ' || inhrelid::regclass || ' from ' || inhparent::regclass from pg_inherits join OURS on c.oid = inhrelid",
+    r"select 'sequence ' || c.oid::regclass || ' owned by ' || pg_describe_object(refclassid, refobjid, refobjsubid) from OURS
+      join pg_depend p on p.classid = 'pg_class'::regclass and p.objid = c.oid and p.deptype in ('a', 'i')
+      and p.refclassid = 'pg_class'::regclass where relkind = 'S'",
+    "select 'publication ' || quote_ident(pubname) || ' ' || puballtables || pubinsert || pubupdate || pubdelete || pubtruncate from pg_publication",
+    // Whatever is of no kind above is a line at least: that it is there. What it is like is not compared.
+    r"select distinct 'there is ' || pg_describe_object(classid, objid, 0) from pg_depend d where objid >= 16384 and deptype in ('n', 'a')
+      and classid not in ('pg_class'::regclass, 'pg_type'::regclass, 'pg_attrdef'::regclass, 'pg_constraint'::regclass, 'pg_rewrite'::regclass,
+        'pg_trigger'::regclass, 'pg_proc'::regclass, 'pg_policy'::regclass, 'pg_namespace'::regclass, 'pg_statistic_ext'::regclass)
+      and not exists (select from pg_depend e where e.classid = d.classid and e.objid = d.objid and e.deptype = 'e')",
     r"select 'statistics: ' || pg_get_statisticsobjdef(s.oid) from pg_statistic_ext s join pg_namespace n on n.oid = stxnamespace where THEIRS",
 ];
 

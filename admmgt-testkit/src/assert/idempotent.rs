@@ -12,7 +12,9 @@ use super::{below, known, nothing_found};
 use crate::{TestDatabase, TestDatabases, TestServer};
 
 /// Runs each migration a second time that may run again: those that are repeatable, and those that say
-/// `on_interrupt = "retry"`. The second time must end well, and leave schema and data as they were.
+/// `on_interrupt = "retry"`. The second time must end well, and leave schema and data as they were, with what the
+/// migrations themselves put into the database; for one that changes rows of the application's, see
+/// [`assert_idempotent_of`].
 ///
 /// ```
 /// use admmgt_core::{Migrations, OnInterrupt, SqlMigration};
@@ -26,28 +28,52 @@ use crate::{TestDatabase, TestDatabases, TestServer};
 /// ```
 ///
 /// # Panics
-/// With each migration of which that is not so, and what differs.
+/// With the migrations of which that is not so, up to the first that fails, and what differs.
 pub async fn assert_idempotent<S: TestServer>(databases: &TestDatabases<S>) {
     let claim = "migrations that cannot run again";
     let found = async {
         let set = databases.set().map_err(|error| error.to_string())?;
         let again = |meta: &&Meta| meta.repeatable || meta.on_interrupt == OnInterrupt::Retry;
         let ids = set.metas().filter(again).map(|meta| meta.id.clone()).collect();
-        look(databases, set, ids).await
+        look(databases, set, ids, "").await
     };
     nothing_found(claim, found.await);
 }
 
-/// As [`assert_idempotent`], for these: `app/0004_seed`.
+/// What [`assert_idempotent_of`] tries.
+///
+/// ```
+/// use admmgt_testkit::Repeated;
+///
+/// let mut credits = Repeated::of("app/0004_credits");
+/// credits.seed = "insert into users(credits) values (0), (10)";
+/// ```
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub struct Repeated<'a> {
+    /// The migration.
+    pub of: &'a str,
+    /// A text that runs before it, when all that comes before it is applied: rows that it would change twice.
+    pub seed: &'a str,
+}
+
+impl<'a> Repeated<'a> {
+    /// This migration, with nothing in the database but what those before it put there.
+    pub fn of(migration: &'a str) -> Self {
+        Self { of: migration, seed: "" }
+    }
+}
+
+/// As [`assert_idempotent`], for one migration, whatever it says of itself, and with rows that it could change twice.
 ///
 /// # Panics
 /// As [`assert_idempotent`].
-pub async fn assert_idempotent_of<S: TestServer>(databases: &TestDatabases<S>, ids: &[&str]) {
+pub async fn assert_idempotent_of<S: TestServer>(databases: &TestDatabases<S>, repeated: Repeated<'_>) {
     let claim = "migrations that cannot run again";
     let found = async {
         let set = databases.set().map_err(|error| error.to_string())?;
-        let ids = known(&set, ids)?;
-        look(databases, set, ids).await
+        let ids = known(&set, &[repeated.of])?;
+        look(databases, set, ids, repeated.seed).await
     };
     nothing_found(claim, found.await);
 }
@@ -56,21 +82,28 @@ async fn look<S: TestServer>(
     databases: &TestDatabases<S>,
     set: MigrationSet,
     ids: Vec<MigrationId>,
+    seed: &str,
 ) -> Result<Vec<String>, String> {
     let words = |error: admmgt_core::Error| error.to_string();
     let database = databases.empty().await.map_err(words)?;
     let next = Migrator::new(database.driver()).migrations(databases.listed()).target(Target::Next(1));
     let set = Arc::new(set);
     let mut found = Vec::new();
-    while let Some(ran) = next.up().await.map_err(words)?.ran.into_iter().next() {
-        let id = ran.migration;
+    while let Some(step) = next.plan().await.map_err(words)?.steps.into_iter().next() {
+        let id = step.migration;
         if !ids.contains(&id) {
+            next.up().await.map_err(words)?;
             continue;
         }
+        if !seed.is_empty() {
+            database.run(seed).await.map_err(|error| format!("the seed fails: {error}"))?;
+        }
+        next.up().await.map_err(words)?;
         let before = (database.schema().await.map_err(words)?, database.data().await.map_err(words)?);
         let again = Migrator::new(database.driver()).migrations(Again::of(&set, &id)?).policy(anything_goes());
         if let Err(error) = again.up().await {
             found.push(below(&id, "run again, it fails", &[error.to_string()]));
+            // What it left is not known: what comes after it cannot be told apart from that.
             return Ok(found);
         }
         let after = (database.schema().await.map_err(words)?, database.data().await.map_err(words)?);
@@ -93,7 +126,7 @@ async fn look<S: TestServer>(
 
 fn anything_goes() -> Policy {
     let mut policy = Policy::default();
-    (policy.foreign, policy.empty) = (Verdict::Allow, Verdict::Allow);
+    (policy.foreign, policy.empty, policy.out_of_order) = (Verdict::Allow, Verdict::Allow, Verdict::Allow);
     policy
 }
 
@@ -108,8 +141,10 @@ impl Again {
     fn of(set: &Arc<MigrationSet>, id: &MigrationId) -> Result<Migrations, String> {
         let meta = set.get(id).map(|migration| migration.meta().clone());
         let mut meta = meta.ok_or_else(|| format!("there is no migration `{id}`"))?;
-        meta.id = MigrationId::new("again", id.to_string().replace('/', ":")).map_err(|error| error.to_string())?;
-        meta.depends_on = Default::default();
+        // By number: together the two parts of a name may be longer than one can be.
+        let number = set.place(id).unwrap_or_default();
+        meta.id = MigrationId::new("again", format!("{number:08}")).map_err(|error| error.to_string())?;
+        (meta.depends_on, meta.replaces) = Default::default();
         meta.repeatable = false;
         Ok(Migrations::default().and(Self { meta, set: Arc::clone(set), of: id.clone() }))
     }
