@@ -4,8 +4,8 @@
 
 use admmgt_core::{
     Author, Checksum, Context, Driver, Error, ErrorKind, Event, Holder, MemoryDriver, Meta, Migration, MigrationId,
-    Migrations, Migrator, Policy, Refusal, Repair, Resolution, SqlMigration, Target, Text, Timestamp, async_trait,
-    check,
+    Migrations, Migrator, Policy, Refusal, Repair, Resolution, SqlMigration, Target, Text, Timestamp, TransactionMode,
+    async_trait, check,
 };
 use expect_test::expect;
 
@@ -254,4 +254,41 @@ async fn what_a_driver_does_not_offer_is_said() {
     assert!(!session.serves(admmgt_core::Access::Read));
     let wrong = Error::wrong_backend("PgConnection");
     assert!(wrong.to_string().contains("PgConnection") && wrong.kind() == ErrorKind::Usage, "{wrong}");
+}
+
+/// What the macros write into constants, made at run time.
+#[test]
+fn an_item_says_what_it_was_made_of() {
+    use admmgt_core::__private::{MetaParts, id, item, sql, sql_in, tag};
+    static UP: std::sync::LazyLock<admmgt_core::SqlSource> = std::sync::LazyLock::new(|| sql("up.sql", "select 1"));
+    static DOWN: std::sync::LazyLock<admmgt_core::SqlSource> =
+        std::sync::LazyLock::new(|| sql_in(TransactionMode::None, "down.sql", "select 2"));
+    for after in [None, Some("0")] {
+        let parts = MetaParts {
+            namespace: "app",
+            id: "1",
+            description: "Users.",
+            depends_on: Vec::leak(vec![id("billing", "1")]),
+            after,
+            checksum: "manual:1",
+            origin: admmgt_core::Origin::Sql,
+            transaction: TransactionMode::Auto,
+            on_interrupt: admmgt_core::OnInterrupt::Manual,
+            probe: None,
+            repeatable: false,
+            replaces: &[],
+            tags: Vec::leak(vec![tag("seed")]),
+            file: "here.rs",
+            line: 7,
+            backend: None,
+        };
+        let made = item(parts, admmgt_core::Body::Sql(&UP), Some(admmgt_core::Body::Sql(&DOWN)));
+        let meta = made.meta();
+        assert_eq!((meta.id.to_string(), meta.reversible, meta.location.line), ("app/1".to_owned(), true, 7));
+        assert_eq!((meta.depends_on.len(), &meta.tags[..]), (1, &["seed".into()][..]));
+        assert_eq!(meta.after.as_ref().map(MigrationId::id), after);
+        let way = |direction| made.sql(direction).map(|source| source.file().to_owned());
+        assert_eq!(way(admmgt_core::Direction::Up).as_deref(), Some("up.sql"));
+        assert_eq!(way(admmgt_core::Direction::Down).as_deref(), Some("down.sql"));
+    }
 }

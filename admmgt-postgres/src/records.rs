@@ -4,7 +4,7 @@ mod insert;
 mod rows;
 
 use admmgt_core::stored::{self, FORMATS, HISTORY};
-use admmgt_core::{Batch, History, Result};
+use admmgt_core::{Batch, FORMAT, History, Result};
 
 use self::rows::PgRow;
 use crate::lease;
@@ -17,7 +17,8 @@ pub(crate) fn writing(link: &Link, batch: &Batch) -> Result<String> {
     let table = link.table(HISTORY)?;
     let mut sql = insert::insert(&table, batch, lease::if_held(link, batch.fence, first.seq)?);
     if batch.after() == Some(0) {
-        sql.push_str(&format!("; update {} set began = true", link.table(FORMATS)?));
+        // Not an update: where a publication is for all tables, a table without a key is not updated.
+        sql.push_str(&format!("; insert into {} (format, began) values ({FORMAT}, true)", link.table(FORMATS)?));
     }
     Ok(sql)
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use admmgt::prelude::*;
 use admmgt::sqlx::{Connection, Executor};
 use admmgt::{Error, ErrorKind, Event};
-use admmgt_tests::{Cluster, Database, Proxy, free_port, outside, pg, sql};
+use admmgt_tests::{Cluster, Database, Proxy, asynchronous, free_port, outside, pg, sql};
 
 fn one() -> Migrations {
     sql(&[("1", "create table a(id int)")])
@@ -413,4 +413,72 @@ async fn a_body_that_ends_its_connection_each_time_is_given_up() {
     assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
     assert_eq!(error.report().unwrap().ran.len(), 1);
     assert!(clock.elapsed() < Duration::from_secs(25));
+}
+
+#[test]
+fn addresses_and_names_that_are_none_are_refused_and_passwords_are_not_shown() {
+    let url = "postgres://me:SECRET@127.0.0.1/shop";
+    let shown = format!("{:?} {:?}", Postgres::connect(url).unwrap(), Postgres::tests(url).unwrap());
+    assert!(!shown.contains("SECRET") && shown.contains("shop"), "{shown}");
+    for wrong in ["mysql://me:SECRET@127.0.0.1/shop", "postgres://me:SECRET@127.0.0.1:port/shop", "shop"] {
+        let error = Postgres::connect(wrong).unwrap_err().to_string();
+        assert!(!error.contains("SECRET") && error.contains("postgres://user:password@host"), "{error}");
+    }
+    let error = Postgres::connect(url).unwrap().schema("a\0b").unwrap_err();
+    assert!(error.to_string().contains("NUL"), "{error}");
+}
+
+/// What a program wants to know of a failure: the line, and which constraint.
+#[tokio::test]
+async fn a_failure_names_the_line_and_the_constraint() {
+    let Some(db) = Database::new().await else { return };
+    let first = "create table people(email text constraint one_of_each unique)";
+    db.migrator(sql(&[("1", first)])).up().await.unwrap();
+    let twice = "insert into people\nvalues ('a@b'),\n ('a@b')";
+    let error = db.migrator(sql(&[("1", first), ("2", twice)])).up().await.unwrap_err();
+    let Error::Failed(failure) = &error else { panic!("{error}") };
+    let answer: &admmgt::postgres::Answer = failure.error.downcast_ref().unwrap();
+    assert_eq!((answer.code(), answer.constraint()), (Some("23505"), Some("one_of_each")));
+    let error = db.migrator(sql(&[("1", first), ("2", "select 1\nfrom nowhere")])).up().await.unwrap_err();
+    assert!(error.to_string().contains("in line 2 of the statement"), "{error}");
+}
+
+/// A statement that waits for data which nobody sends would wait for ever.
+#[tokio::test]
+async fn code_that_copies_from_nothing_is_told_so() {
+    let Some(db) = Database::new().await else { return };
+    let copies = asynchronous("1", |cx| {
+        Box::pin(async move {
+            cx.execute("create table a(id int)").await?;
+            cx.execute("copy a from stdin").await?;
+            Ok(())
+        })
+    });
+    let error = db.migrator(Migrations::new([copies])).up().await.unwrap_err();
+    assert!(error.to_string().contains("has no data behind it"), "{error}");
+    assert!(db.tables().await.is_empty());
+}
+
+#[tokio::test]
+async fn a_search_path_that_leads_nowhere_is_told() {
+    let Some(db) = Database::new().await else { return };
+    db.run(&format!("alter database {} set search_path = nowhere", db.name())).await;
+    let error = db.migrator(sql(&[("1", "create table a(id int)")])).up().await.unwrap_err();
+    assert!(error.to_string().contains("no schema of the `search_path` exists"), "{error}");
+}
+
+/// Logical replication of everything does not take our tables for the application's.
+#[tokio::test]
+async fn a_publication_of_all_tables_is_no_obstacle() {
+    let Some(db) = Database::ours().await else { return };
+    db.run("create publication everything for all tables").await;
+    let migrator = db.migrator(sql(&[("1", "create table a(id int primary key)"), ("2", "create table b(id int)")]));
+    assert_eq!(migrator.up().await.unwrap().ran.len(), 2);
+    assert!(migrator.status().await.unwrap().is_current());
+    let row = Migrator::new(db.driver().lease(admmgt::LeaseMode::row())).migrations(sql(&[
+        ("1", "create table a(id int primary key)"),
+        ("2", "create table b(id int)"),
+        ("3", "select 1"),
+    ]));
+    assert_eq!(row.up().await.unwrap().ran.len(), 1);
 }

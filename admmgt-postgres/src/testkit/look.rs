@@ -11,7 +11,7 @@ type Result<T> = std::result::Result<T, sqlx::Error>;
 const THEIRS: &str = r"n.nspname <> 'information_schema' and n.nspname not like 'pg\_%'";
 
 /// Each gives lines of the schema; `THEIRS` stands for that condition. Names are qualified: the search path is empty.
-const QUESTIONS: [&str; 19] = [
+const QUESTIONS: [&str; 20] = [
     "select 'schema ' || quote_ident(nspname) || coalesce(' ' || nspacl::text, '') from pg_namespace n where THEIRS",
     "select 'extension ' || quote_ident(extname) from pg_extension where extname <> 'plpgsql'",
     r"select case relkind when 'r' then 'table' when 'p' then 'partitioned table' when 'v' then 'view'
@@ -65,6 +65,7 @@ const QUESTIONS: [&str; 19] = [
       join pg_depend p on p.classid = 'pg_class'::regclass and p.objid = c.oid and p.deptype in ('a', 'i')
       and p.refclassid = 'pg_class'::regclass where relkind = 'S'",
     "select 'publication ' || quote_ident(pubname) || ' ' || puballtables || pubinsert || pubupdate || pubdelete || pubtruncate from pg_publication",
+    "select 'foreign data wrapper ' || quote_ident(fdwname) from pg_foreign_data_wrapper where oid >= 16384",
     // Whatever is of no kind above is a line at least: that it is there. What it is like is not compared.
     r"select distinct 'there is ' || pg_describe_object(classid, objid, 0) from pg_depend d where objid >= 16384 and deptype in ('n', 'a')
       and classid not in ('pg_class'::regclass, 'pg_type'::regclass, 'pg_attrdef'::regclass, 'pg_constraint'::regclass, 'pg_rewrite'::regclass,
