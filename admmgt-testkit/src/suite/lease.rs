@@ -188,9 +188,14 @@ async fn whoever_waited_reads_the_history_again(on: Ground) -> Checked {
     let (running, go_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
     let (runs, goes_on) = (Arc::clone(&running), Arc::clone(&go_on));
     let script = on.script(&[Step::Make("kit_a")])?;
+    let times = Arc::new(AtomicUsize::new(0));
     let body = Code::new("2", move |cx| {
         let (runs, goes_on, script) = (Arc::clone(&runs), Arc::clone(&goes_on), script.clone());
+        let times = times.fetch_add(1, Ordering::SeqCst);
         Box::pin(async move {
+            if times > 0 {
+                return Err("it ran already".into());
+            }
             runs.notify_one();
             goes_on.notified().await;
             Ok(cx.execute_script(&script).await?)
