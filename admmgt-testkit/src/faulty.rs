@@ -25,6 +25,8 @@ pub enum Fault {
     /// It is not made, and an error is returned. The connection stays as that call's errors leave it: a commit that fails
     /// has rolled back, and a rollback fails only where the connection is lost.
     Error,
+    /// The connection breaks before it arrives: it is not made, and everything after it on this connection fails.
+    LostRequest,
     /// It is made so much later.
     Delay(Duration),
     /// It is made, and the connection breaks before the answer arrives: everything after it on this connection fails.
@@ -134,6 +136,10 @@ impl Faults {
         match fault {
             Some(Fault::Error) => return Err(Error::database(call, None, Injected)),
             Some(Fault::Delay(time)) => tokio::time::sleep(time).await,
+            Some(Fault::LostRequest) => {
+                self.broken.store(true, Ordering::SeqCst);
+                return Err(lost());
+            }
             Some(Fault::LostReply) | None => {}
         }
         let result = work.await;

@@ -9,7 +9,7 @@ use admmgt_core::{BoxFuture, Migrator, Target};
 
 use super::ground::{Ground, policy};
 use super::lease::needs_processes;
-use super::left::{End, recover};
+use super::left::{End, Left, recover};
 use super::process::{HERE, Orders, Verb};
 use super::sets::Set;
 use super::{Checked, Skip, tests};
@@ -20,6 +20,8 @@ tests! { "crash":
     an_error_at_any_call_of_a_group,
     an_error_at_any_call_without_a_transaction,
     an_error_at_any_call_on_the_way_back,
+    a_lost_request_at_any_call,
+    a_lost_request_at_any_call_without_a_transaction,
     a_lost_answer_at_any_call,
     a_lost_answer_at_any_call_of_a_group,
     a_lost_answer_at_any_call_without_a_transaction,
@@ -99,6 +101,10 @@ async fn faults(on: &Ground, case: Case, fault: Fault) -> Checked {
             // It may fail, or get over it.
             let ended = case.run(&on, driver.clone()).await?.map_err(|error| error.to_string());
             assert!(driver.calls().len() >= call, "call {call} is made");
+            if ended.is_ok() {
+                // What ended well has done everything.
+                Left::of(&on, case.set).await?.check_converged(case.verb);
+            }
             let what = format!("{fault:?} at call {call}, `{name}`; the run ended with {ended:?}");
             trace(what, recover(&on, case.set, case.verb, case.group)).await?;
             on.clean().await;
@@ -208,6 +214,14 @@ async fn an_error_at_any_call_without_a_transaction(on: Ground) -> Checked {
 
 async fn an_error_at_any_call_on_the_way_back(on: Ground) -> Checked {
     faults(&on, BACK, Fault::Error).await
+}
+
+async fn a_lost_request_at_any_call(on: Ground) -> Checked {
+    faults(&on, MIXED, Fault::LostRequest).await
+}
+
+async fn a_lost_request_at_any_call_without_a_transaction(on: Ground) -> Checked {
+    faults(&on, OUTSIDE, Fault::LostRequest).await
 }
 
 async fn a_lost_answer_at_any_call(on: Ground) -> Checked {

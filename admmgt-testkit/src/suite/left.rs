@@ -66,7 +66,7 @@ impl Left {
     }
 
     /// Everything is as the verb leaves it.
-    fn check_converged(&self, verb: Verb) {
+    pub(super) fn check_converged(&self, verb: Verb) {
         let expected = if verb == Verb::Down { Vec::new() } else { self.set.all() };
         assert_eq!(self.names, expected);
         let ends = |standing: &Standing| match verb {
