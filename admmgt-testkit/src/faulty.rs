@@ -78,6 +78,12 @@ struct Faults {
     broken: Arc<AtomicBool>,
 }
 
+impl fmt::Debug for Faults {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Faults").field("planned", &self.planned).finish_non_exhaustive()
+    }
+}
+
 impl FaultyDriver {
     /// A driver without faults, yet.
     pub fn new(inner: impl Driver) -> Self {

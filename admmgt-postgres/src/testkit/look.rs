@@ -21,28 +21,28 @@ const QUESTIONS: [&str; 20] = [
       || coalesce(' ' || reloptions::text, '') || coalesce(' ' || relacl::text, '')
       || coalesce(' partition ' || pg_get_expr(relpartbound, c.oid), '') || coalesce(' partition by ' || pg_get_partkeydef(c.oid), '')
       || case when relkind in ('v', 'm') then ': ' || pg_get_viewdef(c.oid) else '' end
-      from OURS where relkind in ('r', 'p', 'v', 'm', 'f', 'c')",
+      from RELATIONS where relkind in ('r', 'p', 'v', 'm', 'f', 'c')",
     r"select 'column ' || c.oid::regclass || '.' || quote_ident(attname) || ' ' || format_type(atttypid, atttypmod)
       || coalesce(' collate ' || quote_ident(collname), '') || case when attnotnull then ' not null' else '' end
       || case attidentity when 'a' then ' identity always' when 'd' then ' identity by default' else '' end
       || coalesce(case when attgenerated <> '' then ' generated ' else ' default ' end || pg_get_expr(adbin, adrelid), '')
       || coalesce(' ' || attacl::text, '')
-      from OURS join pg_attribute a on attrelid = c.oid and attnum > 0 and not attisdropped
+      from RELATIONS join pg_attribute a on attrelid = c.oid and attnum > 0 and not attisdropped
       left join pg_attrdef d on adrelid = c.oid and adnum = attnum
       left join pg_type t on t.oid = atttypid left join pg_collation l on l.oid = attcollation and attcollation <> typcollation
       where relkind in ('r', 'p', 'v', 'm', 'f', 'c')",
     r"select 'constraint ' || quote_ident(conname) || ' on ' || c.oid::regclass || ': ' || pg_get_constraintdef(k.oid)
-      from OURS join pg_constraint k on conrelid = c.oid where contype <> 'n'",
+      from RELATIONS join pg_constraint k on conrelid = c.oid where contype <> 'n'",
     r"select 'index: ' || pg_get_indexdef(indexrelid) || case when indisvalid then '' else ' INVALID' end
-      from OURS join pg_index i on indrelid = c.oid",
+      from RELATIONS join pg_index i on indrelid = c.oid",
     r"select 'trigger: ' || pg_get_triggerdef(g.oid) || ' ' || tgenabled::text
-      from OURS join pg_trigger g on tgrelid = c.oid where not tgisinternal",
-    r"select 'rule: ' || pg_get_ruledef(r.oid) from OURS join pg_rewrite r on ev_class = c.oid where rulename <> '_RETURN'",
+      from RELATIONS join pg_trigger g on tgrelid = c.oid where not tgisinternal",
+    r"select 'rule: ' || pg_get_ruledef(r.oid) from RELATIONS join pg_rewrite r on ev_class = c.oid where rulename <> '_RETURN'",
     r"select 'policy ' || quote_ident(polname) || ' on ' || c.oid::regclass || ' ' || polcmd::text || ' ' || polpermissive || ' '
       || polroles::regrole[]::text || coalesce(' using ' || pg_get_expr(polqual, polrelid), '')
-      || coalesce(' check ' || pg_get_expr(polwithcheck, polrelid), '') from OURS join pg_policy p on polrelid = c.oid",
+      || coalesce(' check ' || pg_get_expr(polwithcheck, polrelid), '') from RELATIONS join pg_policy p on polrelid = c.oid",
     r"select 'sequence ' || c.oid::regclass || ' ' || format_type(seqtypid, null) || ' ' || concat_ws(' ', seqstart, seqincrement, seqmin,
-      seqmax, seqcache, seqcycle) || coalesce(' ' || relacl::text, '') from OURS join pg_sequence s on seqrelid = c.oid",
+      seqmax, seqcache, seqcycle) || coalesce(' ' || relacl::text, '') from RELATIONS join pg_sequence s on seqrelid = c.oid",
     r"select 'function ' || case when prokind in ('a', 'w') then p.oid::regprocedure::text else pg_get_functiondef(p.oid) end
       || coalesce(' ' || proacl::text, '') from pg_proc p join pg_namespace n on n.oid = pronamespace
       where THEIRS and not exists (select from pg_depend e where e.classid = 'pg_proc'::regclass and e.objid = p.oid and e.deptype = 'e')",
@@ -59,9 +59,9 @@ const QUESTIONS: [&str; 20] = [
       from pg_description where classoid in ('pg_class'::regclass, 'pg_type'::regclass, 'pg_proc'::regclass, 'pg_namespace'::regclass,
         'pg_constraint'::regclass, 'pg_trigger'::regclass, 'pg_policy'::regclass) and objoid >= 16384
       and pg_describe_object(classoid, objoid, objsubid) not like '%\_admmgt\_%'",
-    r"select 'owner of ' || c.oid::regclass || ': ' || relowner::regrole from OURS where relkind in ('r', 'p', 'v', 'm', 'f', 'S')",
-    r"select 'inherits ' || inhrelid::regclass || ' from ' || inhparent::regclass from pg_inherits join OURS on c.oid = inhrelid",
-    r"select 'sequence ' || c.oid::regclass || ' owned by ' || pg_describe_object(refclassid, refobjid, refobjsubid) from OURS
+    r"select 'owner of ' || c.oid::regclass || ': ' || relowner::regrole from RELATIONS where relkind in ('r', 'p', 'v', 'm', 'f', 'S')",
+    r"select 'inherits ' || inhrelid::regclass || ' from ' || inhparent::regclass from pg_inherits join RELATIONS on c.oid = inhrelid",
+    r"select 'sequence ' || c.oid::regclass || ' owned by ' || pg_describe_object(refclassid, refobjid, refobjsubid) from RELATIONS
       join pg_depend p on p.classid = 'pg_class'::regclass and p.objid = c.oid and p.deptype in ('a', 'i')
       and p.refclassid = 'pg_class'::regclass where relkind = 'S'",
     "select 'publication ' || quote_ident(pubname) || ' ' || puballtables || pubinsert || pubupdate || pubdelete || pubtruncate from pg_publication",
@@ -75,14 +75,14 @@ const QUESTIONS: [&str; 20] = [
 ];
 
 /// The relations that are theirs, as `c`.
-const OURS: &str = r"(pg_class c join pg_namespace n on n.oid = c.relnamespace and THEIRS and c.relname not like '\_admmgt\_%'
+const RELATIONS: &str = r"(pg_class c join pg_namespace n on n.oid = c.relnamespace and THEIRS and c.relname not like '\_admmgt\_%'
     and not exists (select from pg_depend e where e.classid = 'pg_class'::regclass and e.objid = c.oid and e.deptype = 'e'))";
 
 pub(super) async fn schema(db: &mut PgConnection) -> Result<Schema> {
     wire::run(db, "set search_path = ''; set quote_all_identifiers = off".to_owned()).await?;
     let mut lines = Vec::new();
     for question in QUESTIONS {
-        let question = question.replace("OURS", OURS).replace("THEIRS", THEIRS);
+        let question = question.replace("RELATIONS", RELATIONS).replace("THEIRS", THEIRS);
         lines.extend(wire::rows(db, question).await?.into_iter().flatten().flatten());
     }
     Ok(Schema::new(lines))
@@ -92,7 +92,7 @@ pub(super) async fn data(db: &mut PgConnection) -> Result<Data> {
     let columns = format!(
         "select c.oid::regclass, a.attname from {} join pg_attribute a on attrelid = c.oid and attnum > 0 and not attisdropped \
          where relkind in ('r', 'f') order by c.oid, attnum",
-        OURS.replace("THEIRS", THEIRS)
+        RELATIONS.replace("THEIRS", THEIRS)
     );
     let mut tables: Vec<(String, Vec<String>)> = Vec::new();
     for row in wire::rows(db, columns).await? {

@@ -17,12 +17,6 @@ pub(super) struct FaultySession {
     pub(super) faults: Faults,
 }
 
-impl std::fmt::Debug for Faults {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Faults").field("planned", &self.planned).finish_non_exhaustive()
-    }
-}
-
 #[async_trait]
 impl Session for FaultySession {
     fn capabilities(&self) -> &Capabilities {

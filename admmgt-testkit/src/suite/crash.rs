@@ -272,26 +272,23 @@ async fn killed_again_while_it_recovers_without_a_transaction(on: Ground) -> Che
 async fn killed_again(on: &Ground, case: Case) -> Checked {
     case.needs(on).await?;
     needs_processes(on).await?;
-    {
-        let first = case.begin(on).await?;
-        let points = case.orders(&first).run().await.points.len();
-        let tries = (1..points).step_by(7).map(|point| -> BoxFuture<'_, Checked> {
-            Box::pin(async move {
-                let on = case.begin(on).await?;
-                // A later one may have fewer points left than that, or refuse: it need not be killed.
-                for again in [point, point / 2 + 1, 9] {
-                    let mut process = case.orders(&on).stop_at(again).start();
-                    if process.says(HERE).await {
-                        process.kill();
-                    }
+    let first = case.begin(on).await?;
+    let points = case.orders(&first).run().await.points.len();
+    let tries = (1..points).step_by(7).map(|point| -> BoxFuture<'_, Checked> {
+        Box::pin(async move {
+            let on = case.begin(on).await?;
+            // A later one may have fewer points left than that, or refuse: it need not be killed.
+            for again in [point, point / 2 + 1, 9] {
+                let mut process = case.orders(&on).stop_at(again).start();
+                if process.says(HERE).await {
+                    process.kill();
                 }
-                let what = format!("killed again, first at point {point}");
-                trace(what, recover(&on, case.set, case.verb, case.group)).await?;
-                on.clean().await;
-                Ok(())
-            })
-        });
-        some_at_a_time(tries).await?;
-    }
-    Ok(())
+            }
+            let what = format!("killed again, first at point {point}");
+            trace(what, recover(&on, case.set, case.verb, case.group)).await?;
+            on.clean().await;
+            Ok(())
+        })
+    });
+    some_at_a_time(tries).await
 }

@@ -1,12 +1,12 @@
 //! A database of the suite's, and what its tests ask of it.
 
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use admmgt_core::{
-    Access, Author, BoxError, BoxFuture, Capabilities, Checksum, Context, Driver, Error, Meta, Migration, MigrationId,
-    Migrations, Migrator, Policy, Result, RunId, Session, SessionOptions, SqlMigration, TransactionMode, Verdict,
+    Access, Acquired, Author, BoxError, BoxFuture, Capabilities, Checksum, Context, Driver, Error, LeaseRequest, Meta,
+    Migration, MigrationId, Migrations, Migrator, Policy, Result, RunId, Session, SessionOptions, SqlMigration,
+    TransactionMode, Verdict,
 };
 use async_trait::async_trait;
 
@@ -147,6 +147,22 @@ impl Ground {
         ours
     }
 
+    /// Waits until nobody has the lease, at most a minute: whoever had it is dead or dropped.
+    pub(super) async fn lease_is_free(&self) {
+        eventually("the lease of a session that is gone is free", || async {
+            let mut session = self.session().await;
+            let request = LeaseRequest::new(author("kit-after"));
+            let acquired = self.driver.store().acquire(&mut *session, &request).await.expect("an answer");
+            let is_free = match acquired {
+                Acquired::Yes(lease) => lease.release(&mut *session).await.map(|()| true).expect("it is given back"),
+                Acquired::No(_) => false,
+            };
+            session.close().await;
+            is_free
+        })
+        .await;
+    }
+
     pub(super) async fn capabilities(&self) -> Capabilities {
         let session = self.session().await;
         let capabilities = session.capabilities().clone();
@@ -271,12 +287,4 @@ impl Migration for Code {
     async fn up(&self, cx: &mut Context) -> Result<(), BoxError> {
         (self.up)(cx).await
     }
-}
-
-/// How often each name is in a list.
-pub(super) fn tally(names: &[String]) -> HashMap<&str, usize> {
-    names.iter().fold(HashMap::new(), |mut tally, name| {
-        *tally.entry(name.as_str()).or_default() += 1;
-        tally
-    })
 }

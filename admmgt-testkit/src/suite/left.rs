@@ -1,13 +1,9 @@
 //! A database as a run left it that failed or was killed, and the runs after it.
 
-use std::time::{Duration, Instant};
-
-use admmgt_core::{
-    Acquired, Direction, ErrorKind, LeaseRequest, Migrator, OnInterrupt, Resolution, Standing, Status, Target,
-};
+use admmgt_core::{Direction, ErrorKind, Migrator, OnInterrupt, Resolution, Standing, Status, Target};
 
 use super::Skip;
-use super::ground::{Ground, author, policy};
+use super::ground::{Ground, policy};
 use super::process::Verb;
 use super::sets::Set;
 use crate::Step;
@@ -22,7 +18,7 @@ pub(super) struct Left {
 impl Left {
     /// Looks, once whoever died has let go: what it had asked the server for may go on until then.
     pub(super) async fn of(on: &Ground, set: Set) -> Result<Self, Skip> {
-        wait_for_the_lease(on).await;
+        on.lease_is_free().await;
         let status = on.migrator(set.migrations(on)?).status().await.expect("the history can be read");
         Ok(Self { set, names: on.names().await, status })
     }
@@ -81,24 +77,6 @@ impl Left {
             Standing::Interrupted { direction, done, .. } => Some((number, *direction, *done as usize)),
             _ => None,
         })
-    }
-}
-
-/// The lease is had once nobody else has it, and given back.
-async fn wait_for_the_lease(on: &Ground) {
-    let clock = Instant::now();
-    loop {
-        let mut session = on.session().await;
-        let request = LeaseRequest::new(author("kit-left"));
-        let acquired = on.driver().store().acquire(&mut *session, &request).await.expect("an answer");
-        if let Acquired::Yes(lease) = acquired {
-            lease.release(&mut *session).await.expect("it is given back");
-            session.close().await;
-            return;
-        }
-        session.close().await;
-        assert!(clock.elapsed() < Duration::from_secs(60), "the lease of a dead process is not free after a minute");
-        tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
 

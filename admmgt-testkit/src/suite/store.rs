@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use admmgt_core::{
-    Access, Acquired, ArchivedBody, Atomicity, Author, Batch, Checksum, Digest, Direction, Error, History, Lease,
-    LeaseRequest, MigrationId, NamespaceHead, Origin, Record, RecordKind, Result, Session, StateStore, Timestamp,
-    Token,
+    Access, Acquired, ArchivedBody, Atomicity, Author, Batch, Checksum, Digest, Direction, Error, Head, History, Lease,
+    LeaseRequest, MigrationId, Namespace, NamespaceHead, Origin, Record, RecordKind, Result, Session, StateStore,
+    Timestamp, Token,
 };
 
-use super::ground::{Ground, author, eventually};
+use super::ground::{Ground, author};
 use super::{Checked, tests};
 use crate::Step;
 
@@ -221,29 +221,33 @@ async fn many_records_keep_their_order(on: Ground) -> Checked {
 
 async fn heads_are_those_of_the_last_batch(on: Ground) -> Checked {
     let mut writer = Writer::new(&on).await;
+    let mut last = Vec::new();
     for round in 0..3 {
         let records =
             vec![writer.record(&format!("{round}_a"), RecordKind::Applied), writer.record("b", RecordKind::Failed)];
         let batch = writer.batch(records);
         writer.store.append(&mut *writer.session, &batch).await.expect("it is written");
-        let history = writer.history().await;
-        let names: Vec<_> = batch.heads.iter().map(|(name, _)| name.clone()).collect();
+        let names = named_in(&batch.heads);
         let head = writer.store.head(&mut *writer.session, &names).await.expect("a question").expect("it is prepared");
-        let options = admmgt_core::SessionOptions::new(Access::Read);
-        for (name, written) in &batch.heads {
-            assert_eq!(history.head.namespaces.get(name), Some(written), "by `history`");
-            assert_eq!(head.namespaces.get(name), Some(written), "by `head`");
-        }
-        if round == 2 {
-            writer.end().await;
-            let peeked = on.driver().peek(&options, &names).await.expect("a question").expect("it is prepared");
-            for (name, written) in &batch.heads {
-                assert_eq!(peeked.namespaces.get(name), Some(written), "by `peek`");
-            }
-            return Ok(());
-        }
+        assert_heads(&head, &batch.heads, "by `head`");
+        assert_heads(&writer.history().await.head, &batch.heads, "by `history`");
+        last = batch.heads;
     }
-    unreachable!("it returns in the last round")
+    writer.end().await;
+    let options = admmgt_core::SessionOptions::new(Access::Read);
+    let peeked = on.driver().peek(&options, &named_in(&last)).await.expect("a question").expect("it is prepared");
+    assert_heads(&peeked, &last, "by `peek`");
+    Ok(())
+}
+
+fn named_in(heads: &[(Namespace, NamespaceHead)]) -> Vec<Namespace> {
+    heads.iter().map(|(name, _)| name.clone()).collect()
+}
+
+fn assert_heads(read: &Head, written: &[(Namespace, NamespaceHead)], how: &str) {
+    for (name, written) in written {
+        assert_eq!(read.namespaces.get(name), Some(written), "{how}");
+    }
 }
 
 async fn a_number_is_given_once(on: Ground) -> Checked {
@@ -373,22 +377,7 @@ async fn a_session_that_is_dropped_is_rolled_back(on: Ground) -> Checked {
     drop(writer.session);
     drop(writer.lease);
     // A server may need a moment to notice.
-    eventually("another one has the lease", || async {
-        let mut session = match on.open(Access::Create).await {
-            Ok(session) => session,
-            Err(_) => return false,
-        };
-        let request = LeaseRequest::new(author("kit-after"));
-        let acquired = on.driver().store().acquire(&mut *session, &request).await.expect("an answer");
-        let Acquired::Yes(lease) = acquired else {
-            session.close().await;
-            return false;
-        };
-        lease.release(&mut *session).await.expect("it is given back");
-        session.close().await;
-        true
-    })
-    .await;
+    on.lease_is_free().await;
     assert_eq!(on.names().await, [""; 0], "a transaction outlived its session");
     let migrator = on.migrator(admmgt_core::Migrations::new([on.text("1", &[Step::Make("kit_a")])?]));
     let report = tokio::time::timeout(Duration::from_secs(60), migrator.up()).await;
