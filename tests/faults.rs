@@ -17,7 +17,7 @@ enum Fault {
 use Fault::{Not, Shown};
 
 /// Where the tests are, by the beginnings of their names.
-const FOLDERS: [(&str, &str); 9] = [
+const FOLDERS: [(&str, &str); 10] = [
     // The conformance suite, which runs on every driver.
     ("suite/", "admmgt-testkit/src/suite/"),
     ("sqlite/", "tests/sqlite/"),
@@ -27,6 +27,7 @@ const FOLDERS: [(&str, &str); 9] = [
     ("sqlite-split", "admmgt-sqlite/tests/split"),
     ("sqlite-script", "admmgt-sqlite/src/script/tests"),
     ("sqlite-dialect", "admmgt-sqlite/src/dialect/tests"),
+    ("sqlite-measured", "admmgt-sqlite/src/dialect/tests/measured"),
     ("", "tests/"),
 ];
 
@@ -139,7 +140,7 @@ const FAULTS: [(u8, &str, Fault, Fault); 114] = [
     (96, "a database in memory", Shown(&["sqlite/everyday::a_database_in_memory_is_migrated_and_handed_over", "sqlite/guard::a_given_connection_comes_back_as_it_was"]), Not(SQLITE)),
     (97, "a table is rebuilt: its children", Shown(&["sqlite/guard::a_rebuilt_table_keeps_its_children", "sqlite/guard::rows_that_would_point_to_nothing_are_refused_at_the_commit"]), Not(SQLITE)),
     (98, "a table is rebuilt: what belongs to it", Not(REBUILD), Not(SQLITE)),
-    (99, "VACUUM and the journal in a transaction", Shown(&["sqlite-dialect::these_fail_inside_a_transaction", "sqlite-dialect::a_pragma_that_would_do_nothing_is_refused"]), Not(SQLITE)),
+    (99, "VACUUM and the journal in a transaction", Shown(&["sqlite-measured::these_fail_inside_a_transaction", "sqlite-dialect::a_pragma_that_would_do_nothing_is_refused"]), Not(SQLITE)),
     (100, "no database", Shown(&["sqlite/places::places_that_hold_no_database_are_told_apart", "sqlite/damage::a_damaged_file_is_an_error_and_never_a_panic"]), Not(SQLITE)),
     (101, "a hot journal", Shown(&["sqlite/crash::killed_at_random_moments_inside_sqlite_it_converges"]), Not(SQLITE)),
     (102, "an old library", Not(LIBRARY), Not(SQLITE)),
