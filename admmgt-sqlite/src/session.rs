@@ -1,5 +1,6 @@
 //! One connection for one run.
 
+mod recorded;
 mod tidy;
 
 use std::any::Any;
@@ -13,7 +14,6 @@ use admmgt_core::{
 use rusqlite::{Connection, ErrorCode};
 
 use crate::Sqlite;
-use crate::dialect::Runs;
 use crate::driver::BACKEND;
 use crate::error::{self, Asked};
 use crate::foreign_keys::ForeignKeys;
@@ -194,48 +194,6 @@ impl SqliteSession {
         stood.map_err(|error| self.failed("guarding the transaction", error))
     }
 
-    fn write(&mut self, batch: &Batch) -> Result<()> {
-        let db = self.db()?;
-        store::write(db, self.insert, batch)
-            .map_err(|error| store::moved(error, |error| self.failed("writing the history", error)))
-    }
-
-    /// A statement and its records in one transaction.
-    async fn together(&mut self, statement: &Statement, batch: &mut MakeBatch<'_>) -> Result<(Outcome, Recorded)> {
-        self.stop.checkpoint().await;
-        self.enforce_as_found()?;
-        self.batch("beginning a transaction", "BEGIN IMMEDIATE")?;
-        let outcome = match self.execute(statement).await {
-            Ok(outcome) if self.in_transaction() => outcome,
-            // It ended the transaction, whatever that was.
-            Ok(outcome) => return Ok((outcome, Recorded::NotYet)),
-            Err(error) => {
-                self.undo()?;
-                return Err(error);
-            }
-        };
-        let batch = batch()?;
-        let written = store::append(self, &batch).and_then(|()| self.batch("committing", "COMMIT"));
-        if let Err(error) = written {
-            self.undo()?;
-            return Err(error);
-        }
-        self.lent = true;
-        self.seen(&batch);
-        Ok((outcome, Recorded::Together))
-    }
-
-    fn seen(&mut self, batch: &Batch) {
-        self.seq = batch.records.last().map(|record| record.seq).or(self.seq);
-    }
-
-    fn finish(&mut self, batch: &Batch) -> Result<()> {
-        self.write(batch)?;
-        self.batch("committing", "COMMIT")?;
-        self.seen(batch);
-        Ok(())
-    }
-
     /// Closes the connection, without its hooks: rusqlite 0.41 lets SQLite free them (rusqlite#1791)
     /// before it rolls back what is open, and calls the rollback hook.
     fn hang_up(&mut self) -> bool {
@@ -398,22 +356,7 @@ impl Session for SqliteSession {
         statement: &Statement,
         batch: &mut MakeBatch<'_>,
     ) -> Result<(Outcome, Recorded)> {
-        self.between_checkpoints = true;
-        match (Runs::of(&statement.text), self.in_transaction()) {
-            (Runs::Anywhere, false) => self.together(statement, batch).await,
-            (Runs::End, true) => {
-                // The transaction is the file's own, and this is its last statement.
-                let batch = batch()?;
-                store::append(self, &batch)?;
-                let outcome = self.execute(statement).await?;
-                self.seen(&batch);
-                Ok((outcome, Recorded::Together))
-            }
-            _ => {
-                let outcome = self.execute(statement).await?;
-                Ok((outcome, if self.in_transaction() { Recorded::Open } else { Recorded::NotYet }))
-            }
-        }
+        self.run_recorded(statement, batch).await
     }
 
     fn in_transaction(&self) -> bool {
