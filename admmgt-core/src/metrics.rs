@@ -85,10 +85,45 @@ mod tests {
     use crate::{MemoryDriver, Migrations, Migrator, SqlMigration, Target};
     use metrics_util::debugging::{DebugValue, DebuggingRecorder};
 
-    #[test]
-    fn a_run_is_counted() {
+    /// What a recorder holds after `work`, a line each.
+    fn counted(work: impl FnOnce()) -> String {
         let recorder = DebuggingRecorder::new();
         let found = recorder.snapshotter();
+        metrics::with_local_recorder(&recorder, work);
+        let lines = found.snapshot().into_vec().into_iter().map(|(key, _, _, value)| {
+            let labels = key.key().labels().map(|label| format!(" {}={}", label.key(), label.value()));
+            let value = match value {
+                DebugValue::Counter(count) => count.to_string(),
+                DebugValue::Gauge(value) => value.to_string(),
+                DebugValue::Histogram(values) => format!("{} times", values.len()),
+            };
+            format!("{}{}: {value}", key.key().name(), labels.collect::<String>())
+        });
+        let mut lines: Vec<String> = lines.collect();
+        lines.sort();
+        lines.join("\n")
+    }
+
+    #[test]
+    fn what_goes_wrong_is_counted() {
+        let id = || crate::MigrationId::new("app", "1").unwrap();
+        let events = [
+            Event::Ahead { migrations: vec![id(), id()] },
+            Event::LeaseWaiting { holder: crate::Holder::default(), waited_ms: 1500 },
+            Event::MigrationRetried { migration: id(), retry: 1, error: "locked".to_owned() },
+            Event::MigrationInterrupted { migration: id(), error: "gone".to_owned() },
+        ];
+        let lines = counted(|| events.iter().for_each(|event| Metrics.observe(event)));
+        expect_test::expect![[r#"
+            admmgt_ahead: 2
+            admmgt_lease_wait_seconds: 1.5
+            admmgt_migrations_total namespace=app outcome=interrupted: 1
+            admmgt_migrations_total namespace=app outcome=retried: 1"#]]
+        .assert_eq(&lines);
+    }
+
+    #[test]
+    fn a_run_is_counted() {
         let sql = |id: &str, text: &'static str| SqlMigration::new("app", id, text).unwrap().down("no");
         let database = MemoryDriver::new();
         let migrator = |migrations: Vec<SqlMigration>| {
@@ -99,22 +134,7 @@ mod tests {
             migrator(vec![sql("1", "one\ntwo")]).down(Target::Back(1)).await.unwrap();
         };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
-        metrics::with_local_recorder(&recorder, || runtime.block_on(work));
-        let mut lines: Vec<String> = found
-            .snapshot()
-            .into_vec()
-            .into_iter()
-            .map(|(key, _, _, value)| {
-                let labels = key.key().labels().map(|label| format!(" {}={}", label.key(), label.value()));
-                let value = match value {
-                    DebugValue::Counter(count) => count.to_string(),
-                    DebugValue::Gauge(value) => value.to_string(),
-                    DebugValue::Histogram(values) => format!("{} times", values.len()),
-                };
-                format!("{}{}: {value}", key.key().name(), labels.collect::<String>())
-            })
-            .collect();
-        lines.sort();
+        let lines = counted(|| runtime.block_on(work));
         expect_test::expect![[r#"
             admmgt_ahead: 0
             admmgt_lease_wait_seconds: 0
@@ -127,6 +147,6 @@ mod tests {
             admmgt_run_duration_seconds: 2 times
             admmgt_runs_total: 2
             admmgt_statements_total namespace=app: 3"#]]
-        .assert_eq(&lines.join("\n"));
+        .assert_eq(&lines);
     }
 }

@@ -80,6 +80,7 @@ fn texts_and_names_compare_and_show_as_texts() {
     let set = Migrator::new(MemoryDriver::default()).migrations(Migrations::new([sql("1", "a")])).set().unwrap();
     assert_eq!((format!("{set:?}"), set.is_empty()), ("[\"app/1\"]".to_owned(), false));
     assert_eq!(Author::of_this_process().by("me").by, "me");
+    assert_ne!(admmgt_core::RunId::default(), admmgt_core::RunId::default());
 }
 
 /// Every call that cannot work says why.
@@ -103,6 +104,10 @@ async fn what_cannot_be_amended_says_why() {
     say(first.resolve("app/1", Resolution::Applied, "why").await);
     say(first.resolve("no name", Resolution::Applied, "why").await);
     say(first.baseline(Some("app/9"), "why").await);
+    let half = MemoryDriver::without_transactions();
+    let half = migrator(&half, [sql("1", "one\nfail")]);
+    half.up().await.unwrap_err();
+    say(half.baseline(None, "why").await);
     expect![[r#"
         a reason is missing; say why, for those who read the history later
         `app/1` is as it was applied, so there is nothing to accept
@@ -112,7 +117,8 @@ async fn what_cannot_be_amended_says_why() {
         `app/1` is applied already, so `app/2` is another migration
         `app/1` is not interrupted, so there is nothing to resolve. See `Migrator::status`
         `` cannot name a migration or a namespace: it is empty; give it at least one letter or digit; a migration is named `namespace/id`
-        nothing ran: the target `app/9` is not registered. Is `app/1` meant?"#]].assert_eq(&words.join("\n"));
+        nothing ran: the target `app/9` is not registered. Is `app/1` meant?
+        `app/1` is interrupted; resolve it first, with `Migrator::resolve`"#]].assert_eq(&words.join("\n"));
 }
 
 struct Counts(Meta);
@@ -291,4 +297,89 @@ fn an_item_says_what_it_was_made_of() {
         assert_eq!(way(admmgt_core::Direction::Up).as_deref(), Some("up.sql"));
         assert_eq!(way(admmgt_core::Direction::Down).as_deref(), Some("down.sql"));
     }
+}
+
+/// The words of refusals, with what is different each time taken out of them.
+fn refused(result: Result<admmgt_core::Report, Error>) -> String {
+    let error = result.unwrap_err();
+    assert!(!error.refusals().is_empty(), "{error}");
+    let words: Vec<String> = error.refusals().iter().map(Refusal::to_string).collect();
+    let words = words.join("\n").replace(file!(), "here");
+    let day = |word: &str| word.len() > 19 && word.starts_with("20") && word.contains('T');
+    words.split(' ').map(|word| if day(word) { "DAY" } else { word }).collect::<Vec<_>>().join(" ")
+}
+
+#[tokio::test]
+async fn a_way_back_that_cannot_be_gone_says_why() {
+    let both = |name: &str| sql(name, &format!("do {name}")).down(format!("undo {name}"));
+    let database = MemoryDriver::new();
+    migrator(&database, ["3", "5", "7"].map(both)).up().await.unwrap();
+    let all = migrator(&database, ["3", "4", "5", "7"].map(both));
+    let edge = migrator(&database, [both("5").with(|meta| meta.depends_on([id("7")])), both("7")]);
+    let words = [
+        refused(all.down(Target::BackTo(id("4"))).await),
+        refused(migrator(&database, [both("3"), both("5")]).down(Target::Back(1)).await),
+        refused(edge.down(Target::Back(1)).await),
+        refused(all.clone().target(Target::To(id("6_unlike_any"))).up().await),
+        refused(migrator(&database, []).target(Target::To(id("6"))).up().await),
+    ];
+    expect![[r#"
+        the way back cannot end at `app/4`, which is not applied, while others behind it are. Name one that is; see `Migrator::status`
+        `app/7` was applied on DAY and is not registered in this program, so nothing can take it back. Use the program that has it
+        here:17: `app/5` is applied and depends on `app/7`, which would be taken back. Take `app/5` back first
+        the target `app/6_unlike_any` is not registered. It would stand between `app/5` and `app/7`; see `Migrator::status`
+        no migration is registered. A crate that only Cargo.toml names is not linked: write `admmgt::link!(the_crate);` or `use the_crate as _;` once in this program, or pass `Migrator::migrations` an explicit list
+        the target `app/6` is not registered. A migration is named `namespace/id`; see `Migrator::status`"#]].assert_eq(&words.join("\n"));
+}
+
+#[tokio::test]
+async fn what_is_there_or_was_edited_is_told() {
+    let database = MemoryDriver::new();
+    database.run("create users").unwrap();
+    let users = migrator(&database, [sql("1", "\ncreate users")]);
+    let mut words = vec![refused(users.up().await)];
+    let database = MemoryDriver::new();
+    migrator(&database, [sql("1", "a\nsay 'one'"), sql("2", "b")]).up().await.unwrap();
+    words.push(refused(migrator(&database, [sql("1", "a\nsay 'two'"), sql("2", "c")]).up().await));
+    expect![[r#"
+        here:2: `app/1` would make `users`, which is there, and nothing is on record. If the database has the change already, count it in with `Migrator::baseline`; if the history was lost, restore it from a backup
+        here:17: `app/1` was applied on DAY and has been edited since (v1:sha256:b3230cc6e07bea4b1f19d61d844703271450d4d8489bf674b4c6ac1de94c32f1 was applied, v1:sha256:4cc0de352eb1b74eb0e2a51981cf2ec860b2f570441cea82b912f05dd71dc1d8 is registered). Line 2 differs in a comment or in what stands in quotes. Restore it, and write the change as a new migration
+        here:17: `app/2` was applied on DAY and has been edited since (v1:sha256:3e23e8160039594a33894f6564e1b1348bbd7a0088d42c4acb73eeaed59c009d was applied, v1:sha256:2e7d2c03a9507ae265ecf5b5356885a53393a2029d241394997265a1a25aefc6 is registered). Line 1 was `b` and is `c`. Restore it, and write the change as a new migration"#]].assert_eq(&words.join("\n"));
+}
+
+#[tokio::test]
+async fn how_much_is_pending_is_told() {
+    let database = MemoryDriver::new();
+    let all = migrator(&database, ["1", "2", "3", "4", "5", "6", "7"].map(|id| sql(id, id)));
+    let now = all.ensure_current().await.unwrap_err();
+    let later = all.wait_until_current(std::time::Duration::from_millis(2)).await.unwrap_err();
+    assert!(later.to_string().contains("for another process to apply them"), "{later}");
+    expect!["7 migrations are not applied: `app/1`, `app/2`, `app/3`, `app/4`, `app/5`, and 2 more. Run `Migrator::up` first"].assert_eq(&now.to_string());
+    // What is wrong with the set is wrong while one waits, too.
+    let twice = migrator(&database, [sql("1", "a"), sql("1", "b")]);
+    let error = twice.wait_until_current(std::time::Duration::from_secs(60)).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Refused, "{error}");
+    assert!(Error::database("counting", None, "no").refusals().is_empty());
+    assert_eq!(Error::database("counting", None, "no").kind(), ErrorKind::Database);
+}
+
+#[tokio::test]
+async fn a_plan_shows_everything_that_it_will_do() {
+    let database = MemoryDriver::new();
+    let counts = || Meta::new(id("2"), Checksum::parse("manual:1").unwrap());
+    let told = sql("1", "one").with(|meta| meta.description("Adds one."));
+    let all = Migrator::new(database.clone()).migrations(Migrations::new([told]).and(Counts(counts())));
+    let up = all.plan().await.unwrap();
+    all.clone().target(Target::Next(1)).up().await.unwrap();
+    let skips = all.clone().target(Target::BackTo(id("2"))).plan().await.unwrap();
+    expect![[r#"
+        2 migrations to run
+          up   app/1  Adds one. (1 statement)
+          up   app/2 (code)
+        0 migrations to run
+          skip app/2, which is not applied"#]]
+    .assert_eq(&format!("{up}\n{skips}"));
+    let report = all.run(up).await;
+    assert!(matches!(report, Err(Error::PlanStale { .. })), "{report:?}");
+    assert!(all.up().await.unwrap().ran.len() == 1 && all.up().await.unwrap().is_empty());
 }

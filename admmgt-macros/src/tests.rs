@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use proc_macro2::{Delimiter, TokenTree};
+use proc_macro2::{Delimiter, Group, TokenTree};
 use syn::{File, Item};
 
 use super::*;
@@ -52,6 +52,56 @@ fn an_expansion_is_a_struct_and_a_constant() {
         kinds(sql_of(&format!("{sql}, name = pub a, down = \"tests/sql/views.down.sql\"")).unwrap()),
         ["struct", "const"]
     );
+}
+
+/// What a `macro_rules!` hands over stands in groups that nobody sees.
+#[test]
+fn what_another_macro_hands_over_is_what_it_is() {
+    let group = |text: &str| TokenTree::from(Group::new(Delimiter::None, text.parse().unwrap()));
+    let function = |ty: TokenTree, body: TokenTree| {
+        let argument = TokenStream::from_iter(["cx: &mut".parse().unwrap(), TokenStream::from(ty)]);
+        let argument = TokenTree::from(Group::new(Delimiter::Parenthesis, argument));
+        let parts = ["/// Users.\nasync fn users".parse().unwrap(), argument.into(), "-> Result<()>".parse().unwrap()];
+        TokenStream::from_iter(parts.into_iter().chain([TokenStream::from(body)]))
+    };
+    let of = |item: TokenStream| code("id = \"1\"".parse().unwrap(), item, &package(Some("app")));
+    let plain = "/// Users.\nasync fn users(cx: &mut Context) -> Result<()> { Ok(()) }".parse().unwrap();
+    let plain = of(plain).unwrap().to_string();
+    let grouped = of(function(group("Context"), group("{ Ok(()) }"))).unwrap().to_string();
+    assert_eq!(checksum(&grouped), checksum(&plain));
+    assert!(of(function(group("Context"), group("{ Ok(()) } { Ok(()) }"))).is_err());
+    let told = problems(of(function(group("rusqlite::Connection"), group("{ Ok(()) }"))));
+    assert!(told[0].contains("blocks its thread"), "{told:?}");
+}
+
+#[test]
+fn the_parts_of_a_signature_that_are_out_of_the_ordinary() {
+    let of = |signature: &str| {
+        let item = format!("/// Users.\nasync fn users{signature} {{ Ok(()) }}");
+        code_of("id = \"1\"", &item, Some("app")).map_or_else(|error| error.to_string(), |_| "fits".to_owned())
+    };
+    let said: Vec<String> = [
+        "(_: Context) -> Result<()>",
+        "(_: [u8; 2]) -> Result<()>",
+        "(cx: &mut (Tx<'a>, u8)) -> Result<()>",
+        "(cx: &mut Context) -> MigrationResult",
+        "(cx: &mut Context) -> Result<{ 3 }>",
+        "(cx: &mut Context) -> Result<(), Box<Failed>>",
+        "(cx: &mut Context) -> Result<(), Box<dyn Error + 'static>>",
+        "(cx: &mut Context) -> Result<(), Box<dyn Error + Send + Sync + 'static>>",
+    ]
+    .map(of)
+    .into();
+    expect_test::expect![[r#"
+        a migration borrows its connection mutably; write `db: &mut Context`
+        a migration borrows its connection mutably; write `db: &mut Context`
+        a migration's argument has no lifetime; borrow the connection itself, as in `cx: &mut Context`
+        fits
+        fits
+        fits
+        this error could not be sent to another thread; write `Box<dyn std::error::Error + Send + Sync>`
+        fits"#]]
+    .assert_eq(&said.join("\n"));
 }
 
 #[test]
@@ -224,5 +274,12 @@ fn folders_are_read_while_the_crate_is_compiled() {
     assert!(broken[0].starts_with("migrations/V2__broken.sql:2: "), "{broken:?}");
     write("V1__again.sql", b"select 1;");
     assert!(problems(folder_of("\"migrations\""))[0].contains("V1__again.sql"));
+    // Prisma counts by the text of the name, where ids count by the number.
+    for name in ["10_users", "9_plans"] {
+        fs::create_dir_all(root.join("texts").join(name)).unwrap();
+        fs::write(root.join("texts").join(name).join("migration.sql"), b"select 1;").unwrap();
+    }
+    let ordered = folder_of("\"texts\"").unwrap().to_string();
+    assert!(ordered.contains("after : :: core :: option :: Option :: Some (\"10_users\")"), "{ordered}");
     fs::remove_dir_all(root).unwrap();
 }

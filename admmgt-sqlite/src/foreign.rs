@@ -99,7 +99,8 @@ fn entry(row: &Row<'_>) -> Result<ForeignEntry> {
     let version = match row.get_ref(0)? {
         ValueRef::Integer(version) => version.to_string(),
         ValueRef::Text(version) => String::from_utf8_lossy(version).into_owned(),
-        other => format!("{other:?}"),
+        ValueRef::Real(version) => version.to_string(),
+        other => format!("({})", other.data_type()),
     };
     let entry = match version.strip_prefix("..") {
         Some(last) => ForeignEntry::through(last),

@@ -7,6 +7,7 @@ mod ground;
 mod lease;
 mod left;
 mod limits;
+mod panics;
 mod planning;
 mod process;
 mod sets;
@@ -24,6 +25,7 @@ use admmgt_core::BoxFuture;
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
 use self::ground::{Ground, Thoroughness};
+use self::panics::Listening;
 use self::summary::{Ended, Summary};
 use crate::Setup;
 
@@ -144,6 +146,7 @@ impl Suite {
         if arguments.next().as_deref() == Some(CHILD) {
             return child::main(&self.drivers, &arguments.next().unwrap_or_default());
         }
+        panics::keep();
         let summary = Arc::new(Summary::default());
         let trials = self.drivers.iter().flat_map(|driver| all().map(move |test| (driver, test)));
         let trials = trials.map(|((label, setup), test)| {
@@ -178,6 +181,7 @@ fn run(test: &'static Test, label: &str, setup: Arc<dyn Setup>, thoroughness: Th
         Ok(runtime) => runtime,
         Err(error) => return Ended::Broken(format!("no runtime: {error}")),
     };
+    let panics = Listening::new();
     runtime.block_on(async {
         let ground = match Ground::new(label, setup, thoroughness).await {
             Ok(ground) => ground,
@@ -194,25 +198,18 @@ fn run(test: &'static Test, label: &str, setup: Arc<dyn Setup>, thoroughness: Th
             (Err(_), _) => Ended::Broken(format!("it hangs: no end after {LONGEST:?}")),
             (Ok(Err(error)), _) => Ended::Broken(format!("`Driver::host` failed: {error}")),
             (Ok(Ok(())), Err(_)) => Ended::Broken("`Driver::host` ended before what it hosts".to_owned()),
-            (Ok(Ok(())), Ok(Err(panic))) => Ended::Broken(panic),
-            (Ok(Ok(())), Ok(Ok(Ok(())))) => Ended::Kept,
-            (Ok(Ok(())), Ok(Ok(Err(Skip(reason))))) => Ended::LeftOut(reason),
+            (Ok(Ok(())), Ok(None)) => Ended::Broken(panics.words()),
+            (Ok(Ok(())), Ok(Some(Ok(())))) => Ended::Kept,
+            (Ok(Ok(())), Ok(Some(Err(Skip(reason))))) => Ended::LeftOut(reason),
         }
     })
 }
 
-/// The end of a test, or the words of its panic.
-async fn caught(mut test: BoxFuture<'static, Checked>) -> Result<Checked, String> {
+/// The end of a test; nothing if it panicked.
+async fn caught(mut test: BoxFuture<'static, Checked>) -> Option<Checked> {
     std::future::poll_fn(move |task| {
         let polled = std::panic::catch_unwind(AssertUnwindSafe(|| test.as_mut().poll(task)));
-        match polled {
-            Ok(poll) => poll.map(Ok),
-            Err(panic) => {
-                let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-                let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
-                std::task::Poll::Ready(Err(text.unwrap_or_else(|| "a panic without words".to_owned())))
-            }
-        }
+        polled.map_or(std::task::Poll::Ready(None), |poll| poll.map(Some))
     })
     .await
 }

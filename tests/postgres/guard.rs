@@ -3,7 +3,7 @@
 use admmgt::prelude::*;
 use admmgt::sqlx::{self, Connection, Executor};
 use admmgt::{BoxFuture, ErrorKind, Standing};
-use admmgt_tests::{Database, outside, pg, sql};
+use admmgt_tests::{Database, asynchronous, outside, pg, sql};
 
 type Body<'a> = BoxFuture<'a, Result<(), BoxError>>;
 
@@ -468,4 +468,20 @@ async fn no_form_of_an_error_shows_a_row() {
     assert!(!shown.contains("SECRET"), "{shown}");
     let admmgt::Error::Failed(failure) = error else { panic!("it failed") };
     assert!(failure.error.downcast_ref::<sqlx::Error>().is_some());
+}
+
+/// A call takes one statement, so that each is known for what it is.
+#[tokio::test]
+async fn a_call_of_code_takes_one_statement() {
+    let Some(db) = Database::new().await else { return };
+    for (text, words) in [
+        ("create table b(id int); create table c(id int)", "more than one statement in one call"),
+        ("select 'a;", "never ends"),
+    ] {
+        let body = asynchronous("1", move |cx| Box::pin(async move { Ok(cx.execute(text).await.map(drop)?) }));
+        let error = db.migrator(Migrations::new([body])).up().await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Failed, "{error}");
+        assert!(error.to_string().contains(words), "{error}");
+        assert!(db.tables().await.is_empty());
+    }
 }

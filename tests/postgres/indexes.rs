@@ -265,3 +265,40 @@ async fn a_partitioned_table_is_reindexed_outside_of_a_transaction() {
     assert_eq!(migrator.up().await.unwrap().ran.len(), 1);
     assert_eq!(db.records("app/1").await, ["started", "step_done", "step_done", "applied"]);
 }
+
+/// It is gone already, because the process that dropped it died before that was on record.
+#[tokio::test]
+async fn an_index_that_was_dropped_and_not_recorded_is_not_missed() {
+    let Some(db) = users(10).await else { return };
+    db.run("create index old on users(id)").await;
+    let text = "drop index concurrently old;\ncreate index concurrently nowhere_id on nowhere(id);";
+    let migrator = db.migrator(sql(&[("1", text)])).policy(policy());
+    migrator.up().await.unwrap_err();
+    db.run("delete from _admmgt_history where seq > 1; create table nowhere(id int)").await;
+    assert_eq!(migrator.up().await.unwrap().ran.len(), 1);
+    assert_eq!(db.records("app/1").await, ["started", "step_done", "step_done", "applied"]);
+}
+
+/// What can simply run again does, where it met a lock outside of a transaction.
+#[tokio::test]
+async fn a_vacuum_that_finds_its_table_locked_is_tried_again() {
+    let Some(db) = users(10).await else { return };
+    let mut blocker = db.connection().await;
+    blocker.execute("begin; lock table users in access exclusive mode").await.unwrap();
+    let mut policy = policy();
+    policy.lock_timeout = Duration::from_millis(30);
+    policy.retries = 1000;
+    let heard = std::sync::Arc::new(tokio::sync::Notify::new());
+    let hears = std::sync::Arc::clone(&heard);
+    let migrator = db.migrator(sql(&[("1", "vacuum users")])).policy(policy).observe(move |event: &admmgt::Event| {
+        if let admmgt::Event::MigrationRetried { error, .. } = event {
+            assert!(error.contains("55P03"), "{error}");
+            hears.notify_one();
+        }
+    });
+    let run = tokio::spawn(async move { migrator.up().await });
+    heard.notified().await;
+    blocker.execute("commit").await.unwrap();
+    assert_eq!(run.await.unwrap().unwrap().ran.len(), 1);
+    assert_eq!(db.records("app/1").await, ["started", "step_done", "applied"]);
+}

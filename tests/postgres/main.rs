@@ -5,7 +5,8 @@
 //! - `indexes`: `CONCURRENTLY`, and what it leaves;
 //! - `sources`: sets that are wrong, or not what was applied;
 //! - `scripts`: SQL files as people have them;
-//! - `environment`: servers that refuse, end, are busy or too old; `roles`: who may do what;
+//! - `unreachable`: servers that refuse, start or are too old; `environment`: those that end, are busy or full; `roles`:
+//!   who may do what;
 //! - `standby`: a server that follows another and takes over;
 //! - `damage`: histories that were changed by hand; `adopt`: histories of other tools;
 //! - `races`, `crash`: many processes at once, and processes killed at every point; `pooler`: behind PgBouncer;
@@ -26,3 +27,4 @@ mod sources;
 mod standby;
 mod test_databases;
 mod trips;
+mod unreachable;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use admmgt::prelude::*;
+use admmgt::sqlx::Executor;
 use admmgt::{Error, ErrorKind, LeaseMode, Report};
 use admmgt_tests::{Bouncer, Database, Orders, Process, Sets, eventually, outside, pg, race, sql};
 
@@ -291,4 +292,23 @@ async fn what_a_migration_leaves_does_not_reach_other_clients() {
     let left = "select (to_regclass('litter') is null and current_setting('lock_timeout') = '0'
                         and not exists (select from pg_prepared_statements where name = 'litter'))::text";
     assert_eq!(admmgt_tests::now_elsewhere(bouncer.url(db.name()), left).as_deref(), Some("true"));
+}
+
+/// Somebody else has the row of the lease for a moment: an operator who looks, or a backup.
+#[tokio::test]
+async fn a_lease_whose_table_is_locked_is_asked_for_again() {
+    let Some(db) = Database::ours().await else { return };
+    let driver = || db.driver().lease(LeaseMode::row());
+    let set = |count: usize| sql(&[("1", "create table a(id int)"), ("2", "create table b(id int)")][..count]);
+    Migrator::new(driver()).migrations(set(1)).up().await.unwrap();
+    let mut policy = Policy::default();
+    policy.lock_timeout = Duration::from_millis(30);
+    policy.lease_wait = Duration::from_millis(200);
+    let migrator = Migrator::new(driver()).migrations(set(2)).policy(policy);
+    let mut other = db.connection().await;
+    other.execute("begin; lock table _admmgt_lease in access exclusive mode").await.unwrap();
+    let error = migrator.up().await.unwrap_err();
+    assert!(matches!(error, Error::LeaseTimeout { .. }), "{error:?}");
+    other.execute("commit").await.unwrap();
+    assert_eq!(migrator.up().await.unwrap().ran.len(), 1);
 }

@@ -99,3 +99,40 @@ async fn a_body_that_lacks_a_right_fails() {
     assert_eq!(roles.db.leases().await, 0);
     roles.end().await;
 }
+
+/// Another tool's history that may not be read is no reason to take the database for a new one.
+#[tokio::test]
+async fn a_history_of_another_tool_that_may_not_be_read_is_told() {
+    let Some(roles) = Roles::new().await else { return };
+    roles.db.run("create table public.__diesel_schema_migrations(version text, run_on timestamp)").await;
+    let migrator = roles.of(&roles.migrator, set(1));
+    let error = migrator.foreign().await.unwrap_err();
+    assert!(matches!(error, Error::NotAllowed { .. }), "{error:?}");
+    // One that may be read is found beside it.
+    let app = &roles.migrator;
+    roles
+        .db
+        .run(&format!(
+            "create table public.seaql_migrations(version text, applied_at bigint); \
+             insert into public.seaql_migrations values ('1', 1); grant select on public.seaql_migrations to {app}"
+        ))
+        .await;
+    let found = migrator.foreign().await.unwrap();
+    assert_eq!(found.iter().map(|history| &*history.tool).collect::<Vec<_>>(), ["SeaORM"]);
+    roles.end().await;
+}
+
+#[tokio::test]
+async fn a_history_that_may_not_be_read_is_told() {
+    let Some(roles) = Roles::new().await else { return };
+    roles.of(&roles.migrator, set(1)).up().await.unwrap();
+    roles.db.run(&format!("revoke select on all tables in schema admmgt from {}", roles.app)).await;
+    for error in [
+        roles.of(&roles.app, set(1)).ensure_current().await.unwrap_err(),
+        roles.of(&roles.app, set(1)).up().await.map(drop).unwrap_err(),
+        roles.of(&roles.app, set(1)).status().await.map(drop).unwrap_err(),
+    ] {
+        assert!(matches!(error, Error::NotAllowed { .. }), "{error:?}");
+    }
+    roles.end().await;
+}

@@ -173,3 +173,25 @@ async fn what_another_process_has_just_made_is_not_taken_for_older() {
         }
     }
 }
+
+#[tokio::test]
+async fn what_cannot_be_counted_in_is_said_all_at_once() {
+    let scratch = Scratch::new();
+    scratch.run(
+        "create table _sqlx_migrations(version, description text, installed_on text, success boolean, checksum blob, \
+         execution_time bigint);
+         insert into _sqlx_migrations values (1, 'a', '', true, x'00', 1), (2, 'b', '', false, x'00', 1), (2.5, 'c', '', true, x'00', 1), (7, 'd', '', true, x'00', 1), (null, 'e', '', true, x'00', 1)",
+    );
+    let two = sql(&[("7_a", "create table a(x)"), ("0007_b", "create table b(x)"), ("1_z", "create table z(x)")]);
+    let migrator = scratch.migrator(two);
+    let history = migrator.foreign().await.unwrap().remove(0);
+    let error = migrator.adopt(history).await.unwrap_err();
+    expect_test::expect![[r#"
+        the history of sqlx cannot be counted in:
+          - version (Null) is not among the migrations; add its file
+          - here:185: `app/1_z` was edited since sqlx applied it; restore it
+          - version 2 did not end well; put that right with sqlx first
+          - version 2.5 is not among the migrations; add its file
+          - version 7 could be `app/7_a` or `app/0007_b`; rename one of them"#]]
+    .assert_eq(&error.to_string().replace(file!(), "here"));
+}

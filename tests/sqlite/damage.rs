@@ -383,3 +383,27 @@ async fn a_history_emptied_by_hand_is_not_taken_for_a_new_one() {
     assert_eq!(error.kind(), ErrorKind::State);
     assert!(error.to_string().contains("it is empty, and there were records"), "{error}");
 }
+
+/// `verify` reads what no run reads: the bodies that were archived.
+#[tokio::test]
+async fn an_archived_body_that_was_changed_is_found() {
+    let text = format!("create table a(x); {}", "-- long enough to be worth it\n".repeat(50));
+    for (change, problem) in [
+        ("body = x'00ff00ff'", "cannot be unpacked"),
+        (
+            "(body, codec) = (select body, codec from _admmgt_history where id = '2')",
+            "is not what its checksum was made of",
+        ),
+    ] {
+        let scratch = Scratch::new();
+        let migrator = scratch.migrator(sql(&[("1", &text), ("2", "create table b(x)")]));
+        migrator.up().await.unwrap();
+        assert_eq!(migrator.verify().await.unwrap().bodies, 2);
+        scratch.run(&format!("update _admmgt_history set {change} where id = '1'"));
+        assert_eq!(migrator.status().await.unwrap().pending().len(), 0);
+        let error = migrator.verify().await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::State, "{error}");
+        let words = error.to_string();
+        assert!(words.contains("the archived body of record 1 (`app/1`)") && words.contains(problem), "{words}");
+    }
+}

@@ -442,3 +442,9 @@ async fn foreign_keys_outside_a_transaction_are_as_the_connection_has_them() {
     assert_eq!(migrator.up().await.unwrap().ran.len(), 3);
     assert_eq!(scratch.number("select cast(group_concat(id, '') as integer) from child"), 20);
 }
+
+#[tokio::test]
+async fn foreign_keys_are_not_switched_inside_the_transaction() {
+    check_failed(body(|db| db.pragma_update(None, "foreign_keys", true)), "it tried `PRAGMA foreign_keys`").await;
+    check_failed(body(|db| db.execute_batch("PRAGMA main.Foreign_Keys = off")), "take the pragma out").await;
+}

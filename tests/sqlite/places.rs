@@ -311,3 +311,55 @@ fn whoever_may_only_read_starts_when_nothing_is_pending() {
         Unavailable: cannot open the database `$/app.db`: SQLite has to write files beside it, even to read while it has a write-ahead log; allow that in its folder, or keep another connection open, or use `Journal::Keep` (SQLite says: attempt to write a readonly database)
         Unavailable: cannot open the database `$/app.db`: SQLite has to write files beside it, even to read while it has a write-ahead log; allow that in its folder, or keep another connection open, or use `Journal::Keep` (SQLite says: attempt to write a readonly database)"#]].assert_eq(&nobody.calls());
 }
+
+/// Who may write the database may take its lease, whoever asked for it first.
+#[cfg(unix)]
+#[tokio::test]
+async fn the_lease_file_belongs_to_whom_the_database_belongs_to() {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+    let scratch = Scratch::new();
+    scratch.run("create table other(x)");
+    std::fs::set_permissions(scratch.path(), std::fs::Permissions::from_mode(0o660)).unwrap();
+    if chown(scratch.path(), Some(65534), Some(65534)).is_err() {
+        println!("    in part: not root, so nothing can be given away");
+    }
+    scratch.migrator(sql(&[("1", "create table a(x)")])).up().await.unwrap();
+    let of = |path: PathBuf| std::fs::metadata(path).map(|found| (found.uid(), found.gid(), found.mode())).unwrap();
+    assert_eq!(of(scratch.folder().join("app.db-admmgt.lock")), of(scratch.path()));
+}
+
+/// The name of the holder is for people: what a later version writes there as well is passed over.
+#[tokio::test]
+async fn a_lease_file_of_another_version_names_its_holder() {
+    let scratch = Scratch::new();
+    let migrator = scratch.migrator(sql(&[("1", "create table a(x)")]));
+    migrator.up().await.unwrap();
+    let path = scratch.folder().join("app.db-admmgt.lock");
+    std::fs::write(&path, "pid=7\nmood=good\nby=ada\nno pair\nsince=never\n").unwrap();
+    let file = std::fs::File::open(&path).unwrap();
+    file.lock().unwrap();
+    let mut policy = Policy::default();
+    policy.lease_wait = std::time::Duration::from_millis(5);
+    let pending = scratch.migrator(sql(&[("1", "create table a(x)"), ("2", "create table b(x)")])).policy(policy);
+    let error = pending.up().await.unwrap_err();
+    assert!(error.to_string().contains("`ada` (process 7)"), "{error}");
+    drop(file);
+    assert_eq!(pending.up().await.unwrap().ran.len(), 1);
+}
+
+/// The first run switches to the write-ahead log, and that needs the database for itself for a moment.
+#[tokio::test]
+async fn a_reader_keeps_the_write_ahead_log_waiting() {
+    let scratch = Scratch::new();
+    scratch.run("create table other(x); insert into other values (1)");
+    let other = scratch.connection();
+    other.execute_batch("begin; select * from other").unwrap();
+    let mut policy = Policy::default();
+    policy.lock_timeout = std::time::Duration::from_millis(60);
+    policy.retries = 1;
+    let migrator = scratch.migrator(sql(&[("1", "create table a(x)")])).policy(policy);
+    let error = migrator.up().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Busy, "{error}");
+    other.execute_batch("commit").unwrap();
+    assert_eq!(migrator.up().await.unwrap().ran.len(), 1);
+}

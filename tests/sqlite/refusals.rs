@@ -2,7 +2,7 @@
 
 use admmgt::prelude::*;
 use admmgt::{Checksum, ErrorKind, Meta, MigrationId};
-use admmgt_tests::{Scratch, code, id, snapshot, sql};
+use admmgt_tests::{Scratch, asynchronous, code, id, snapshot, sql};
 use expect_test::{Expect, expect};
 
 /// Migrations from files of these names and bytes; the id is the name without `.sql`.
@@ -345,4 +345,29 @@ async fn edited_code_is_refused_where_the_policy_says_so() {
     policy.edited_code = admmgt::Verdict::Refuse;
     let error = scratch.migrator(at("manual:2")).policy(policy).up().await.unwrap_err();
     expect!["nothing ran: tests/sqlite/refusals.rs:7: `app/1` was applied on <time> and has been edited since (manual:1 was applied, manual:2 is registered). Restore it, and write the change as a new migration"].assert_eq(&snapshot(&error.to_string()));
+}
+
+/// A call takes one statement, so that each is known for what it is; a script takes many, and each does something.
+#[tokio::test]
+async fn what_code_may_hand_over_is_said() {
+    let bodies = [
+        asynchronous("1", |cx| {
+            Box::pin(async move { Ok(cx.execute("create table a(x); create table b(x)").await.map(drop)?) })
+        }),
+        asynchronous("1", |cx| Box::pin(async move { Ok(cx.execute("select ';' || 'a").await.map(drop)?) })),
+        asynchronous("1", |cx| Box::pin(async move { Ok(cx.execute_script("create table a(x); commit").await?) })),
+        asynchronous("1", |cx| Box::pin(async move { Ok(cx.execute_script("pragma foreign_keys = on").await?) })),
+    ];
+    let mut said = Vec::new();
+    for body in bodies {
+        let scratch = Scratch::new();
+        let error = scratch.migrator(Migrations::new([body])).up().await.unwrap_err();
+        assert_eq!((error.kind(), scratch.tables()), (ErrorKind::Failed, Vec::new()), "{error}");
+        said.push(error.to_string().replace(file!(), "here"));
+    }
+    expect![[r#"
+        `app/1` (up) failed: more than one statement in one call; use `Context::execute_script`
+        `app/1` (up) failed: line 1:15: this string never ends; close it with `'`, and write a `'` inside it twice: `''`
+        `app/1` (up) failed: line 1:20: `COMMIT` would end the transaction of the migration before its record is written; delete it, or write `transaction = "none"` (in a SQL file: `-- no-transaction` as its first line) to keep it
+        `app/1` (up) failed: line 1:1: `PRAGMA foreign_keys` would silently do nothing: foreign keys are already off while a migration runs and are checked before its commit, so delete the line"#]].assert_eq(&said.join("\n"));
 }
