@@ -188,7 +188,7 @@ impl Migrator {
     ///
     /// # Errors
     /// [`Error::NotCurrent`] names what is still pending after `timeout`; a refusal or an unreadable
-    /// history at once, because waiting would not help.
+    /// history at once, because waiting would not help. Meanwhile the database may be away.
     pub async fn wait_until_current(&self, timeout: Duration) -> Result<()> {
         let clock = Instant::now();
         let longest = self.policy.lease_poll_max.clamp(Duration::from_millis(1), timeout.max(Duration::from_millis(1)));
@@ -199,7 +199,7 @@ impl Migrator {
             let left = timeout.saturating_sub(clock.elapsed());
             looking.policy.lock_timeout = self.policy.lock_timeout.min(left);
             let error = match looking.ensure_current().await {
-                Err(error @ (Error::NotCurrent { .. } | Error::Unreachable { .. } | Error::Busy { .. })) => error,
+                Err(error) if may_pass(&error) => error,
                 decided => return decided,
             };
             let waited = clock.elapsed();
@@ -359,7 +359,8 @@ impl Migrator {
         }
         match self.driver.peek(&run.options(Access::Read), &run.set.namespaces()).await {
             Ok(head) => Ok(head.is_some_and(|head| run.is_current(&head))),
-            Err(Error::NotFound { .. }) => Ok(false),
+            // What was lost with its connection is looked at again, as a whole.
+            Err(Error::NotFound { .. } | Error::ConnectionLost { .. }) => Ok(false),
             Err(error) => Err(error),
         }
     }
@@ -405,4 +406,16 @@ fn named(migration: &str) -> Result<MigrationId> {
     migration.parse().map_err(|problem: crate::InvalidName| Error::Usage {
         problem: format!("{problem}; a migration is named `namespace/id`"),
     })
+}
+
+/// Whether somebody who waits for another process waits on.
+fn may_pass(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::NotCurrent { .. }
+            | Error::Unreachable { .. }
+            | Error::Crowded { .. }
+            | Error::ConnectionLost { .. }
+            | Error::Busy { .. }
+    )
 }

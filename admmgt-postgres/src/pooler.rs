@@ -31,18 +31,23 @@ pub(crate) async fn refuse(link: &mut Link) -> Result<()> {
         let now = pid(link).await?;
         return if now == Some(first) { Ok(()) } else { Err(pooled(link)) };
     };
-    let mut same = other != Some(first);
-    for _ in 0..ROUNDS {
-        if !same {
-            break;
-        }
-        // It was answered at once before; if not now, whatever serves it is busy with our other connection.
-        let now = tokio::time::timeout(PATIENCE, pid(link)).await;
-        same = matches!(now, Ok(Ok(Some(now))) if now == first);
-    }
+    let kept = if other == Some(first) { Ok(false) } else { keeps(link, first).await };
     let _ = wire::run(&mut connection, "rollback".to_owned()).await;
     wire::say_goodbye(connection).await;
-    if same { Ok(()) } else { Err(pooled(link)) }
+    if kept? { Ok(()) } else { Err(pooled(link)) }
+}
+
+/// Whether the first connection is still served by that process, while the second one holds another.
+async fn keeps(link: &mut Link, first: i32) -> Result<bool> {
+    for _ in 0..ROUNDS {
+        // It was answered at once before; if not now, whatever serves it is busy with our other connection.
+        let Ok(now) = tokio::time::timeout(PATIENCE, pid(link)).await else { return Ok(false) };
+        // A connection that is lost says nothing of poolers.
+        if now? != Some(first) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// Whether the server itself listens where we connected to: then nothing else does. An address of this machine says

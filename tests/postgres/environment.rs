@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use admmgt::prelude::*;
 use admmgt::sqlx::{Connection, Executor};
-use admmgt::{Error, ErrorKind, Event};
+use admmgt::{Error, ErrorKind, Event, LeaseMode};
 use admmgt_tests::{Cluster, Database, Proxy, asynchronous, outside, pg, sql};
 
 fn one() -> Migrations {
@@ -42,6 +42,53 @@ async fn a_commit_whose_answer_is_lost_is_reported_once() {
         db.quiet().await;
         db.run("drop table a, b, c, _admmgt_history, _admmgt_format").await;
     }
+}
+
+/// Whatever it was the answer to: the run goes on, each migration is there once, and nobody is told of another cause.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_answer_to_anything_may_be_lost() {
+    const AT_ONCE: usize = 8;
+    if Database::ours().await.is_none() {
+        return;
+    }
+    // What is lost with a lease in a row is waited for.
+    for mode in [LeaseMode::Session, LeaseMode::Row { ttl: Duration::from_secs(2) }] {
+        let mut lost = 0;
+        loop {
+            let some = (1..=AT_ONCE).map(|trip| tokio::spawn(without_the_answer(mode, lost + trip)));
+            let mut cut = 0;
+            for one in some.collect::<Vec<_>>() {
+                cut += usize::from(one.await.unwrap());
+            }
+            lost += cut;
+            if cut < AT_ONCE {
+                break;
+            }
+        }
+        println!("    {mode:?}: the answer to each of {lost} round trips was lost once");
+        assert!(lost > AT_ONCE, "{lost}");
+    }
+}
+
+/// A run that never hears the answer to this round trip; whether there were so many.
+async fn without_the_answer(mode: LeaseMode, trip: usize) -> bool {
+    let db = Database::new().await.expect("a server");
+    let proxy = Proxy::to(db.port());
+    proxy.cut_in(trip);
+    let driver = Postgres::connect(&proxy.url(&db.url())).unwrap().lease(mode);
+    let list = sql(&[("1", "create table a(id int)"), ("2", "create index concurrently i on a(id)")]);
+    let migrator = Migrator::new(driver).migrations(list);
+    // That a migration without a transaction has ended could not be put on record: the next start does.
+    if let Err(error) = migrator.up().await {
+        let what = format!("the answer to trip {trip} is lost: {error}");
+        assert!(error.kind() == ErrorKind::Interrupted && db.records("app/1").await == ["applied"], "{what}");
+        let second = migrator.up().await.unwrap_or_else(|error| panic!("{what}; then {error}"));
+        assert!(second.ran.len() <= 1, "{what}; then {second}");
+    }
+    migrator.ensure_current().await.unwrap();
+    assert_eq!(db.records("app/1").await, ["applied"], "{trip}");
+    assert_eq!(db.tables().await, ["a"], "{trip}");
+    proxy.was_cut()
 }
 
 /// `pg_terminate_backend` by an operator, in the middle of a body.

@@ -19,6 +19,8 @@ struct Watch {
     connections: AtomicUsize,
     /// When a client says this, the connection is cut as soon as the server answers; once.
     cut_at: Mutex<Option<Vec<u8>>>,
+    /// In how many round trips the connection is cut before the answer; 0 is never.
+    cut_in: AtomicUsize,
     /// It was cut there.
     cut: AtomicBool,
     said: Mutex<Vec<u8>>,
@@ -72,6 +74,12 @@ impl Proxy {
         self.watch.cut.store(false, Ordering::SeqCst);
     }
 
+    /// The answer that ends so many round trips from now never arrives.
+    pub fn cut_in(&self, trips: usize) {
+        self.watch.cut_in.store(trips, Ordering::SeqCst);
+        self.watch.cut.store(false, Ordering::SeqCst);
+    }
+
     /// Whether that happened.
     pub fn was_cut(&self) -> bool {
         self.watch.cut.load(Ordering::SeqCst)
@@ -89,6 +97,10 @@ fn connect(client: TcpStream, server: TcpStream, watch: &Arc<Watch>) {
                 // Nobody answers a goodbye.
                 if !bytes.ends_with(b"X\0\0\0\x04") && heard.swap(false, Ordering::SeqCst) {
                     watch.trips.fetch_add(1, Ordering::SeqCst);
+                    let left = |left: usize| left.checked_sub(1);
+                    if watch.cut_in.fetch_update(Ordering::SeqCst, Ordering::SeqCst, left) == Ok(1) {
+                        cuts.store(true, Ordering::SeqCst);
+                    }
                 }
                 watch.said.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
                 let mut cut_at = watch.cut_at.lock().unwrap_or_else(PoisonError::into_inner);

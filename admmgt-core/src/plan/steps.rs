@@ -62,7 +62,7 @@ pub(super) fn resume(
         if usize::try_from(done).is_ok_and(|done| done > script.count()) {
             return None;
         }
-        let mut same = 0;
+        let (mut same, mut last) = (0, None);
         let mut statements = script.iter(migration.sql(direction), facts.dialect).ok()?;
         let ended = usize::try_from(done).unwrap_or(usize::MAX).max(known.step_hashes.len());
         for at in 0..ended {
@@ -73,10 +73,11 @@ pub(super) fn resume(
             }
             match known.step_hashes.get(at) {
                 Some(then) if of_sql(&statement.text) != *then => break,
-                _ => same += 1,
+                _ => (same, last) = (same + 1, Some(statement)),
             }
         }
-        let next = statements.next();
+        // Where all have ended, nothing is missing but the record of that.
+        let next = statements.next().or(last.map(Ok));
         drop(statements);
         if same < known.step_hashes.len() {
             return Some(Err(Refusal::ResumeDiffers {
