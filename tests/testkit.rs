@@ -36,6 +36,7 @@ on_each! {
     fixtures_are_part_of_what_is_copied,
     many_that_start_at_once_copy_one,
     a_set_that_fails_is_no_template,
+    what_is_not_there_can_be_forgotten,
     what_goes_up_down_and_up_is_reversible,
     what_a_way_back_leaves_behind_is_found,
     what_has_no_way_back_is_found_unless_it_is_excepted,
@@ -119,6 +120,11 @@ async fn a_set_that_fails_is_no_template<S: TestServer>(all: TestDatabases<S>) {
     }
     let fixture = all.migrations(Migrations::new([users("a bad fixture")])).fixture("insert into nowhere values (1)");
     fixture.fresh().await.unwrap_err();
+}
+
+async fn what_is_not_there_can_be_forgotten<S: TestServer>(all: TestDatabases<S>) {
+    all.server().forget("neverkept").await.expect("it is not there");
+    assert!(all.server().copy("neverkept").await.expect("no failure").is_none());
 }
 
 fn good() -> Migrations {

@@ -252,3 +252,78 @@ fn folders_and_files_that_are_ordered_as_texts() {
             10_c: 10_c.sql `c`"#]],
     );
 }
+
+/// As a file of more than four megabytes; the lines between do nothing.
+fn large(first: &str, last: &str) -> String {
+    format!("{first}\n{}{last}\n", "-- nothing, and that in more than forty bytes\n".repeat(100_000))
+}
+
+fn problems(name: &str, text: &[u8]) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join(name), text).unwrap();
+    match read(folder.path(), "sqlite") {
+        Ok(read) => match &read.migrations[0].up.text {
+            Ok(_) => "fits".to_owned(),
+            Err(problem) => format!("{} {problem}", problem.line()),
+        },
+        Err(problems) => problems[0].to_string().replace(&folder.path().display().to_string(), "$"),
+    }
+}
+
+#[test]
+fn large_files_go_by_the_same_rules() {
+    let folder = tempfile::tempdir().unwrap();
+    let (up, down) = (large("-- no-transaction\nvacuum;", "select 1;"), large("select 2;", ""));
+    std::fs::write(folder.path().join("1_users.up.sql"), &up).unwrap();
+    std::fs::write(folder.path().join("1_users.down.sql"), &down).unwrap();
+    let found = read(folder.path(), "sqlite").unwrap().migrations.remove(0);
+    let text = |source: &Source| match &source.text {
+        Ok(Text::Large(slice)) => slice.text().unwrap(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!((text(&found.up) == up, found.up.outside), (true, true));
+    let way_back = found.down.unwrap();
+    assert_eq!((text(&way_back) == down, way_back.outside), (true, false));
+
+    // What is wrong with them is the same, whatever their size.
+    let marks =
+        [("-- +goose Down\nselect 1;", "-- +goose Up\nselect 2;"), ("-- +goose Up\nselect 1;", "-- +goose Sideways")];
+    for (first, last) in marks {
+        let small = problems("1_users.sql", format!("{first}\n{last}\n").as_bytes());
+        let big = problems("1_users.sql", large(first, last).as_bytes());
+        let lines: String = big.chars().filter(|c| !c.is_ascii_digit()).collect();
+        assert_eq!(lines, small.chars().filter(|c| !c.is_ascii_digit()).collect::<String>());
+    }
+    for name in ["1_users.sql", "1_users.up.sql"] {
+        let bytes = [large("select 1;", "").as_bytes(), b"\xff"].concat();
+        assert_eq!(problems(name, &bytes), "100003 line 100003, byte 1 is not UTF-8; save the file as UTF-8");
+        assert_eq!(problems(name, b"select 1;\n\xff"), "2 line 2, byte 1 is not UTF-8; save the file as UTF-8");
+    }
+}
+
+/// To read a pipe or a socket would wait for ever.
+#[cfg(unix)]
+#[test]
+fn what_is_no_file_of_a_readable_name_is_left_alone() {
+    use std::os::unix::ffi::OsStrExt;
+    let folder = tempfile::tempdir().unwrap();
+    let _socket = std::os::unix::net::UnixListener::bind(folder.path().join("1_users.sql")).unwrap();
+    std::fs::write(folder.path().join(std::ffi::OsStr::from_bytes(b"2_\xff.sql")), "select 1;").unwrap();
+    let read = read(folder.path(), "sqlite").unwrap();
+    let mut reasons: Vec<&str> = read.ignored.iter().map(|file| &*file.reason).collect();
+    reasons.sort_unstable();
+    assert_eq!(reasons, ["it is no regular file", "its name is not UTF-8"]);
+    assert!(read.migrations.is_empty());
+}
+
+#[test]
+fn a_folder_that_cannot_be_read_says_what_the_system_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let problems = read(&folder.path().join("nowhere"), "sqlite").unwrap_err();
+    let cause = std::error::Error::source(&problems[0]).unwrap();
+    assert!(problems[0].to_string().contains(&cause.to_string()), "{}", problems[0]);
+    std::fs::write(folder.path().join("1_a.sql"), "").unwrap();
+    std::fs::write(folder.path().join("1_b.sql"), "").unwrap();
+    let problems = read(folder.path(), "sqlite").unwrap_err();
+    assert!(std::error::Error::source(&problems[0]).is_none(), "{}", problems[0]);
+}

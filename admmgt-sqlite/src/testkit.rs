@@ -234,3 +234,41 @@ impl TestDatabase for SqliteTest {
         self.sql("reading the data", look::data)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_killed_tests_and_old_sets_have_left_goes() {
+        let place = tempfile::tempdir().unwrap();
+        let at = |name: &str, age: Duration| {
+            let path = place.path().join(name);
+            if name.ends_with(".db") {
+                fs::write(&path, "").unwrap()
+            } else {
+                fs::create_dir(&path).unwrap()
+            }
+            File::open(&path).unwrap().set_modified(SystemTime::now() - age).unwrap();
+            path
+        };
+        let day = Duration::from_secs(24 * 3600);
+        let gone = [at("test_a", 2 * day), at("template_a.db", 8 * day)];
+        let stays = [at("test_b", day / 2), at("template_b.db", 6 * day), at("mine", 100 * day)];
+        SqliteFolder::at(place.path()).sweep();
+        assert!(gone.iter().all(|path| !path.exists()) && stays.iter().all(|path| path.exists()));
+    }
+
+    #[tokio::test]
+    async fn a_place_that_cannot_be_one_is_told() {
+        let place = tempfile::tempdir().unwrap();
+        let file = place.path().join("file");
+        fs::write(&file, "").unwrap();
+        let error = SqliteFolder::at(&file).empty().await.unwrap_err();
+        assert!(error.to_string().contains("no test database can be made there"), "{error}");
+        let error = SqliteFolder::at(place.path()).copy("../file").await.unwrap_err();
+        assert!(error.to_string().contains("names no template"), "{error}");
+        let database = SqliteFolder::at(place.path()).empty().await.unwrap();
+        assert_eq!(database.path().parent(), Some(database.folder()));
+    }
+}
