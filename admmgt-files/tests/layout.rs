@@ -310,7 +310,7 @@ fn what_is_no_file_of_a_readable_name_is_left_alone() {
     let _socket = std::os::unix::net::UnixListener::bind(folder.path().join("1_users.sql")).unwrap();
     std::fs::write(folder.path().join(std::ffi::OsStr::from_bytes(b"2_\xff.sql")), "select 1;").unwrap();
     let read = read(folder.path(), "sqlite").unwrap();
-    let mut reasons: Vec<&str> = read.ignored.iter().map(|file| &*file.reason).collect();
+    let mut reasons: Vec<&str> = read.ignored.iter().map(|file| file.reason).collect();
     reasons.sort_unstable();
     assert_eq!(reasons, ["it is no regular file", "its name is not UTF-8"]);
     assert!(read.migrations.is_empty());
