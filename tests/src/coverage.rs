@@ -12,15 +12,11 @@ use std::process::ExitCode;
 
 use serde_json::Value;
 
-/// Of each crate, the least share of lines that tests reach, in percent.
-const FLOORS: [(&str, f64); 6] = [
-    ("admmgt-core", 95.0),
-    ("admmgt-files", 95.0),
-    ("admmgt-macros", 95.0),
-    ("admmgt-sqlite", 95.0),
-    ("admmgt-postgres", 95.0),
-    ("admmgt-testkit", 0.0),
-];
+/// The crates, of each of which tests reach this share of lines at least, in percent; what they do not is listed.
+const FLOOR: f64 = 95.0;
+const LISTED: [&str; 5] = ["admmgt-core", "admmgt-files", "admmgt-macros", "admmgt-sqlite", "admmgt-postgres"];
+/// Its share is only told: what no test of ours reaches in the kit is what it says where a driver breaks a promise.
+const TOLD: &str = "admmgt-testkit";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -56,7 +52,7 @@ impl Lines {
             let path = path.display().to_string();
             let name = path.split('/').next().unwrap_or_default().to_owned();
             let is_source = path.contains("/src/") && !path.ends_with("tests.rs");
-            if !is_source || !FLOORS.iter().any(|(floor, _)| *floor == name) {
+            if !is_source || !(LISTED.contains(&&*name) || name == TOLD) {
                 continue;
             }
             let content: Vec<&str> = file["content"].as_str().unwrap_or_default().lines().collect();
@@ -72,10 +68,10 @@ impl Lines {
                 }
                 let counts = lines.counts.entry(name.clone()).or_default();
                 counts.0 += 1;
-                if trace["stats"]["Line"].as_u64() == Some(0) {
-                    lines.missed.entry(path.clone()).or_default().push((line, text.to_owned()));
-                } else {
+                if trace["stats"]["Line"].as_u64() != Some(0) {
                     counts.1 += 1;
+                } else if name != TOLD {
+                    lines.missed.entry(path.clone()).or_default().push((line, text.to_owned()));
                 }
             }
         }
@@ -85,12 +81,13 @@ impl Lines {
     /// Whether everything is as it should be.
     fn print(&self, listed: &Listed) -> bool {
         let mut good = true;
-        for (name, floor) in FLOORS {
-            let (all, reached) = self.counts.get(name).copied().unwrap_or_default();
+        for name in LISTED.iter().chain([&TOLD]) {
+            let (all, reached) = self.counts.get(*name).copied().unwrap_or_default();
             let share = 100.0 * reached as f64 / all.max(1) as f64;
-            let word = if share < floor { "BELOW" } else { "of at least" };
-            println!("{name:<16} {share:6.2} % of {all} lines, {word} {floor} %");
-            good &= share >= floor;
+            let is_low = *name != TOLD && share < FLOOR;
+            let word = if is_low { format!(": BELOW {FLOOR} %") } else { String::new() };
+            println!("{name:<16} {share:6.2} % of {all} lines{word}");
+            good &= !is_low;
         }
         let mut left = listed.0.clone();
         for (path, missed) in &self.missed {
