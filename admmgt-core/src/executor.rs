@@ -117,7 +117,8 @@ impl Executor<'_> {
     /// Tries again what met an error that may be gone the next time, and was rolled back as a whole.
     async fn in_transaction(&mut self, jobs: &[Job<'_>]) -> Result<()> {
         let mut pause = Pause::new(self.policy.retry_pause, pause::LONGEST);
-        for retry in 0.. {
+        let mut retry = 0;
+        loop {
             let tried = match jobs {
                 [job] if !self.policy.group => self.one(*job).await,
                 jobs => self.all(jobs).await,
@@ -139,8 +140,8 @@ impl Executor<'_> {
             self.observers.tell(&Event::MigrationRetried { migration: jobs[at].id(), retry, error });
             pause.wait(Duration::MAX).await;
             self.lease.verify(self.cx.session()).await?;
+            retry += 1;
         }
-        Ok(())
     }
 
     /// The change and its record are committed together.

@@ -509,3 +509,25 @@ async fn only_what_the_target_asks_for_goes_on() {
     let error = migrator(&database, all()).policy(policy).target(Target::To(id("1"))).up().await.unwrap_err();
     assert!(matches!(error.refusals(), [Refusal::Interrupted { .. }]), "{error}");
 }
+
+/// Code that was interrupted, may run again, and is another one now.
+#[tokio::test]
+async fn edited_code_does_not_go_on_where_edits_are_refused() {
+    let database = MemoryDriver::without_transactions();
+    let of = |checksum: &str, fails: bool| {
+        let mut one = code("1", move |cx| {
+            Box::pin(async move {
+                cx.execute("one").await?;
+                if fails { Err("half of it".into()) } else { Ok(()) }
+            })
+        });
+        one.meta = Meta::new(id("1"), Checksum::parse(checksum).unwrap()).on_interrupt(OnInterrupt::Retry);
+        let mut policy = Policy::default();
+        policy.edited_code = Verdict::Refuse;
+        migrator(&database, Migrations::new([one])).policy(policy)
+    };
+    assert_eq!(of("manual:1", true).up().await.unwrap_err().kind(), ErrorKind::Interrupted);
+    let error = of("manual:2", false).up().await.unwrap_err();
+    assert!(matches!(error.refusals(), [Refusal::Edited { .. }]), "{error}");
+    assert_eq!(of("manual:1", false).up().await.unwrap().ran.len(), 1);
+}

@@ -61,3 +61,24 @@ async fn a_file_that_is_no_text_is_refused_when_it_runs() {
     assert_eq!(lines.collect::<Vec<_>>(), [("1_users", 2, false), ("2_plans", 3, true)]);
     assert!(database.journal().is_empty());
 }
+
+/// A driver that cannot read piece by piece reads it as a whole.
+#[tokio::test]
+async fn a_large_file_runs_on_any_driver() {
+    let text = format!("one\n{}two\n", "-- nothing, and that in more than forty bytes\n".repeat(100_000));
+    let folder = folder(&[("1_users.sql", text.as_bytes())]);
+    let database = MemoryDriver::new();
+    let migrator = Migrator::new(database.clone()).migrations(read(folder.path()).unwrap().migrations);
+    assert_eq!(migrator.up().await.unwrap().ran.len(), 1);
+    assert_eq!(database.journal(), ["one", "two"]);
+    fs::remove_file(folder.path().join("1_users.sql")).unwrap();
+    let gone = Migrator::new(MemoryDriver::new()).migrations(migrator.listed());
+    let error = gone.up().await.unwrap_err();
+    assert!(error.to_string().contains("1_users.sql"), "{error}");
+
+    let path = folder.path().join("2_plans.sql");
+    fs::write(&path, [text.as_bytes(), b"\xff"].concat()).unwrap();
+    let unusable = admmgt_core::SqlMigration::from_file("app", "2_plans", &path).unwrap();
+    let error = Migrator::new(MemoryDriver::new()).migrations(admmgt_core::Migrations::new([unusable])).up().await;
+    assert!(matches!(error.unwrap_err().refusals(), [Refusal::Unreadable { line: 100_003, .. }]));
+}

@@ -204,6 +204,7 @@ fn a_lockfile_that_does_not_fit_says_what_differs() {
     let mut said = vec![
         words(Migrations::new([sql("1", "one")]), false),
         words(all("1", "one"), true),
+        words(all("1", "one"), true),
         words(all("1", "one"), false),
         words(all("0", "edited"), false),
         words(Migrations::new([sql("1", "one"), sql("1", "one")]), false),
@@ -218,6 +219,8 @@ fn a_lockfile_that_does_not_fit_says_what_differs() {
     let hashes = text.split(' ').map(|word| if word.contains("v1:sha256:") { "v1:sha256:…" } else { word });
     expect![[r#"
         $/admmgt.lock: there is no lockfile yet; make it with `ADMMGT_LOCK=update cargo test` or `admmgt lock --update`, and commit it
+        --
+        fits
         --
         fits
         --
@@ -258,6 +261,7 @@ async fn what_a_driver_does_not_offer_is_said() {
     assert_eq!(error.kind(), ErrorKind::Refused, "{error}");
     let session = database.open(&admmgt_core::SessionOptions::new(admmgt_core::Access::Read)).await.unwrap();
     assert!(!session.serves(admmgt_core::Access::Read));
+    assert!(format!("{lenient:?}").contains("1 observers"));
     let wrong = Error::wrong_backend("PgConnection");
     assert!(wrong.to_string().contains("PgConnection") && wrong.kind() == ErrorKind::Usage, "{wrong}");
 }
@@ -296,6 +300,10 @@ fn an_item_says_what_it_was_made_of() {
         let way = |direction| made.sql(direction).map(|source| source.file().to_owned());
         assert_eq!(way(admmgt_core::Direction::Up).as_deref(), Some("up.sql"));
         assert_eq!(way(admmgt_core::Direction::Down).as_deref(), Some("down.sql"));
+        let listed: &'static admmgt_core::Item = Box::leak(Box::new(made));
+        for list in [Migrations::from([listed]), Migrations::from(&[listed])] {
+            assert_eq!(format!("{list:?}"), "[\"app/1\"]");
+        }
     }
 }
 
@@ -319,12 +327,14 @@ async fn a_way_back_that_cannot_be_gone_says_why() {
     let words = [
         refused(all.down(Target::BackTo(id("4"))).await),
         refused(migrator(&database, [both("3"), both("5")]).down(Target::Back(1)).await),
+        refused(migrator(&database, [both("3"), both("5")]).down(Target::BackTo(id("3"))).await),
         refused(edge.down(Target::Back(1)).await),
         refused(all.clone().target(Target::To(id("6_unlike_any"))).up().await),
         refused(migrator(&database, []).target(Target::To(id("6"))).up().await),
     ];
     expect![[r#"
         the way back cannot end at `app/4`, which is not applied, while others behind it are. Name one that is; see `Migrator::status`
+        `app/7` was applied on DAY and is not registered in this program, so nothing can take it back. Use the program that has it
         `app/7` was applied on DAY and is not registered in this program, so nothing can take it back. Use the program that has it
         here:17: `app/5` is applied and depends on `app/7`, which would be taken back. Take `app/5` back first
         the target `app/6_unlike_any` is not registered. It would stand between `app/5` and `app/7`; see `Migrator::status`

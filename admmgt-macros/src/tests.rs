@@ -267,6 +267,12 @@ fn folders_are_read_while_the_crate_is_compiled() {
     }
     write("notes.txt", b"");
     assert!(folder_of("\"migrations\"").is_ok());
+    // rustc holds a large one as a whole, as the others.
+    write(
+        "V3__large.sql",
+        format!("select 3;\n{}", "-- more than four megabytes of this line\n".repeat(110_000)).as_bytes(),
+    );
+    assert!(folder_of("\"migrations\"").unwrap().to_string().contains("select 3;"));
     let strict = problems(folder_of("\"migrations\", strict = true"));
     assert!(strict[0].contains("migrations/notes.txt"), "{strict:?}");
     write("V2__broken.sql", b"select 1;\n\xff");

@@ -485,3 +485,55 @@ async fn a_call_of_code_takes_one_statement() {
         assert!(db.tables().await.is_empty());
     }
 }
+
+/// A probe only looks: one that ends the transaction it looks in has said nothing.
+#[tokio::test]
+async fn a_probe_that_ends_its_transaction_is_not_believed() {
+    let Some(db) = Database::new().await else { return };
+    let one = SqlMigration::new("app", "1", "create table a(id int);\nselect 1 / 0;").unwrap();
+    let one = one.with(outside).probe(|cx| {
+        Box::pin(async move {
+            cx.execute("commit").await?;
+            Ok(admmgt::Probed::Done)
+        })
+    });
+    let migrator = db.migrator(Migrations::new([one]));
+    assert_eq!(migrator.up().await.unwrap_err().kind(), ErrorKind::Interrupted);
+    let heard = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+    let hears = std::sync::Arc::clone(&heard);
+    let migrator = migrator.observe(move |event: &admmgt::Event| {
+        if let admmgt::Event::Notice { text, .. } = event {
+            hears.lock().unwrap().push(text.clone());
+        }
+    });
+    assert_eq!(migrator.up().await.unwrap_err().kind(), ErrorKind::Interrupted);
+    let heard = heard.lock().unwrap();
+    assert!(heard.iter().any(|text| text.contains("it ended the transaction by itself")), "{heard:?}");
+}
+
+/// It was begun, and whoever began it has forgotten even to drop it.
+#[tokio::test]
+async fn a_function_outside_that_leaks_a_transaction_is_interrupted() {
+    let Some(db) = Database::new().await else { return };
+    let leaks = pg("1", |db| {
+        Box::pin(async move {
+            let mut open = db.begin().await?;
+            open.execute("create table a(id int)").await?;
+            std::mem::forget(open);
+            Ok(())
+        })
+    });
+    let error = db.migrator(Migrations::new([leaks.with(outside)])).up().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Interrupted, "{error}");
+    assert!(error.to_string().contains("left a transaction open"), "{error}");
+    assert!(db.tables().await.is_empty());
+}
+
+/// A plain function gets a connection that blocks; there is none.
+#[tokio::test]
+async fn a_plain_function_is_refused_with_what_to_write() {
+    let Some(db) = Database::new().await else { return };
+    let plain = admmgt_tests::code("1", |_| Ok(()));
+    let error = db.migrator(Migrations::new([plain])).up().await.unwrap_err();
+    assert!(error.to_string().contains("write an `async fn` for this backend"), "{error}");
+}

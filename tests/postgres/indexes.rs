@@ -302,3 +302,18 @@ async fn a_vacuum_that_finds_its_table_locked_is_tried_again() {
     assert_eq!(run.await.unwrap().unwrap().ran.len(), 1);
     assert_eq!(db.records("app/1").await, ["started", "step_done", "applied"]);
 }
+
+#[tokio::test]
+async fn a_vacuum_whose_table_stays_locked_is_given_up() {
+    let Some(db) = users(10).await else { return };
+    let mut blocker = db.connection().await;
+    blocker.execute("begin; lock table users in access exclusive mode").await.unwrap();
+    let mut policy = policy();
+    policy.lock_timeout = Duration::from_millis(30);
+    policy.retries = 2;
+    let migrator = db.migrator(sql(&[("1", "vacuum users")])).policy(policy);
+    let error = migrator.up().await.unwrap_err();
+    assert!(error.kind() == ErrorKind::Interrupted && error.to_string().contains("55P03"), "{error}");
+    blocker.execute("commit").await.unwrap();
+    assert_eq!(migrator.up().await.unwrap().ran.len(), 1);
+}

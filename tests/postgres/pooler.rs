@@ -312,3 +312,26 @@ async fn a_lease_whose_table_is_locked_is_asked_for_again() {
     other.execute("commit").await.unwrap();
     assert_eq!(migrator.up().await.unwrap().ran.len(), 1);
 }
+
+/// The server ends the connection of the heartbeat alone: there is time for another before the lease is over.
+#[tokio::test]
+async fn a_heartbeat_that_loses_its_connection_has_another() {
+    let Some(db) = Database::ours().await else { return };
+    let body = pg("1", |db| {
+        Box::pin(async move {
+            db.execute("create table a(id int)").await?;
+            // It beats on a connection of its own, from its first beat on.
+            for _ in 0..8 {
+                db.execute(
+                    "select pg_sleep(0.5), (select count(pg_terminate_backend(pid)) from pg_stat_activity \
+                     where datname = current_database() and pid <> pg_backend_pid())",
+                )
+                .await?;
+            }
+            Ok(())
+        })
+    });
+    let driver = db.driver().lease(LeaseMode::Row { ttl: Duration::from_secs(2) });
+    let report = Migrator::new(driver).migrations(Migrations::new([body])).up().await.unwrap();
+    assert_eq!((report.ran.len(), report.ran[0].notes.len()), (1, 0), "{report}");
+}

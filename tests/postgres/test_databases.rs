@@ -46,6 +46,7 @@ async fn each_test_has_a_database_of_its_own_and_the_migrations_ran_once() {
         fresh.push(one.await.unwrap().unwrap());
     }
     for (number, one) in fresh.iter().enumerate() {
+        assert_eq!(databases(&db, one.name()).await, 1);
         let pool = one.pool().await.unwrap();
         pool.execute("insert into a values (1)").await.unwrap();
         let count: i64 = sqlx::query_scalar("select count(*) from a").fetch_one(&pool).await.unwrap();

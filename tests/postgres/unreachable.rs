@@ -166,3 +166,17 @@ async fn a_server_that_starts_and_one_that_hangs_up_are_told_apart() {
     assert!(matches!(&error, Error::Unreachable { .. }), "{error:?}");
     assert!(error.to_string().contains("the server ended the conversation; look at its log"), "{error}");
 }
+
+#[tokio::test]
+async fn who_only_looks_is_told_too() {
+    let url = format!("postgres://me@127.0.0.1:{}/x", free_port());
+    let mut policy = Policy::default();
+    policy.connect_wait = Duration::ZERO;
+    let migrator = Migrator::new(Postgres::connect(&url).unwrap()).migrations(one()).policy(policy);
+    let errors = [
+        migrator.foreign().await.map(drop).unwrap_err(),
+        migrator.wait_until_current(Duration::from_millis(50)).await.unwrap_err(),
+        migrator.status().await.map(drop).unwrap_err(),
+    ];
+    assert!(errors.iter().all(|error| matches!(error, Error::Unreachable { .. })), "{errors:?}");
+}

@@ -1,7 +1,7 @@
 //! Histories that were changed by hand, or written by a newer version: the row is named, and nothing runs.
 
 use admmgt::prelude::*;
-use admmgt::{Error, ErrorKind};
+use admmgt::{Error, ErrorKind, Meta, Target};
 use admmgt_tests::{Orders, Scratch, Sets, say, sql};
 use expect_test::expect;
 
@@ -406,4 +406,22 @@ async fn an_archived_body_that_was_changed_is_found() {
         let words = error.to_string();
         assert!(words.contains("the archived body of record 1 (`app/1`)") && words.contains(problem), "{words}");
     }
+}
+
+/// What a repeatable migration was before is in the history alone.
+#[tokio::test]
+async fn an_earlier_form_that_was_damaged_is_not_put_back() {
+    let scratch = Scratch::new();
+    let view = |of: &str| {
+        let long = "-- long enough to be packed\n".repeat(50);
+        let text = format!("drop view if exists v;\ncreate view v as select {of};\n{long}");
+        Migrations::new([SqlMigration::new("app", "v", text).unwrap().with(Meta::repeatable)])
+    };
+    scratch.migrator(view("1")).up().await.unwrap();
+    let second = scratch.migrator(view("2"));
+    second.up().await.unwrap();
+    scratch.run("update _admmgt_history set body = x'00ff00ff' where seq = 1");
+    let error = second.down(Target::Back(1)).await.unwrap_err();
+    assert!(error.to_string().contains("the form it had before cannot be read from the history"), "{error}");
+    assert_eq!(scratch.number("select * from v"), 2);
 }

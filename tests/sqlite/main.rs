@@ -8,6 +8,7 @@
 //! - `layouts`: folders as people have them; `large`: files that are not held in memory;
 //! - `guard`: what a body may not do to its transaction;
 //! - `cancel`: runs that are dropped, bodies that panic;
+//! - `locked`: others that have the file at the moment that matters;
 //! - `races`, `crash`: many processes at once, and processes killed at every point;
 //! - `regression`: faults that were found once.
 
@@ -20,6 +21,7 @@ mod everyday;
 mod guard;
 mod large;
 mod layouts;
+mod locked;
 mod places;
 mod races;
 mod refusals;

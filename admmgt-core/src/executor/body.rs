@@ -170,7 +170,8 @@ impl Executor<'_> {
         }
         self.store.append(self.cx.session(), batch).await.map_err(|error| match error {
             Error::Busy { .. } => {
-                Error::database("recording that a statement has ended", None, format!("it has, and {error}"))
+                let words = format!("it has ended, and that could not be put on record: {error}");
+                Error::database("recording that a statement has ended", None, words)
             }
             other => other,
         })
