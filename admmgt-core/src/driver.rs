@@ -329,10 +329,9 @@ pub trait Session: Debug + Send {
     }
 
     /// Whether an error of a body may be gone the next time, if everything is rolled back: a deadlock, a
-    /// serialization failure, a lock that was not had in time.
+    /// serialization failure, a lock that was not had in time. Default: [`Error::Busy`] is.
     fn is_transient(&self, error: &BoxError) -> bool {
-        let _ = error;
-        false
+        matches!(error.downcast_ref::<Error>(), Some(Error::Busy { .. }))
     }
 
     /// After a step: makes good what it may have changed in the connection: search path, role, timeouts.

@@ -500,3 +500,35 @@ async fn one_that_was_deleted_does_not_stand_in_the_way_back() {
     now.down(Target::Back(1)).await.unwrap();
     assert_eq!(database.journal().last().unwrap(), "not one");
 }
+
+#[tokio::test]
+async fn a_squashed_set_stands_where_the_last_of_it_stood() {
+    let both = |id: &str| sql(id, &format!("do {id}")).down(format!("undo {id}"));
+    let database = MemoryDriver::new();
+    migrator(&database, ["1", "2", "3", "4"].map(both)).up().await.unwrap();
+    let squashed = both("2_all").with(|meta| meta.replaces([id("1"), id("2")]));
+    let after = migrator(&database, [squashed, both("3"), both("4")]);
+    after.up().await.unwrap();
+    let back = after.down(Target::Back(2)).await.unwrap();
+    assert_eq!(back.ran.iter().map(|ran| ran.migration.id()).collect::<Vec<_>>(), ["4", "3"]);
+}
+
+/// Also where that is found by the long look, and not by the heads alone.
+#[tokio::test]
+async fn who_has_nothing_to_do_asks_for_no_lease() {
+    let database = MemoryDriver::new();
+    let all = migrator(&database, [sql("1", "one"), view("v", "view")]);
+    assert!(!all.plan().await.unwrap().is_empty());
+    all.up().await.unwrap();
+    let plan = all.plan().await.unwrap();
+    assert_eq!((plan.is_empty(), plan.already), (true, 2));
+    let asked = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let asks = std::sync::Arc::clone(&asked);
+    let next = all.target(Target::Next(3)).observe(move |event: &Event| {
+        if matches!(event, Event::LeaseAcquired) {
+            asks.store(true, std::sync::atomic::Ordering::SeqCst);
+        }
+    });
+    assert_eq!(next.up().await.unwrap().already, 2);
+    assert!(!asked.load(std::sync::atomic::Ordering::SeqCst));
+}

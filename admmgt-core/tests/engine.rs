@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)] // a test that cannot go on says where
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -200,6 +201,90 @@ async fn a_lease_that_was_taken_away_stops_the_run() {
     assert!(kinds(&database).is_empty(), "nothing was recorded without the lease");
 }
 
+/// Whoever has it now is not to be disturbed: nothing is put on record of the failure.
+#[tokio::test]
+async fn a_body_that_finds_its_lease_lost_leaves_everything_as_it_is() {
+    for (database, left) in [(MemoryDriver::new(), &[][..]), (MemoryDriver::without_transactions(), &["1 started"])] {
+        let finds = code("1", |_| {
+            Box::pin(async { Err(Error::LeaseLost { problem: "another process has it".to_owned() }.into()) })
+        });
+        let error = migrator(&database, Migrations::new([finds])).up().await.unwrap_err();
+        assert!(matches!(error, Error::LeaseLost { .. }), "{error}");
+        assert_eq!(kinds(&database), left);
+    }
+}
+
+/// A body that finds something locked so often, before it runs; and how often it was tried.
+fn locked(name: &str, times: usize) -> (impl Migration, Arc<AtomicUsize>) {
+    let tries = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&tries);
+    let body = code(name, move |cx| {
+        let is_locked = counted.fetch_add(1, Ordering::SeqCst) < times;
+        Box::pin(async move {
+            cx.execute("half of it").await?;
+            if is_locked {
+                return Err(Error::Busy { waited: Duration::ZERO }.into());
+            }
+            cx.execute("the other half").await?;
+            Ok(())
+        })
+    });
+    (body, tries)
+}
+
+#[tokio::test]
+async fn what_is_locked_for_a_moment_is_tried_again_as_a_whole() {
+    for (times, group, ends_well) in [(2, false, true), (2, true, true), (3, false, false), (3, true, false)] {
+        let database = MemoryDriver::new();
+        let (second, tries) = locked("2", times);
+        let mut policy = Policy::default();
+        (policy.retries, policy.retry_pause, policy.group) = (2, Duration::from_millis(1), group);
+        let heard = Arc::new(Mutex::new(Vec::new()));
+        let hears = Arc::clone(&heard);
+        let migrator =
+            migrator(&database, sql(&[("1", "one")]).and(second)).policy(policy).observe(move |event: &Event| {
+                if let Event::MigrationRetried { migration, retry, .. } = event {
+                    hears.lock().unwrap().push((migration.id().to_owned(), *retry));
+                }
+            });
+        let ended = migrator.up().await;
+        assert_eq!((tries.load(Ordering::SeqCst), ended.is_ok()), (3, ends_well), "{ended:?}");
+        assert_eq!(*heard.lock().unwrap(), [("2".to_owned(), 0), ("2".to_owned(), 1)]);
+        let journal = database.journal();
+        match (ended, group) {
+            (Ok(report), _) => {
+                assert_eq!(report.ran.len(), 2);
+                assert_eq!(journal, ["one", "half of it", "the other half"]);
+            }
+            (Err(error), true) => assert!(error.kind() == ErrorKind::Failed && journal.is_empty(), "{error}"),
+            (Err(error), false) => assert!(error.kind() == ErrorKind::Failed && journal == ["one"], "{error}"),
+        }
+    }
+}
+
+/// Whether it shares its transaction or has it for itself, its start and its end are told once.
+#[tokio::test]
+async fn a_group_of_one_is_told_as_others_are() {
+    for group in [false, true] {
+        let database = MemoryDriver::new();
+        let mut policy = Policy::default();
+        policy.group = group;
+        let heard = Arc::new(Mutex::new(Vec::new()));
+        let hears = Arc::clone(&heard);
+        let one = migrator(&database, sql(&[("1", "one")])).policy(policy).observe(move |event: &Event| {
+            let word = match event {
+                Event::MigrationStarted { .. } => "started",
+                Event::StatementDone { .. } => "statement",
+                Event::MigrationDone { .. } => "done",
+                _ => return,
+            };
+            hears.lock().unwrap().push(word);
+        });
+        one.up().await.unwrap();
+        assert_eq!(*heard.lock().unwrap(), ["started", "statement", "done"], "{group}");
+    }
+}
+
 #[tokio::test]
 async fn a_plan_runs_only_on_the_state_it_was_made_for() {
     let database = MemoryDriver::new();
@@ -307,6 +392,10 @@ async fn the_way_back_goes_last_first_and_is_recorded() {
     migrator.down(Target::Nothing).await.unwrap();
     assert_eq!(migrator.down(Target::Nothing).await.unwrap().ran.len(), 0);
     assert_eq!(migrator.down(Target::Latest).await.unwrap_err().kind(), ErrorKind::Usage);
+    // Where it is already, nothing is put on record.
+    migrator.up().await.unwrap();
+    let there = migrator.down(Target::BackTo(id("3"))).await.unwrap();
+    assert_eq!((there.ran.len(), there.skipped.len()), (0, 0));
 }
 
 #[tokio::test]
@@ -530,4 +619,38 @@ async fn edited_code_does_not_go_on_where_edits_are_refused() {
     let error = of("manual:2", false).up().await.unwrap_err();
     assert!(matches!(error.refusals(), [Refusal::Edited { .. }]), "{error}");
     assert_eq!(of("manual:1", false).up().await.unwrap().ran.len(), 1);
+}
+
+/// What was reviewed runs as it was reviewed, or not at all; what it says to people does not count.
+#[tokio::test]
+async fn a_plan_that_says_something_else_is_stale() {
+    let database = MemoryDriver::new();
+    let all = migrator(&database, both_ways(&["1", "2"]));
+    let plan = all.plan().await.unwrap();
+    type Change = fn(&mut Plan);
+    let changes: [(&str, Change); 12] = [
+        ("migration", |plan| plan.steps[0].migration = id("9")),
+        ("direction", |plan| plan.steps[0].direction = Direction::Down),
+        ("checksum", |plan| plan.steps[1].checksum = Checksum::parse("manual:x").unwrap()),
+        ("transaction", |plan| plan.steps[1].transaction = false),
+        ("statements", |plan| plan.steps[0].statements = Some(7)),
+        ("resume", |plan| plan.steps[0].resume = Some(1)),
+        ("counts_in", |plan| plan.steps[0].counts_in = vec![id("9")]),
+        ("skipped", |plan| plan.steps[1].skipped = true),
+        ("puts_back", |plan| plan.steps[1].puts_back = Some(1)),
+        ("group", |plan| plan.group = true),
+        ("one less", |plan| drop(plan.steps.pop())),
+        ("order", |plan| plan.steps.swap(0, 1)),
+    ];
+    for (what, change) in changes {
+        let mut other = plan.clone();
+        change(&mut other);
+        let error = all.run(other).await.unwrap_err();
+        assert!(matches!(error, Error::PlanStale { .. }), "{what}: {error}");
+        assert!(database.journal().is_empty(), "{what}");
+    }
+    let mut reviewed = plan;
+    reviewed.steps[0].notes.push("looked at".to_owned());
+    reviewed.steps[1].description = "Adds two.".to_owned();
+    assert_eq!(all.run(reviewed).await.unwrap().ran.len(), 2);
 }

@@ -4,7 +4,6 @@ use admmgt_core::stored::{self, FORMATS, HISTORY};
 use admmgt_core::{Error, Result};
 
 use crate::link::Link;
-use crate::place::GRANTS;
 use crate::quote;
 
 /// A table and the columns it needs. More than these are left alone; fewer are added.
@@ -166,12 +165,7 @@ async fn create_once(link: &mut Link, wanted: &[Wanted]) -> Result<()> {
     if let Some(schema) = unmade_schema(link).await? {
         sql.insert(0, format!("create schema {}", quote::name(&schema)));
     }
-    link.run("creating the history tables", sql.join("; ")).await.map_err(|error| match error {
-        Error::NotAllowed { action, problem } if !problem.contains(GRANTS) => {
-            Error::NotAllowed { action, problem: format!("{problem}; {GRANTS}") }
-        }
-        other => other,
-    })
+    link.run("creating the history tables", sql.join("; ")).await
 }
 
 /// The schema of the history, where it has to be made first.

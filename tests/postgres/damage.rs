@@ -241,3 +241,18 @@ async fn names_that_look_like_sql_stay_names() {
     assert!(error.to_string().contains("63"), "{error}");
     assert!(db.driver().schema("").is_err());
 }
+
+#[tokio::test]
+async fn tables_whose_columns_were_changed_are_told() {
+    for change in ["rename column format to shape", "alter column format type text using 'one'"] {
+        let Some(db) = Database::new().await else { return };
+        db.migrator(set()).up().await.unwrap();
+        db.run(&format!("alter table _admmgt_format {change}")).await;
+        for error in [
+            db.migrator(set()).status().await.map(drop).unwrap_err(),
+            db.migrator(set()).verify().await.map(drop).unwrap_err(),
+        ] {
+            assert_eq!(error.kind(), ErrorKind::State, "{change}: {error}");
+        }
+    }
+}

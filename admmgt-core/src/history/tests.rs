@@ -139,4 +139,13 @@ fn a_history_changed_by_hand_is_found() {
     for damaged in [hole, cut, emptied] {
         assert!(matches!(State::fold(&damaged), Err(Error::CorruptState { .. })));
     }
+    // A record that moved no head, and is missing all the same.
+    let kinds = [Applied, Failed, Applied];
+    let records = (1..).zip(kinds).map(|(seq, kind)| record(seq, &format!("m{seq}"), kind, Direction::Up));
+    let mut records: Vec<Record> = records.collect();
+    let batch = State::default().batch(records.clone(), None).unwrap();
+    let head = Head { namespaces: batch.heads.into_iter().collect() };
+    assert!(State::fold(&History { records: records.clone(), head: head.clone() }).is_ok());
+    records.remove(1);
+    assert!(matches!(State::fold(&History { records, head }), Err(Error::CorruptState { .. })));
 }

@@ -109,6 +109,7 @@ fn what_would_break_the_transaction_is_refused() {
         "create table a(id int); commit; create table b(id int)",
         "begin; select 1; commit; begin; select 2; commit",
         "rollback",
+        "savepoint a; rollback transaction to 5",
         "abort",
         "begin",
         "prepare transaction 'x'",
@@ -119,10 +120,12 @@ fn what_would_break_the_transaction_is_refused() {
         let found = judged(sql, Auto);
         assert!(!found.starts_with("in") && !found.starts_with("out"), "{sql}: {found}");
     }
-    for sql in
-        ["savepoint a; insert into t values (1); rollback to a; release a", "savepoint a; rollback to savepoint a"]
-    {
-        assert!(judged(sql, Auto).starts_with("in | savepoint a"), "{sql}: {}", judged(sql, Auto));
+    for sql in [
+        "savepoint a; insert into t values (1); rollback to a; release a",
+        "savepoint a; rollback to savepoint a",
+        "savepoint \"a;\"; rollback work to \"a;\"; release savepoint \"a;\"",
+    ] {
+        assert!(judged(sql, Auto).starts_with("in | savepoint "), "{sql}: {}", judged(sql, Auto));
     }
 }
 
@@ -193,7 +196,7 @@ fn what_belongs_to_the_session_is_known() {
     {
         assert_eq!(says(sql), (true, true, false), "{sql}");
     }
-    for sql in ["create temp table a()", "prepare x as select 1", "listen x"] {
+    for sql in ["create temp table a()", "create local temporary table a()", "prepare x as select 1", "listen x"] {
         assert_eq!(says(sql), (true, false, false), "{sql}");
     }
     for sql in

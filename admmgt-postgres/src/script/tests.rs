@@ -45,6 +45,7 @@ fn what_never_ends_is_named_where_it_begins() {
         ("copy t from stdin;\n1\n", "1:1", "data"),
         ("copy t from stdin; 1\n\\.\n", "1:19", "next one"),
         ("select 1\0;", "1:9", "NUL"),
+        ("select $a$ \0 $a$;", "1:12", "NUL"),
     ] {
         let problem = Statements::new(sql).find_map(Result::err).unwrap_or_else(|| panic!("{sql}: no problem"));
         assert_eq!(format!("{}:{}", problem.line, problem.column), at, "{sql}: {problem}");
@@ -58,6 +59,10 @@ fn a_setting_of_the_text_itself_changes_what_a_backslash_is() {
         "set standard_conforming_strings = off; select 'a\\';'; set standard_conforming_strings to on; select '\\'; x";
     assert_eq!(texts(sql)[1], "select 'a\\';'");
     assert_eq!(texts(sql)[3..], ["select '\\'", "x"]);
+    // What is no such setting changes nothing.
+    for sets in ["set standard_conforming_strings", "set standard_conforming_strings off", "set session work_mem = 1"] {
+        assert_eq!(texts(&format!("{sets}; select '\\'; x"))[1..], ["select '\\'", "x"], "{sets}");
+    }
 }
 
 #[test]

@@ -1,0 +1,44 @@
+//! What the engine asks of a driver, call by call.
+
+#![allow(clippy::unwrap_used)] // a test that cannot go on says where
+
+use admmgt_core::{ErrorKind, MemoryDriver, Migrations, Migrator, Policy, SqlMigration};
+use admmgt_testkit::{Fault, FaultyDriver};
+
+fn migrator(driver: &FaultyDriver, group: bool) -> Migrator {
+    let one = |id: &str| SqlMigration::new("app", id, format!("do {id}")).unwrap();
+    let mut policy = Policy::default();
+    policy.group = group;
+    Migrator::new(driver.clone()).migrations(Migrations::new(["1", "2", "3"].map(one))).policy(policy)
+}
+
+fn count(driver: &FaultyDriver, call: &str) -> usize {
+    driver.calls().iter().filter(|name| **name == call).count()
+}
+
+/// So that it can make good what the first has changed in the connection.
+#[tokio::test]
+async fn between_two_bodies_of_one_transaction_a_driver_is_asked() {
+    for (group, between, commits) in [(true, 2, 1), (false, 0, 3)] {
+        let driver = FaultyDriver::new(MemoryDriver::new());
+        migrator(&driver, group).up().await.unwrap();
+        let done = count(&driver, "body_done");
+        assert_eq!((count(&driver, "between_bodies"), count(&driver, "commit"), done), (between, commits, 3));
+    }
+}
+
+/// What a database says at the commit is said of the migration: a constraint that is only checked there.
+#[tokio::test]
+async fn an_error_of_a_commit_is_a_failed_migration() {
+    for group in [false, true] {
+        let driver = FaultyDriver::new(MemoryDriver::new());
+        migrator(&driver, group).up().await.unwrap();
+        let commit = driver.calls().iter().position(|call| *call == "commit").unwrap() + 1;
+        let database = MemoryDriver::new();
+        let driver = FaultyDriver::new(database.clone()).fault(commit, Fault::Error);
+        let error = migrator(&driver, group).up().await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Failed, "{error}");
+        let kinds: Vec<String> = database.history().records.iter().map(|record| record.kind.to_string()).collect();
+        assert_eq!((kinds, database.journal()), (vec!["failed".to_owned()], Vec::new()));
+    }
+}
