@@ -532,3 +532,25 @@ async fn who_has_nothing_to_do_asks_for_no_lease() {
     assert_eq!(next.up().await.unwrap().already, 2);
     assert!(!asked.load(std::sync::atomic::Ordering::SeqCst));
 }
+
+/// Of one that is not registered nothing can be said but that it stays; and that only where everything goes.
+#[tokio::test]
+async fn a_repeatable_one_that_is_gone_stays() {
+    let both = |id: &str| sql(id, &format!("do {id}")).down(format!("undo {id}"));
+    let database = MemoryDriver::new();
+    migrator(&database, [both("1"), both("2"), view("v", "view")]).up().await.unwrap();
+    let without = migrator(&database, [both("1"), both("2")]);
+    assert!(without.down(Target::Back(1)).await.unwrap().staying.is_empty());
+    assert_eq!(without.down(Target::Nothing).await.unwrap().staying, [id("v")]);
+}
+
+/// A step back names what can go back; what has nothing behind it is not spoken of.
+#[tokio::test]
+async fn a_step_back_of_a_repeatable_one_leaves_the_others_alone() {
+    let database = MemoryDriver::new();
+    migrator(&database, [view("v", "one")]).up().await.unwrap();
+    let all = migrator(&database, [view("v", "two"), view("w", "w")]);
+    all.up().await.unwrap();
+    let back = all.down(Target::Back(1)).await.unwrap();
+    assert_eq!((back.ran.len(), &back.ran[0].migration, back.staying.len()), (1, &id("v"), 0), "{back}");
+}

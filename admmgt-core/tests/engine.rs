@@ -392,6 +392,10 @@ async fn the_way_back_goes_last_first_and_is_recorded() {
     migrator.down(Target::Nothing).await.unwrap();
     assert_eq!(migrator.down(Target::Nothing).await.unwrap().ran.len(), 0);
     assert_eq!(migrator.down(Target::Latest).await.unwrap_err().kind(), ErrorKind::Usage);
+    // A database without a history has nothing to put on record.
+    let empty = MemoryDriver::new();
+    let fresh = crate::migrator(&empty, both_ways(&["1"])).down(Target::BackTo(id("1"))).await.unwrap();
+    assert!(fresh.skipped.is_empty() && kinds(&empty).is_empty(), "{fresh}");
     // Where it is already, nothing is put on record.
     migrator.up().await.unwrap();
     let there = migrator.down(Target::BackTo(id("3"))).await.unwrap();

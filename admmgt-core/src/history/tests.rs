@@ -79,6 +79,11 @@ fn what_a_repeatable_one_was_before_is_kept_until_it_is_put_back() {
     check(Resolved, Down, "four", &[]);
     check(Applied, Up, "one", &[]);
     check(Applied, Up, "two", &["one"]);
+    check(Started, Down, "two", &["one"]);
+    check(Started, Up, "three", &["one"]);
+    check(Resolved, Down, "three", &[]);
+    check(Applied, Up, "one", &[]);
+    check(Applied, Up, "two", &["one"]);
     check(Reverted, Down, "two", &[]);
 }
 
@@ -148,4 +153,25 @@ fn a_history_changed_by_hand_is_found() {
     assert!(State::fold(&History { records: records.clone(), head: head.clone() }).is_ok());
     records.remove(1);
     assert!(matches!(State::fold(&History { records, head }), Err(Error::CorruptState { .. })));
+}
+
+/// Taken back and applied again by one run, it has its old place; by two, it is the last.
+#[test]
+fn the_place_of_what_was_applied_again_is_its_old_one_within_a_run() {
+    use Direction::{Down, Up};
+    for (same_run, since) in [(true, 1), (false, 4)] {
+        let mut records = vec![
+            record(1, "a", Applied, Up),
+            record(2, "b", Applied, Up),
+            record(3, "a", Reverted, Down),
+            record(4, "a", Applied, Up),
+        ];
+        if same_run {
+            records[3].run = records[2].run.clone();
+        }
+        let mut state = State::default();
+        let batch = state.batch(records, None).unwrap();
+        state.accept(batch);
+        assert_eq!(state.get(&id("a")).unwrap().since, since, "{same_run}");
+    }
 }
