@@ -503,7 +503,6 @@ async fn one_that_was_deleted_does_not_stand_in_the_way_back() {
 
 #[tokio::test]
 async fn a_squashed_set_stands_where_the_last_of_it_stood() {
-    let both = |id: &str| sql(id, &format!("do {id}")).down(format!("undo {id}"));
     let database = MemoryDriver::new();
     migrator(&database, ["1", "2", "3", "4"].map(both)).up().await.unwrap();
     let squashed = both("2_all").with(|meta| meta.replaces([id("1"), id("2")]));
@@ -536,7 +535,6 @@ async fn who_has_nothing_to_do_asks_for_no_lease() {
 /// Of one that is not registered nothing can be said but that it stays; and that only where everything goes.
 #[tokio::test]
 async fn a_repeatable_one_that_is_gone_stays() {
-    let both = |id: &str| sql(id, &format!("do {id}")).down(format!("undo {id}"));
     let database = MemoryDriver::new();
     migrator(&database, [both("1"), both("2"), view("v", "view")]).up().await.unwrap();
     let without = migrator(&database, [both("1"), both("2")]);
@@ -553,4 +551,40 @@ async fn a_step_back_of_a_repeatable_one_leaves_the_others_alone() {
     all.up().await.unwrap();
     let back = all.down(Target::Back(1)).await.unwrap();
     assert_eq!((back.ran.len(), &back.ran[0].migration, back.staying.len()), (1, &id("v"), 0), "{back}");
+}
+
+/// A migration that says how it is taken back.
+fn both(id: &str) -> SqlMigration {
+    sql(id, &format!("do {id}")).down(format!("undo {id}"))
+}
+
+fn names(report: &Report) -> Vec<&str> {
+    report.ran.iter().map(|ran| ran.migration.id()).collect()
+}
+
+#[tokio::test]
+async fn what_was_so_before_they_came_stays_so() {
+    let database = MemoryDriver::new();
+    for form in ["one", "two"] {
+        migrator(&database, [view("v", form)]).up().await.unwrap();
+    }
+    let all = migrator(&database, [both("1"), view("v", "two")]);
+    all.up().await.unwrap();
+    assert_eq!(names(&all.down(Target::Back(1)).await.unwrap()), ["1"]);
+}
+
+#[tokio::test]
+async fn redo_leaves_a_view_that_came_later_as_it_is() {
+    let database = MemoryDriver::new();
+    let all = migrator(&database, [both("1"), view("v", "view").down("undo view")]);
+    all.up().await.unwrap();
+    assert_eq!(names(&all.redo().await.unwrap()), ["1", "1"]);
+}
+
+#[tokio::test]
+async fn what_is_pending_needs_nothing() {
+    let database = MemoryDriver::new();
+    let all = migrator(&database, [both("1"), both("2").with(|meta| meta.depends_on([id("1")]))]);
+    all.clone().target(Target::Next(1)).up().await.unwrap();
+    assert_eq!(names(&all.down(Target::Back(1)).await.unwrap()), ["1"]);
 }
