@@ -508,6 +508,9 @@ async fn a_squashed_set_stands_where_the_last_of_it_stood() {
     let squashed = both("2_all").with(|meta| meta.replaces([id("1"), id("2")]));
     let after = migrator(&database, [squashed, both("3"), both("4")]);
     after.up().await.unwrap();
+    let beside = migrator(&database, ["1", "2", "3", "4"].map(both));
+    let status = beside.status().await.unwrap().to_string();
+    assert_eq!(status.matches("\n  replaced ").count(), 2, "{status}");
     let back = after.down(Target::Back(2)).await.unwrap();
     assert_eq!(back.ran.iter().map(|ran| ran.migration.id()).collect::<Vec<_>>(), ["4", "3"]);
 }

@@ -358,6 +358,32 @@ pub(crate) fn describe(error: &BoxError) -> String {
 mod tests {
     use super::*;
 
+    /// An error of a body around one of the client.
+    #[derive(Debug)]
+    struct Importing(sqlx::Error);
+
+    impl std::fmt::Display for Importing {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            write!(f, "importing: {}", self.0)
+        }
+    }
+
+    impl std::error::Error for Importing {
+        fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+            Some(&self.0)
+        }
+    }
+
+    #[test]
+    fn what_stands_around_an_error_of_the_client_is_kept() {
+        let client = || sqlx::Error::Protocol("no".to_owned());
+        let error: BoxError = Importing(client()).into();
+        assert_eq!(describe(&error), format!("importing: {}", words(&client())));
+        assert!(!is_transient(&error));
+        let busy: BoxError = Error::Busy { waited: std::time::Duration::ZERO }.into();
+        assert!(is_transient(&busy));
+    }
+
     #[test]
     fn values_in_quotes_are_not_shown() {
         let shown = without_quoted("invalid input syntax for type integer: \"SEC\"RET\"", |_| true);

@@ -68,3 +68,20 @@ fn instead(name: &str) -> &'static str {
         _ => "delete this line",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::does_nothing;
+
+    #[test]
+    fn an_encoding_that_is_ours_anyway_does_nothing() {
+        for (line, nothing) in [
+            ("\\encoding utf8", true),
+            ("\\encoding 'UTF-8'", true),
+            ("\\encoding latin1", false),
+            ("\\encoding", false),
+        ] {
+            assert_eq!(does_nothing("\\encoding", line), nothing, "{line}");
+        }
+    }
+}
