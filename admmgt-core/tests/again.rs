@@ -32,8 +32,17 @@ fn kinds(database: &MemoryDriver) -> String {
     words.join(", ")
 }
 
+/// A migration that says how it is taken back.
+fn both(id: &str) -> SqlMigration {
+    sql(id, &format!("do {id}")).down(format!("undo {id}"))
+}
+
+fn names(report: &Report) -> Vec<&str> {
+    report.ran.iter().map(|ran| ran.migration.id()).collect()
+}
+
 async fn ran(migrator: &Migrator) -> Vec<String> {
-    migrator.up().await.unwrap().ran.iter().map(|ran| ran.migration.id().to_owned()).collect()
+    names(&migrator.up().await.unwrap()).into_iter().map(str::to_owned).collect()
 }
 
 #[tokio::test]
@@ -512,7 +521,7 @@ async fn a_squashed_set_stands_where_the_last_of_it_stood() {
     let status = beside.status().await.unwrap().to_string();
     assert_eq!(status.matches("\n  replaced ").count(), 2, "{status}");
     let back = after.down(Target::Back(2)).await.unwrap();
-    assert_eq!(back.ran.iter().map(|ran| ran.migration.id()).collect::<Vec<_>>(), ["4", "3"]);
+    assert_eq!(names(&back), ["4", "3"]);
 }
 
 /// Also where that is found by the long look, and not by the heads alone.
@@ -554,15 +563,6 @@ async fn a_step_back_of_a_repeatable_one_leaves_the_others_alone() {
     all.up().await.unwrap();
     let back = all.down(Target::Back(1)).await.unwrap();
     assert_eq!((back.ran.len(), &back.ran[0].migration, back.staying.len()), (1, &id("v"), 0), "{back}");
-}
-
-/// A migration that says how it is taken back.
-fn both(id: &str) -> SqlMigration {
-    sql(id, &format!("do {id}")).down(format!("undo {id}"))
-}
-
-fn names(report: &Report) -> Vec<&str> {
-    report.ran.iter().map(|ran| ran.migration.id()).collect()
 }
 
 #[tokio::test]

@@ -327,3 +327,14 @@ fn a_folder_that_cannot_be_read_says_what_the_system_said() {
     let problems = read(folder.path(), "sqlite").unwrap_err();
     assert!(std::error::Error::source(&problems[0]).is_none(), "{}", problems[0]);
 }
+
+#[test]
+fn a_word_that_takes_back_what_is_not_there_is_passed_over() {
+    check(
+        &[("1_users.sql", "a"), ("notes_down.sql", "b"), ("notes.down.sql", "c")],
+        expect![[r#"
+        1_users: 1_users.sql `a`
+        ignored notes.down.sql: its name starts with no number or version
+        ignored notes_down.sql: its name starts with no number or version"#]],
+    );
+}

@@ -425,6 +425,39 @@ async fn no_row_is_put_on_record_however_an_error_is_wrapped() {
     }
 }
 
+/// An error of a body's own, around another.
+#[derive(Debug)]
+struct Importing<E>(E);
+
+impl<E: std::fmt::Display> std::fmt::Display for Importing<E> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "importing: {}", self.0)
+    }
+}
+
+impl<E: std::error::Error + 'static> std::error::Error for Importing<E> {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.0)
+    }
+}
+
+#[tokio::test]
+async fn no_value_is_put_on_record_from_within_an_error_of_the_bodys_own() {
+    let Some(db) = Database::new().await else { return };
+    let through = asynchronous("1", |cx| {
+        Box::pin(async move { Ok(cx.execute("select 'SECRET'::int").await.map(drop).map_err(Importing)?) })
+    });
+    let wrapped = pg("1", |db| {
+        Box::pin(async move { Ok(db.execute("select 'SECRET'::int").await.map(drop).map_err(Importing)?) })
+    });
+    for list in [Migrations::new([through]), Migrations::new([wrapped])] {
+        assert_eq!(db.migrator(list).up().await.unwrap_err().kind(), ErrorKind::Failed);
+        let told = db.texts("select detail from _admmgt_history where detail is not null").await;
+        assert!(told.iter().all(|told| told.contains("importing: ") && !told.contains("SECRET")), "{told:?}");
+        assert!(!told.is_empty());
+    }
+}
+
 /// A role that the connection itself begins with is who we are.
 #[tokio::test]
 async fn a_role_that_is_the_connections_own_writes_the_history() {

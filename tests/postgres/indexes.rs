@@ -279,25 +279,30 @@ async fn an_index_that_was_dropped_and_not_recorded_is_not_missed() {
     assert_eq!(db.records("app/1").await, ["started", "step_done", "step_done", "applied"]);
 }
 
-/// What can simply run again does, where it met a lock outside of a transaction.
-#[tokio::test]
-async fn a_vacuum_that_finds_its_table_locked_is_tried_again() {
-    let Some(db) = users(10).await else { return };
+/// A vacuum of a table that somebody else has locked, and who has it.
+async fn locked_vacuum(retries: u32) -> Option<(Database, Migrator, PgConnection)> {
+    let db = users(10).await?;
     let mut blocker = db.connection().await;
     blocker.execute("begin; lock table users in access exclusive mode").await.unwrap();
     let mut policy = policy();
-    policy.lock_timeout = Duration::from_millis(30);
-    policy.retries = 1000;
-    let heard = std::sync::Arc::new(tokio::sync::Notify::new());
-    let hears = std::sync::Arc::clone(&heard);
-    let migrator = db.migrator(sql(&[("1", "vacuum users")])).policy(policy).observe(move |event: &admmgt::Event| {
+    (policy.lock_timeout, policy.retries) = (Duration::from_millis(30), retries);
+    let migrator = db.migrator(sql(&[("1", "vacuum users")])).policy(policy);
+    Some((db, migrator, blocker))
+}
+
+/// What can simply run again does, where it met a lock outside of a transaction.
+#[tokio::test]
+async fn a_vacuum_that_finds_its_table_locked_is_tried_again() {
+    let Some((db, migrator, mut blocker)) = locked_vacuum(1000).await else { return };
+    let (hears, mut heard) = tokio::sync::mpsc::unbounded_channel();
+    let migrator = migrator.observe(move |event: &admmgt::Event| {
         if let admmgt::Event::MigrationRetried { error, .. } = event {
-            assert!(error.contains("55P03"), "{error}");
-            hears.notify_one();
+            let _ = hears.send(error.clone());
         }
     });
     let run = tokio::spawn(async move { migrator.up().await });
-    heard.notified().await;
+    let error = heard.recv().await.unwrap();
+    assert!(error.contains("55P03"), "{error}");
     blocker.execute("commit").await.unwrap();
     assert_eq!(run.await.unwrap().unwrap().ran.len(), 1);
     assert_eq!(db.records("app/1").await, ["started", "step_done", "applied"]);
@@ -305,13 +310,7 @@ async fn a_vacuum_that_finds_its_table_locked_is_tried_again() {
 
 #[tokio::test]
 async fn a_vacuum_whose_table_stays_locked_is_given_up() {
-    let Some(db) = users(10).await else { return };
-    let mut blocker = db.connection().await;
-    blocker.execute("begin; lock table users in access exclusive mode").await.unwrap();
-    let mut policy = policy();
-    policy.lock_timeout = Duration::from_millis(30);
-    policy.retries = 2;
-    let migrator = db.migrator(sql(&[("1", "vacuum users")])).policy(policy);
+    let Some((_db, migrator, mut blocker)) = locked_vacuum(2).await else { return };
     let error = migrator.up().await.unwrap_err();
     assert!(error.kind() == ErrorKind::Interrupted && error.to_string().contains("55P03"), "{error}");
     blocker.execute("commit").await.unwrap();

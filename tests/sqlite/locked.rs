@@ -60,3 +60,20 @@ async fn a_record_that_cannot_be_written_interrupts_and_says_what_has_ended() {
     }
     assert_eq!(migrator.up().await.unwrap().ran.len(), 1);
 }
+
+/// The first run switches to the write-ahead log, and that needs the database for itself for a moment.
+#[tokio::test]
+async fn a_reader_keeps_the_write_ahead_log_waiting() {
+    let scratch = Scratch::new();
+    scratch.run("create table other(x); insert into other values (1)");
+    let other = scratch.connection();
+    other.execute_batch("begin; select * from other").unwrap();
+    let mut policy = Policy::default();
+    policy.lock_timeout = Duration::from_millis(60);
+    policy.retries = 1;
+    let migrator = scratch.migrator(sql(&[("1", "create table a(x)")])).policy(policy);
+    let error = migrator.up().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Busy, "{error}");
+    other.execute_batch("commit").unwrap();
+    assert_eq!(migrator.up().await.unwrap().ran.len(), 1);
+}

@@ -339,27 +339,10 @@ async fn a_lease_file_of_another_version_names_its_holder() {
     let file = std::fs::File::open(&path).unwrap();
     file.lock().unwrap();
     let mut policy = Policy::default();
-    policy.lease_wait = std::time::Duration::from_millis(5);
+    policy.lease_wait = Duration::from_millis(5);
     let pending = scratch.migrator(sql(&[("1", "create table a(x)"), ("2", "create table b(x)")])).policy(policy);
     let error = pending.up().await.unwrap_err();
     assert!(error.to_string().contains("`ada` (process 7)"), "{error}");
     drop(file);
     assert_eq!(pending.up().await.unwrap().ran.len(), 1);
-}
-
-/// The first run switches to the write-ahead log, and that needs the database for itself for a moment.
-#[tokio::test]
-async fn a_reader_keeps_the_write_ahead_log_waiting() {
-    let scratch = Scratch::new();
-    scratch.run("create table other(x); insert into other values (1)");
-    let other = scratch.connection();
-    other.execute_batch("begin; select * from other").unwrap();
-    let mut policy = Policy::default();
-    policy.lock_timeout = std::time::Duration::from_millis(60);
-    policy.retries = 1;
-    let migrator = scratch.migrator(sql(&[("1", "create table a(x)")])).policy(policy);
-    let error = migrator.up().await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Busy, "{error}");
-    other.execute_batch("commit").unwrap();
-    assert_eq!(migrator.up().await.unwrap().ran.len(), 1);
 }
