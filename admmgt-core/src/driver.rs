@@ -11,7 +11,7 @@ use crate::history::Head;
 use crate::record::{Author, Batch};
 use crate::script::{Dialect, Statement};
 use crate::store::StateStore;
-use crate::{Backend, BoxError, BoxFuture, Error, Namespace, Origin, Result};
+use crate::{Backend, BoxError, BoxFuture, Error, Namespace, Origin, Result, sources};
 
 /// What a session may do to the database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -329,9 +329,9 @@ pub trait Session: Debug + Send {
     }
 
     /// Whether an error of a body may be gone the next time, if everything is rolled back: a deadlock, a
-    /// serialization failure, a lock that was not had in time. Default: [`Error::Busy`] is.
+    /// serialization failure, a lock that was not had in time. Default: where [`Error::Busy`] is it, or is behind it.
     fn is_transient(&self, error: &BoxError) -> bool {
-        matches!(error.downcast_ref::<Error>(), Some(Error::Busy { .. }))
+        sources(&**error).any(|error| matches!(error.downcast_ref(), Some(Error::Busy { .. })))
     }
 
     /// After a step: makes good what it may have changed in the connection: search path, role, timeouts.

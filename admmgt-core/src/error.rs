@@ -367,22 +367,22 @@ impl Error {
     }
 }
 
-/// Whether an error is of a type, or one of that type is behind it.
+/// An error and all that is behind it, the outermost first: what [`std::error::Error::source`] leads to, and what stands
+/// in a [`std::io::Error`], which passes over it.
 ///
 /// ```
-/// # use admmgt_core::{BoxError, is_behind};
-/// let error: BoxError = "gone".parse::<u32>().unwrap_err().into();
-/// assert!(is_behind::<std::num::ParseIntError>(&error) && !is_behind::<std::io::Error>(&error));
+/// # use admmgt_core::{BoxError, sources};
+/// let number = "gone".parse::<u32>().unwrap_err();
+/// let error: BoxError = std::io::Error::other(number).into();
+/// assert!(sources(&*error).any(|error| error.is::<std::num::ParseIntError>()));
 /// ```
-pub fn is_behind<E: std::error::Error + 'static>(error: &BoxError) -> bool {
-    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(&**error);
-    while let Some(error) = cause {
-        if error.is::<E>() {
-            return true;
-        }
-        cause = error.source();
-    }
-    false
+pub fn sources<'a>(
+    error: &'a (dyn std::error::Error + 'static),
+) -> impl Iterator<Item = &'a (dyn std::error::Error + 'static)> {
+    std::iter::successors(Some(error), |error| {
+        let inner = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        inner.map(|inner| inner as _).or_else(|| error.source())
+    })
 }
 
 fn refused(refusals: &[Refusal]) -> String {

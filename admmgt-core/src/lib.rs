@@ -83,7 +83,7 @@ pub use dir::{DirError, MigrationsDir};
 pub use driver::{
     Access, Atomicity, BlockingJob, Capabilities, Driver, MakeBatch, Outcome, Recorded, Session, SessionOptions,
 };
-pub use error::{Error, ErrorKind, FailedStatement, Failure, Result, is_behind};
+pub use error::{Error, ErrorKind, FailedStatement, Failure, Result, sources};
 pub use event::{EVENT_FORMAT, Event, Observer};
 pub use history::{Earlier, Head, History, Known, Standing, State};
 pub use id::{InvalidName, MigrationId, Namespace};

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use admmgt_core::{BoxError, Error};
+use admmgt_core::{BoxError, Error, sources};
 use sqlx::postgres::{PgDatabaseError, PgErrorPosition, PgSeverity};
 
 /// What the server said, in words that may be shown: without the values that a statement held.
@@ -42,7 +42,7 @@ impl Answer {
         let answer = answer(error);
         Self {
             words: words(error),
-            detail: detail(error),
+            detail: answer.and_then(detail).map(str::to_owned),
             code: answer.map(|answer| answer.code().to_owned()),
             constraint: answer.and_then(PgDatabaseError::constraint).map(str::to_owned),
         }
@@ -83,6 +83,20 @@ pub(crate) fn answer(error: &sqlx::Error) -> Option<&PgDatabaseError> {
     error.as_database_error().and_then(|error| error.try_downcast_ref())
 }
 
+/// The server's answer in any error, also where another stands for the client's and leads only to what is behind it.
+fn answer_in<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a PgDatabaseError> {
+    if let Some(client) = error.downcast_ref() {
+        return answer(client);
+    }
+    let bare = error.downcast_ref::<Box<dyn sqlx::error::DatabaseError>>();
+    bare.and_then(|bare| bare.try_downcast_ref()).or_else(|| error.downcast_ref())
+}
+
+/// Whether an error holds the client's own words, which may be a whole row.
+pub(crate) fn is_the_clients(error: &BoxError) -> bool {
+    sources(&**error).any(|error| error.is::<Answer>() || error.is::<sqlx::Error>() || answer_in(error).is_some())
+}
+
 /// The SQLSTATE of an error; empty where the server did not answer.
 pub(crate) fn code(error: &sqlx::Error) -> &str {
     answer(error).map_or("", PgDatabaseError::code)
@@ -102,15 +116,17 @@ pub(crate) fn is_lost(error: &sqlx::Error) -> bool {
 
 /// An error without the values that its statement held.
 pub(crate) fn words(error: &sqlx::Error) -> String {
-    let Some(answer) = answer(error) else {
-        return match error {
-            sqlx::Error::Io(error) => match error.kind() {
-                std::io::ErrorKind::UnexpectedEof => "the server closed the connection".to_owned(),
-                _ => error.to_string(),
-            },
-            other => other.to_string(),
-        };
-    };
+    match (answer(error), error) {
+        (Some(answer), _) => answered(answer),
+        (None, sqlx::Error::Io(error)) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
+            "the server closed the connection".to_owned()
+        }
+        (None, sqlx::Error::Io(error)) => error.to_string(),
+        (None, other) => other.to_string(),
+    }
+}
+
+fn answered(answer: &PgDatabaseError) -> String {
     let (code, message) = (answer.code(), answer.message());
     let mut text = match code {
         // Data exceptions and a syntax error repeat what they did not like.
@@ -131,9 +147,8 @@ pub(crate) fn words(error: &sqlx::Error) -> String {
 }
 
 /// Which row is in the way, where that is what one has to know.
-fn detail(error: &sqlx::Error) -> Option<String> {
-    let answer = answer(error).filter(|answer| matches!(answer.code(), "23505" | "23503"))?;
-    answer.detail().map(str::to_owned)
+fn detail(answer: &PgDatabaseError) -> Option<&str> {
+    answer.detail().filter(|_| matches!(answer.code(), "23505" | "23503"))
 }
 
 /// What to do about an answer, where its words do not say.
@@ -292,22 +307,14 @@ fn marked(error: &sqlx::Error) -> Option<Marked> {
 /// lock that was not had in time.
 pub(crate) fn is_transient(error: &BoxError) -> bool {
     let is = |code: &str| matches!(code, "40001" | "40P01" | "55P03");
-    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(&**error);
-    while let Some(error) = cause {
-        if let Some(answer) = error.downcast_ref::<Answer>() {
-            return answer.code().is_some_and(is);
-        }
-        if let Some(client) = error.downcast_ref::<sqlx::Error>() {
-            return is(code(client));
-        }
-        match error.downcast_ref::<Error>() {
-            Some(Error::Busy { .. }) => return true,
-            Some(Error::Database { code: Some(code), .. }) => return is(code),
-            _ => {}
-        }
-        cause = error.source();
-    }
-    false
+    sources(&**error).any(|error| match error.downcast_ref::<Error>() {
+        Some(Error::Busy { .. }) => true,
+        Some(Error::Database { code, .. }) => code.as_deref().is_some_and(is),
+        _ => match error.downcast_ref::<Answer>() {
+            Some(answer) => answer.code().is_some_and(is),
+            None => answer_in(error).is_some_and(|answer| is(answer.code())),
+        },
+    })
 }
 
 /// The error that a call of ours was wrapped around; the error itself, where there is none.
@@ -324,7 +331,7 @@ pub(crate) fn explain(error: &BoxError) -> String {
     if let Some(answer) = error.downcast_ref::<Answer>() {
         return answer.to_string();
     }
-    let detail = error.downcast_ref().and_then(detail);
+    let detail = sources(&**error).find_map(answer_in).and_then(detail);
     detail.map_or_else(|| describe(error), |detail| format!("{}: {detail}", describe(error)))
 }
 
@@ -334,22 +341,19 @@ pub(crate) fn describe(error: &BoxError) -> String {
     if let Some(answer) = error.downcast_ref::<Answer>() {
         return answer.words.clone();
     }
-    if let Some(client) = error.downcast_ref::<sqlx::Error>() {
-        return words(client);
-    }
     // Words of the body's own around the client's would repeat the client's as they are.
     let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        if let Some(client) = error.downcast_ref::<sqlx::Error>() {
-            text = text.replace(&client.to_string(), &words(client));
-            if let Some(answer) = answer(client) {
-                text = text.replace(answer.message(), &words(client));
-            }
-        } else if let Some(answer) = error.downcast_ref::<Answer>() {
-            text = text.replace(&answer.to_string(), &answer.words);
+    for error in sources(&**error) {
+        if let Some(answer) = error.downcast_ref::<Answer>() {
+            return text.replace(&answer.to_string(), &answer.words);
         }
-        cause = error.source();
+        if let Some(client) = error.downcast_ref::<sqlx::Error>() {
+            let message = answer(client).map_or_else(|| words(client), |answer| answer.message().to_owned());
+            text = text.replace(&client.to_string(), &message);
+        }
+        if let Some(answer) = answer_in(error) {
+            return text.replace(answer.message(), &answered(answer));
+        }
     }
     text
 }
@@ -401,6 +405,9 @@ mod tests {
         assert!(!is_transient(&Box::from(answer("23505"))));
         let within = Error::database("running a statement", Some("40001".to_owned()), answer("40001"));
         assert!(is_transient(&Box::from(within)));
+        assert!(is_transient(&std::io::Error::other(answer("40001")).into()));
+        assert!(is_transient(&std::io::Error::other(Error::Busy { waited: Duration::ZERO }).into()));
+        assert!(!is_transient(&std::io::Error::other(answer("23505")).into()));
         assert!(!is_transient(&"nothing of the database's".into()));
     }
 }

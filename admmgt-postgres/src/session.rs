@@ -5,7 +5,7 @@ use std::any::Any;
 use admmgt_core::transactions::Verb;
 use admmgt_core::{
     Access, Atomicity, Batch, BoxError, Capabilities, Error, MakeBatch, Origin, Outcome, Recorded, Result, Session,
-    Statement, async_trait, is_behind,
+    Statement, async_trait,
 };
 use sqlx::Connection;
 
@@ -15,7 +15,7 @@ use crate::link::Link;
 use crate::records;
 use crate::server::major;
 use crate::transaction::{self, beginning};
-use crate::{Answer, depth, dialect, index, wire};
+use crate::{depth, dialect, index, wire};
 
 /// A link, and what the server can do.
 #[derive(Debug)]
@@ -194,7 +194,7 @@ impl Session for PgSession {
 
     fn may_be_shown(&self, error: &BoxError) -> bool {
         let error = error::within(error);
-        !is_behind::<sqlx::Error>(error) && !is_behind::<Answer>(error)
+        !error::is_the_clients(error)
     }
 
     fn is_transient(&self, error: &BoxError) -> bool {

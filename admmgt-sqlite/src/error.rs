@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use admmgt_core::Error;
+use admmgt_core::{BoxError, Error, sources};
 use rusqlite::{ErrorCode, ffi};
 
 /// Where an answer came from: enough to say what to do about it.
@@ -56,19 +56,54 @@ impl Asked<'_> {
 /// literal that SQLite did not expect. `None` for errors that may be shown as they are.
 pub(crate) fn without_literals(error: &rusqlite::Error) -> Option<String> {
     let text = error.to_string();
+    let shown = redacted(&text, error.sqlite_error().is_none());
+    (shown != text).then_some(shown)
+}
+
+/// The same of its words, or of words around them.
+fn redacted(text: &str, may_hold_the_statement: bool) -> String {
     // The variant has a name only with some features of rusqlite, so it is told by its form:
     // `… in <statement> at offset 7`.
-    let shown = match (error.sqlite_error(), text.find(" in "), text.rfind(" at offset ")) {
-        (None, Some(start), Some(end)) if start < end => format!("{}{}", &text[..start], &text[end..]),
-        _ => text.clone(),
+    let shown = match (text.find(" in "), text.rfind(" at offset ")) {
+        (Some(start), Some(end)) if may_hold_the_statement && start < end => {
+            format!("{}{}", &text[..start], &text[end..])
+        }
+        _ => text.to_owned(),
     };
     let shown =
         without_token(&shown, "near \"").or_else(|| without_token(&shown, "unrecognized token: \"")).unwrap_or(shown);
-    let shown = match shown.split_once(CHECK) {
+    match shown.split_once(CHECK) {
         Some((before, expression)) => format!("{before}{CHECK}{}", without_texts(expression)),
         None => shown,
-    };
-    (shown != text).then_some(shown)
+    }
+}
+
+/// An error of a body in words that may be put on record.
+pub(crate) fn describe(error: &BoxError) -> String {
+    let text = error.to_string();
+    let client = sources(&**error).find_map(<dyn std::error::Error>::downcast_ref::<rusqlite::Error>);
+    match client.map(|client| (client, without_literals(client))) {
+        Some((client, Some(words))) => text.replace(&client.to_string(), &words),
+        Some((_, None)) => text,
+        // An error that stands for the client's leads only to what is behind it.
+        None if is_the_clients(error) => redacted(&text, true),
+        None => text,
+    }
+}
+
+/// Whether an error holds the client's own words, which may be a whole statement.
+pub(crate) fn is_the_clients(error: &BoxError) -> bool {
+    sources(&**error).any(|error| error.is::<rusqlite::Error>() || error.is::<ffi::Error>())
+}
+
+/// Whether everything rolled back may go well the next time.
+pub(crate) fn is_transient(error: &BoxError) -> bool {
+    sources(&**error).any(|error| {
+        let client = error.downcast_ref().and_then(rusqlite::Error::sqlite_error_code);
+        let code = client.or_else(|| error.downcast_ref().map(|error: &ffi::Error| error.code));
+        matches!(code, Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked))
+            || matches!(error.downcast_ref(), Some(Error::Busy { .. }))
+    })
 }
 
 /// What SQLite says of a constraint without a name: then follows its expression.
@@ -129,5 +164,16 @@ mod tests {
         }
         let plain = db.prepare("select * from nowhere").unwrap_err();
         assert!(Asked { what: "", patience: Duration::ZERO }.failed("running", plain).to_string().contains("nowhere"));
+    }
+    #[test]
+    fn what_may_be_gone_the_next_time_is_found_behind_other_errors() {
+        let client = |code| rusqlite::Error::SqliteFailure(ffi::Error::new(code), None);
+        assert!(is_transient(&client(ffi::SQLITE_BUSY).into()));
+        assert!(is_transient(&std::io::Error::other(client(ffi::SQLITE_LOCKED)).into()));
+        // As an error does that stands for the client's.
+        assert!(is_transient(&ffi::Error::new(ffi::SQLITE_BUSY).into()));
+        assert!(is_transient(&std::io::Error::other(Error::Busy { waited: Duration::ZERO }).into()));
+        assert!(!is_transient(&client(ffi::SQLITE_CONSTRAINT).into()));
+        assert!(!is_transient(&"nothing of the database's".into()));
     }
 }

@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use admmgt_core::{
     Access, Atomicity, Backend, Batch, BlockingJob, BoxError, Capabilities, Error, FromBlocking, MakeBatch, Origin,
-    Outcome, Recorded, Result, Session, SessionOptions, Statement, async_trait, is_behind,
+    Outcome, Recorded, Result, Session, SessionOptions, Statement, async_trait,
 };
-use rusqlite::{Connection, ErrorCode};
+use rusqlite::Connection;
 
 use crate::Sqlite;
 use crate::driver::BACKEND;
@@ -364,19 +364,16 @@ impl Session for SqliteSession {
     }
 
     fn is_transient(&self, error: &BoxError) -> bool {
-        let client = error.downcast_ref::<rusqlite::Error>().and_then(rusqlite::Error::sqlite_error_code);
-        matches!(client, Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked))
-            || matches!(error.downcast_ref::<Error>(), Some(Error::Busy { .. }))
+        error::is_transient(error)
     }
 
     fn describe(&self, error: &BoxError) -> String {
-        let words = error.downcast_ref().and_then(error::without_literals);
-        words.unwrap_or_else(|| error.to_string())
+        error::describe(error)
     }
 
     /// The client's own words may repeat the whole statement.
     fn may_be_shown(&self, error: &BoxError) -> bool {
-        !is_behind::<rusqlite::Error>(error)
+        !error::is_the_clients(error)
     }
 
     async fn close(mut self: Box<Self>) {

@@ -3,7 +3,7 @@
 use admmgt::prelude::*;
 use admmgt::sqlx::{self, Connection, Executor};
 use admmgt::{BoxFuture, ErrorKind, Standing};
-use admmgt_tests::{Database, asynchronous, outside, pg, sql};
+use admmgt_tests::{Around, Database, asynchronous, outside, pg, sql};
 
 type Body<'a> = BoxFuture<'a, Result<(), BoxError>>;
 
@@ -425,36 +425,45 @@ async fn no_row_is_put_on_record_however_an_error_is_wrapped() {
     }
 }
 
-/// An error of a body's own, around another.
-#[derive(Debug)]
-struct Importing<E>(E);
-
-impl<E: std::fmt::Display> std::fmt::Display for Importing<E> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "importing: {}", self.0)
-    }
-}
-
-impl<E: std::error::Error + 'static> std::error::Error for Importing<E> {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        Some(&self.0)
-    }
-}
-
 #[tokio::test]
 async fn no_value_is_put_on_record_from_within_an_error_of_the_bodys_own() {
     let Some(db) = Database::new().await else { return };
-    let through = asynchronous("1", |cx| {
-        Box::pin(async move { Ok(cx.execute("select 'SECRET'::int").await.map(drop).map_err(Importing)?) })
-    });
-    let wrapped = pg("1", |db| {
-        Box::pin(async move { Ok(db.execute("select 'SECRET'::int").await.map(drop).map_err(Importing)?) })
-    });
-    for list in [Migrations::new([through]), Migrations::new([wrapped])] {
-        assert_eq!(db.migrator(list).up().await.unwrap_err().kind(), ErrorKind::Failed);
-        let told = db.texts("select detail from _admmgt_history where detail is not null").await;
-        assert!(told.iter().all(|told| told.contains("importing: ") && !told.contains("SECRET")), "{told:?}");
-        assert!(!told.is_empty());
+    for way in Around::ALL {
+        let through = asynchronous("1", move |cx| {
+            Box::pin(async move { cx.execute("select 'SECRET'::int").await.map(drop).map_err(|it| way.put(it)) })
+        });
+        let theirs = pg("1", move |db| {
+            Box::pin(async move { db.execute("select 'SECRET'::int").await.map(drop).map_err(|it| way.put(it)) })
+        });
+        for list in [Migrations::new([through]), Migrations::new([theirs])] {
+            let error = db.migrator(list).up().await.unwrap_err();
+            let told = db.texts("select detail from _admmgt_history where detail is not null order by seq").await;
+            let told = told.last().unwrap();
+            assert!(told.contains("\"…\" (SQLSTATE 22P02)") && !told.contains("SECRET"), "{way:?}: {told}");
+            assert_eq!(told.matches("SQLSTATE").count(), 1, "{way:?}: {told}");
+            assert!(matches!(way, Around::Words) == told.contains("importing: "), "{way:?}: {told}");
+            let shown = format!("{error} {error:?} {:?}", std::error::Error::source(&error));
+            assert!(!shown.contains("SECRET"), "{way:?}: {shown}");
+        }
+    }
+}
+
+/// Who called is told which row is in the way; the history is not.
+#[tokio::test]
+async fn a_row_in_the_way_is_told_and_not_put_on_record() {
+    let Some(db) = Database::new().await else { return };
+    db.run("create table seen (what text unique); insert into seen values ('SECRET')").await;
+    for way in Around::ALL {
+        let body = pg("1", move |db| {
+            Box::pin(async move {
+                let done = db.execute("insert into seen values ('SECRET')").await;
+                done.map(drop).map_err(|error| way.put(error))
+            })
+        });
+        let error = db.migrator(Migrations::new([body])).policy(anyway()).up().await.unwrap_err();
+        assert!(error.to_string().contains("(what)=(SECRET)"), "{way:?}: {error}");
+        let told = db.texts("select coalesce(detail, '') from _admmgt_history").await;
+        assert!(told.iter().all(|told| !told.contains("SECRET")), "{way:?}: {told:?}");
     }
 }
 

@@ -3,7 +3,7 @@
 use admmgt::prelude::*;
 use admmgt::rusqlite::Connection;
 use admmgt::{Access, Driver, Error, ErrorKind, Event, Meta, Refusal, Resolution, SessionOptions, State};
-use admmgt_tests::{Scratch, asynchronous, code, outside, sql};
+use admmgt_tests::{Around, Scratch, asynchronous, code, outside, sql};
 
 /// The history, folded: it must never have a hole.
 async fn folded(scratch: &Scratch) -> State {
@@ -57,13 +57,23 @@ async fn literals_of_a_failing_statement_are_not_told() {
     let heard = std::sync::Arc::new(std::sync::Mutex::new(String::new()));
     let events = std::sync::Arc::clone(&heard);
     let statement = "create user x with passwrd 'sk_live_SECRET'";
-    let body = admmgt_tests::code("2", move |db| Ok(db.execute_batch(statement)?));
-    for failing in [sql(&[("1", statement)]), Migrations::new([body])] {
+    let body = |put: fn(admmgt::rusqlite::Error) -> BoxError| {
+        Migrations::new([code("2", move |db| db.execute_batch(statement).map_err(put))])
+    };
+    let bodies = [
+        sql(&[("1", statement)]),
+        body(Into::into),
+        body(|error| Around::Words.put(error)),
+        body(|error| Around::Transparent.put(error)),
+        body(|error| Around::Io.put(error)),
+    ];
+    for failing in bodies {
         let events = std::sync::Arc::clone(&events);
         let migrator = scratch.migrator(failing).observe(move |event: &Event| {
             events.lock().unwrap().push_str(&serde_json::to_string(event).unwrap());
         });
-        let error = migrator.up().await.unwrap_err().to_string();
+        let error = migrator.up().await.unwrap_err();
+        let error = format!("{error} {error:?} {:?}", std::error::Error::source(&error));
         let status = migrator.status().await.unwrap().to_string();
         assert!(error.contains("syntax error") && status.contains("syntax error"), "{error}\n{status}");
         assert!(!format!("{error}{status}").contains("SECRET"), "{error}\n{status}");

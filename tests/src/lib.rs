@@ -2,6 +2,7 @@
 //!
 //! - [`Scratch`]: a folder with a database in it; [`sql`], [`code`], [`asynchronous`]: migrations in
 //!   one line;
+//! - [`Around`]: errors of a body's own around the client's;
 //! - [`Database`]: a new database of a PostgreSQL server; [`Cluster`]: a server of one's own, to stop and to promote;
 //!   [`Bouncer`] and [`Proxy`]: what can stand before it;
 //! - [`LAYOUTS`]: folders of migrations as people have them;
@@ -10,6 +11,7 @@
 //! - [`sweep`]: kills such a process at each of its points, on any [`Ground`];
 //! - [`points`]: where such a process can die.
 
+mod around;
 mod bodies;
 mod bouncer;
 mod cluster;
@@ -22,6 +24,7 @@ mod scratch;
 mod sets;
 mod sweep;
 
+pub use around::Around;
 pub use bodies::{AsyncCode, Code, asynchronous, code, id, outside, pg, sql};
 pub use bouncer::Bouncer;
 pub use cluster::{Cluster, Standby, binaries, free_port};
