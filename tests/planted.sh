@@ -10,7 +10,11 @@ export CARGO_TARGET_DIR=$target/build
 [ $# -gt 0 ] || set -- "$root"/tests/planted/*.patch
 git -C "$root" worktree remove --force "$tree" 2>/dev/null || true
 git -C "$root" worktree prune
-git -C "$root" worktree add --quiet --force --detach "$tree" HEAD
+# As the tree is, committed or not.
+new=$(git -C "$root" ls-files --others --exclude-standard)
+[ -z "$new" ] || { echo "git does not know these files, so a copy would lack them: $new" >&2; exit 2; }
+state=$(git -C "$root" stash create)
+git -C "$root" worktree add --quiet --force --detach "$tree" "${state:-HEAD}"
 trap 'git -C "$root" worktree remove --force "$tree"' EXIT
 cd "$tree"
 run() { cargo test --quiet -p admmgt-tests --test conformance -- --exact "$1" 2>&1; }

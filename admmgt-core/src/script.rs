@@ -272,15 +272,16 @@ pub trait Dialect: fmt::Debug + Send + Sync {
     /// Splits and judges a text.
     ///
     /// `mode` is what the migration asked for. With [`TransactionMode::Auto`] the dialect decides:
-    /// a text made only of statements that cannot run in a transaction runs without one; a text
+    /// a text made only of statements that cannot run in a transaction runs without one; a text that is one
+    /// transaction from its first statement to its last is run in ours, without its own `BEGIN` and `COMMIT`.
+    ///
     /// A text may begin with a byte-order mark and end its lines with CRLF: neither counts as an edit, so both must be read
     /// as if they were not there.
     ///
     /// # Errors
-    /// Every problem of the text    /// # Errors
     /// Every problem of the text: unterminated quotes and comments, a mix of statements that need
-    /// and that cannot have a transaction; with these, statements that would silently do nothing. A text
-    /// without statements is not an error here; [`crate::Policy`] judges it.
+    /// and that cannot have a transaction. Statements that would silently do nothing are no error here: they stand in
+    /// [`Script::idle`], and [`crate::Policy`] judges them, as it judges a text without statements.
     fn parse(&self, sql: &str, mode: TransactionMode) -> Result<Script, Vec<ScriptProblem>>;
 
     /// As [`Dialect::parse`], of a text that is too large to be held. It may be read more than once. Default: it is

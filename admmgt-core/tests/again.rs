@@ -332,6 +332,7 @@ async fn all_or_nothing_counts_in_too() {
     policy.group = true;
     let grouped = migrator(&database, [squashed, sql("2", "two")]).policy(policy);
     assert_eq!(ran(&grouped).await, ["1_all", "2"]);
+    assert_eq!(database.journal(), ["one", "two"]);
     grouped.ensure_current().await.unwrap();
 }
 
@@ -590,4 +591,22 @@ async fn what_is_pending_needs_nothing() {
     let all = migrator(&database, [both("1"), both("2").with(|meta| meta.depends_on([id("1")]))]);
     all.clone().target(Target::Next(1)).up().await.unwrap();
     assert_eq!(names(&all.down(Target::Back(1)).await.unwrap()), ["1"]);
+}
+
+#[tokio::test]
+async fn redo_leaves_a_view_without_a_way_back_as_it_is() {
+    let database = MemoryDriver::new();
+    let all = migrator(&database, [both("1"), view("v", "view").with(|meta| meta.depends_on([id("1")]))]);
+    all.up().await.unwrap();
+    let done = all.redo().await.unwrap();
+    assert_eq!((names(&done), done.staying.len()), (vec!["1", "1"], 0));
+}
+
+#[tokio::test]
+async fn back_to_one_is_by_the_order_in_which_they_ran() {
+    let database = MemoryDriver::new();
+    let all = migrator(&database, [both("1").with(|meta| meta.depends_on([id("2")])), both("2")]);
+    assert_eq!(names(&all.up().await.unwrap()), ["2", "1"]);
+    assert!(all.down(Target::BackTo(id("1"))).await.unwrap().ran.is_empty());
+    assert_eq!(names(&all.down(Target::BackTo(id("2"))).await.unwrap()), ["1"]);
 }

@@ -145,6 +145,17 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_hash_of_sqlx_is_the_standards() {
+        // FIPS 180-2, appendix D.1.
+        let hash = sha384("abc".as_bytes()).unwrap();
+        let hex: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(
+            hex,
+            "cb00753f45a35e8bb5a03d699ac65007272c32ab0eded1631a8b605a43ff5bed8086072ba1e7cc2358baeca134c825a7"
+        );
+    }
+
+    #[test]
     fn the_scheme_is_what_the_format_promises() {
         // As `sha256sum` prints them: stored histories depend on it.
         assert_eq!(of_sql(""), "v1:sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
@@ -187,5 +198,8 @@ mod tests {
         for bad in ["", "2", "v1:sha256:00", "v1:md5:0", "manual: 2"] {
             assert!(check(bad).is_err(), "{bad:?}");
         }
+        assert!(check("").unwrap_err().contains("1 to 200 bytes"));
+        assert!(check(&format!("manual:{}", "2".repeat(193))).is_ok());
+        assert!(check(&format!("manual:{}", "2".repeat(194))).unwrap_err().contains("1 to 200 bytes"));
     }
 }

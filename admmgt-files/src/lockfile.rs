@@ -158,6 +158,15 @@ mod tests {
     }
 
     #[test]
+    fn a_lockfile_is_known_by_its_first_line_however_damaged() {
+        assert!(Lockfile::is_one("\u{feff}admmgt lockfile, format 9\nwhatever"));
+        assert!(Lockfile::is_one("<<<<<<< HEAD\nadmmgt lockfile, format 1\n=======\n"));
+        assert!(!Lockfile::is_one("<<<<<<< HEAD\n[package]\n"));
+        assert!(!Lockfile::is_one("# mine\nadmmgt lockfile, format 1\n"));
+        assert!(!Lockfile::is_one(""));
+    }
+
+    #[test]
     fn lines_that_cannot_be_read_are_named() {
         assert!(problem("app/1  manual:a\n=======\n").starts_with("3: it holds the marks of a merge"));
         assert!(problem("app/1  manual:a\napp/1  manual:b\n").starts_with("3: `app/1` stands here with another"));

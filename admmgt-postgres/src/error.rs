@@ -342,20 +342,32 @@ pub(crate) fn describe(error: &BoxError) -> String {
         return answer.words.clone();
     }
     // Words of the body's own around the client's would repeat the client's as they are.
-    let mut text = error.to_string();
+    let text = error.to_string();
     for error in sources(&**error) {
         if let Some(answer) = error.downcast_ref::<Answer>() {
             return text.replace(&answer.to_string(), &answer.words);
         }
-        if let Some(client) = error.downcast_ref::<sqlx::Error>() {
-            let message = answer(client).map_or_else(|| words(client), |answer| answer.message().to_owned());
-            text = text.replace(&client.to_string(), &message);
-        }
         if let Some(answer) = answer_in(error) {
-            return text.replace(answer.message(), &answered(answer));
+            return around(text, answer);
+        }
+        if let Some(client) = error.downcast_ref::<sqlx::Error>() {
+            return text.replace(&client.to_string(), &words(client));
         }
     }
     text
+}
+
+/// Words around those of an answer, which mostly end with them.
+fn around(text: String, answer: &PgDatabaseError) -> String {
+    let (message, shown) = (answer.message(), answered(answer));
+    // As the client says it, and as the server does.
+    for said in [&format!("error returned from database: {message}"), message] {
+        if let Some(own) = text.strip_suffix(said) {
+            return format!("{own}{shown}");
+        }
+    }
+    // A message that is shown as it is has nothing to be taken out.
+    if shown.contains(message) { text } else { text.replace(message, &shown) }
 }
 
 #[cfg(test)]

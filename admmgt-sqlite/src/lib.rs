@@ -25,6 +25,7 @@ mod store;
 mod temporary;
 
 mod error;
+mod quote;
 
 mod dialect;
 #[doc(hidden)]

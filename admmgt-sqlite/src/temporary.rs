@@ -3,6 +3,8 @@
 
 use rusqlite::{Connection, Result};
 
+use crate::quote;
+
 /// What a connection had before any body ran.
 #[derive(Debug, Default)]
 pub(crate) struct Temporary {
@@ -28,9 +30,8 @@ impl Temporary {
     pub(crate) fn restore(&self, db: &Connection) -> Result<()> {
         let now = Self::read(db)?;
         for (kind, name) in now.objects.iter().filter(|object| !self.objects.contains(object)) {
-            let name = name.replace('"', "\"\"");
             // A trigger went with its table.
-            db.execute_batch(&format!("DROP {kind} IF EXISTS temp.\"{name}\""))?;
+            db.execute_batch(&format!("DROP {kind} IF EXISTS temp.{}", quote::name(name)))?;
         }
         if db.is_autocommit() {
             for name in now.databases.iter().filter(|name| !self.databases.contains(name)) {

@@ -2,25 +2,27 @@
 
 mod look;
 
+use std::collections::BTreeSet;
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Once};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use admmgt_core::{Driver, Error, Result, async_trait};
 use admmgt_testkit::{Data, Schema, TestDatabase, TestDatabases, TestServer};
 use rusqlite::Connection;
 
+use crate::error::Asked;
 use crate::{Sqlite, host};
 
 /// The folder's name.
 const FOLDER: &str = "admmgt-test-databases";
 /// The name of each database, in a folder of its own.
 const FILE: &str = "test.db";
-/// What the names of test databases' folders start with, and those of templates.
-const TEST: &str = "test_";
-const TEMPLATE: &str = "template_";
+/// What the names of test databases' folders start with, and those of templates; then come 16 hexadecimal digits.
+const TEST: &str = "admmgt_test_";
+const TEMPLATE: &str = "admmgt_template_";
 /// What is older than this and still there was left by a test that was killed.
 const FORGOTTEN: Duration = Duration::from_secs(24 * 3600);
 /// A template that nobody has copied for so long is of a set that is gone.
@@ -54,13 +56,14 @@ pub struct SqliteFolder {
 }
 
 impl SqliteFolder {
-    /// This folder; it is made where it is not there.
+    /// This folder; it is made where it is not there. What is in it under names that start with `admmgt_test_` and
+    /// `admmgt_template_` is ours to remove.
     pub fn at(path: impl Into<PathBuf>) -> Self {
         Self { path: path.into() }
     }
 
     fn template(&self, name: &str, ending: &str) -> Result<PathBuf> {
-        if !name.chars().all(|c| c.is_ascii_alphanumeric()) {
+        if !is_hexadecimal(name) {
             return Err(Error::Usage { problem: format!("`{name}` names no template") });
         }
         Ok(self.path.join(format!("{TEMPLATE}{name}.{ending}")))
@@ -68,8 +71,10 @@ impl SqliteFolder {
 
     /// A new folder for one database.
     fn make(&self) -> Result<SqliteTest> {
-        static SWEPT: Once = Once::new();
-        SWEPT.call_once(|| self.sweep());
+        static SWEPT: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
+        if SWEPT.lock().unwrap_or_else(PoisonError::into_inner).insert(self.path.clone()) {
+            self.sweep();
+        }
         let folder = self.path.join(format!("{TEST}{:016x}", fastrand::u64(..)));
         fs::create_dir_all(&folder).map_err(|error| self.failed(error))?;
         let driver = Sqlite::open(folder.join(FILE))?;
@@ -85,9 +90,12 @@ impl SqliteFolder {
                 changed.ok().and_then(|changed| SystemTime::now().duration_since(changed).ok()).unwrap_or_default();
             let name = entry.file_name();
             let name = name.to_string_lossy();
-            if name.starts_with(TEST) && age > FORGOTTEN {
+            let template = name.strip_prefix(TEMPLATE).and_then(|rest| rest.split_once('.'));
+            if name.strip_prefix(TEST).is_some_and(is_hexadecimal) && age > FORGOTTEN {
                 let _ = fs::remove_dir_all(entry.path());
-            } else if name.starts_with(TEMPLATE) && age > UNUSED {
+            } else if template.is_some_and(|(name, ending)| is_hexadecimal(name) && ["db", "lock"].contains(&ending))
+                && age > UNUSED
+            {
                 let _ = fs::remove_file(entry.path());
             }
         }
@@ -99,6 +107,11 @@ impl SqliteFolder {
             problem: format!("no test database can be made there: {error}"),
         }
     }
+}
+
+/// Whether a name is one of ours, behind what it starts with.
+fn is_hexadecimal(name: &str) -> bool {
+    name.len() == 16 && name.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 impl Default for SqliteFolder {
@@ -204,8 +217,10 @@ impl SqliteTest {
     }
 
     fn sql<T>(&self, action: &str, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T> {
+        let path = self.path();
+        let asked = Asked { what: &path.to_string_lossy(), patience: Duration::ZERO };
         let done = self.connection().and_then(|connection| work(&connection));
-        done.map_err(|error| Error::database(action, None, error))
+        done.map_err(|error| asked.failed(action, error))
     }
 }
 
@@ -244,7 +259,7 @@ mod tests {
         let place = tempfile::tempdir().unwrap();
         let at = |name: &str, age: Duration| {
             let path = place.path().join(name);
-            if name.ends_with(".db") {
+            if name.contains('.') {
                 fs::write(&path, "").unwrap()
             } else {
                 fs::create_dir(&path).unwrap()
@@ -253,8 +268,21 @@ mod tests {
             path
         };
         let day = Duration::from_secs(24 * 3600);
-        let gone = [at("test_a", 2 * day), at("template_a.db", 8 * day)];
-        let stays = [at("test_b", day / 2), at("template_b.db", 6 * day), at("mine", 100 * day)];
+        let (one, other) = ("0123456789abcdef", "fedcba9876543210");
+        let gone = [
+            at(&format!("admmgt_test_{one}"), 2 * day),
+            at(&format!("admmgt_template_{one}.db"), 8 * day),
+            at(&format!("admmgt_template_{one}.lock"), 8 * day),
+        ];
+        let stays = [
+            at(&format!("admmgt_test_{other}"), day / 2),
+            at(&format!("admmgt_template_{other}.db"), 6 * day),
+            // What is not ours.
+            at("mine", 100 * day),
+            at("admmgt_test_data", 100 * day),
+            at("admmgt_template_invoice.db", 100 * day),
+            at(&format!("admmgt_template_{one}.html.db"), 100 * day),
+        ];
         SqliteFolder::at(place.path()).sweep();
         assert!(gone.iter().all(|path| !path.exists()) && stays.iter().all(|path| path.exists()));
     }

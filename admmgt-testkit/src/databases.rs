@@ -1,9 +1,10 @@
 //! [`TestDatabases`]: a fresh, migrated database for each test.
 
+use std::fmt;
 use std::fmt::Debug;
 use std::sync::Arc;
 
-use admmgt_core::{Driver, Error, MigrationSet, Migrations, Migrator, Result, lockfile};
+use admmgt_core::{Driver, Error, MigrationSet, Migrations, Migrator, Origin, Policy, Result, lockfile};
 use async_trait::async_trait;
 
 use crate::{Data, Schema};
@@ -97,26 +98,47 @@ pub trait TestDatabase: Debug + Send + Sync + 'static {
 /// # Ok(()) }
 /// ```
 ///
-/// A migration in Rust is known by its tokens: what it calls is not, so after such a change call
-/// [`TestDatabases::forget`].
-#[derive(Debug)]
-pub struct TestDatabases<S> {
+/// What a migration in Rust calls is not known of it: where there is one, the kept database is that of this very program,
+/// and one that is built anew migrates once more. Files that a migration reads while it runs are not known either: after
+/// a change of theirs call [`TestDatabases::forget`].
+pub struct TestDatabases<S: TestServer> {
     server: Arc<S>,
     migrations: Migrations,
     fixtures: Vec<String>,
+    policy: Policy,
+    driver: Option<Arc<MakeDriver<S>>>,
 }
 
-impl<S> Clone for TestDatabases<S> {
+type MakeDriver<S> = dyn Fn(&<S as TestServer>::Database) -> Result<Arc<dyn Driver>> + Send + Sync;
+
+impl<S: TestServer> Clone for TestDatabases<S> {
     fn clone(&self) -> Self {
-        let Self { server, migrations, fixtures } = self;
-        Self { server: Arc::clone(server), migrations: migrations.clone(), fixtures: fixtures.clone() }
+        Self {
+            server: Arc::clone(&self.server),
+            migrations: self.migrations.clone(),
+            fixtures: self.fixtures.clone(),
+            policy: self.policy.clone(),
+            driver: self.driver.clone(),
+        }
+    }
+}
+
+impl<S: TestServer> Debug for TestDatabases<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TestDatabases").field("server", &self.server).finish_non_exhaustive()
     }
 }
 
 impl<S: TestServer> TestDatabases<S> {
     /// With every registered migration.
     pub fn of(server: S) -> Self {
-        Self { server: Arc::new(server), migrations: Migrations::registered(), fixtures: Vec::new() }
+        Self {
+            server: Arc::new(server),
+            migrations: Migrations::registered(),
+            fixtures: Vec::new(),
+            policy: Policy::default(),
+            driver: None,
+        }
     }
 
     /// With these migrations instead.
@@ -129,6 +151,31 @@ impl<S: TestServer> TestDatabases<S> {
     /// itself, with [`TestDatabase::run`].
     pub fn fixture(mut self, text: impl Into<String>) -> Self {
         self.fixtures.push(text.into());
+        self
+    }
+
+    /// Migrates with the limits and choices of the application, here and in every claim. Default: the default policy.
+    pub fn policy(mut self, policy: Policy) -> Self {
+        self.policy = policy;
+        self
+    }
+
+    /// Migrates with a driver like the application's, where that has settings of its own: a schema, another place for the
+    /// history. Default: [`TestDatabase::driver`].
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// use admmgt_testkit::{MemoryServer, TestDatabase, TestDatabases};
+    ///
+    /// let databases = TestDatabases::of(MemoryServer::default());
+    /// // With PostgreSQL: `Ok(Arc::new(Postgres::with(database.options()).schema("shop")?))`.
+    /// let databases = databases.driven_by(|database| Ok(Arc::new(database.memory().clone())));
+    /// ```
+    pub fn driven_by(
+        mut self,
+        driver: impl Fn(&S::Database) -> Result<Arc<dyn Driver>> + Send + Sync + 'static,
+    ) -> Self {
+        self.driver = Some(Arc::new(driver));
         self
     }
 
@@ -145,9 +192,18 @@ impl<S: TestServer> TestDatabases<S> {
         MigrationSet::new(&self.migrations).map_err(|refusals| Error::Refused { refusals })
     }
 
-    /// Its migrations, as they were listed.
-    pub(crate) fn listed(&self) -> Migrations {
-        self.migrations.clone()
+    /// Of one of the databases, with everything of the application's.
+    pub(crate) fn migrator(&self, database: &S::Database) -> Result<Migrator> {
+        let driver = match &self.driver {
+            Some(driver) => driver(database)?,
+            None => database.driver(),
+        };
+        Ok(Migrator::new(driver).migrations(self.migrations.clone()).policy(self.policy.clone()))
+    }
+
+    /// The limits and choices of the application.
+    pub(crate) fn chosen(&self) -> Policy {
+        self.policy.clone()
     }
 
     /// A new database with nothing in it.
@@ -172,7 +228,7 @@ impl<S: TestServer> TestDatabases<S> {
             return Ok(database);
         }
         let database = self.server.empty().await?;
-        Migrator::new(database.driver()).migrations(self.migrations.clone()).up().await?;
+        self.migrator(&database)?.up().await?;
         for fixture in &self.fixtures {
             database.run(fixture).await?;
         }
@@ -190,14 +246,25 @@ impl<S: TestServer> TestDatabases<S> {
         self.server.forget(&self.template()?).await
     }
 
-    /// The same migrations and fixtures have the same name.
+    /// What makes the same database has the same name.
     fn template(&self) -> Result<String> {
-        let locked = lockfile(&self.set()?).to_string();
-        let parts = std::iter::once(&locked).chain(&self.fixtures);
+        let set = self.set()?;
+        let mut parts = vec![lockfile(&set).to_string(), format!("{:?}", self.policy)];
+        parts.extend(self.fixtures.iter().cloned());
+        if self.driver.is_some() || set.metas().any(|meta| meta.origin == Origin::Code) {
+            parts.push(this_program());
+        }
         // FNV-1a, 64 bits, with the length of each part before it.
-        let bytes = parts.flat_map(|part| part.len().to_le_bytes().into_iter().chain(part.bytes()));
+        let bytes = parts.iter().flat_map(|part| part.len().to_le_bytes().into_iter().chain(part.bytes()));
         let hash =
             bytes.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3));
         Ok(format!("{hash:016x}"))
     }
+}
+
+/// What no other build of a program has. Where it cannot be told, each process is another one.
+fn this_program() -> String {
+    let file = std::env::current_exe().and_then(std::fs::metadata);
+    let built = file.and_then(|file| Ok((file.len(), file.modified()?)));
+    built.map_or_else(|_| std::process::id().to_string(), |(length, at)| format!("{length} {at:?}"))
 }

@@ -25,15 +25,18 @@ pub enum Fault {
     /// It is not made, and an error is returned. The connection stays as that call's errors leave it: a commit that fails
     /// has rolled back, and a rollback fails only where the connection is lost.
     Error,
-    /// The connection breaks before it arrives: it is not made, and everything after it on this connection fails.
+    /// The connection breaks before it arrives: it is not made, and everything after it fails until
+    /// another connection is opened.
     LostRequest,
     /// It is made so much later.
     Delay(Duration),
-    /// It is made, and the connection breaks before the answer arrives: everything after it on this connection fails.
+    /// It is made, and the connection breaks before the answer arrives: everything after it fails until
+    /// another connection is opened.
     LostReply,
 }
 
-/// Passes everything on to another driver, and counts the calls; some of them meet a fault. For one run at a time.
+/// Passes everything on to another driver, and counts the calls; some of them meet a fault. For one run at a time:
+/// which call belongs to which of several connections it does not know.
 ///
 /// ```
 /// use admmgt_core::{MemoryDriver, Migrations, Migrator, SqlMigration};

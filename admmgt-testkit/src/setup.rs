@@ -63,6 +63,16 @@ pub trait Setup: Send + Sync + 'static {
         None
     }
 
+    /// Frees the lease of a database, whoever has it, as an operator does who believes its holder dead; `false` where
+    /// that cannot be done. Default: it cannot, because the lease is a lock of its session.
+    ///
+    /// # Errors
+    /// What the database says.
+    async fn take_lease_away(&self, name: &str) -> Result<bool> {
+        let _ = name;
+        Ok(false)
+    }
+
     /// Takes a database away that is not needed any more. Default: it stays.
     async fn remove(&self, name: &str) {
         let _ = name;
@@ -83,6 +93,8 @@ pub enum Step<'a> {
     Drop(&'a str),
     /// Fails when it runs, and is not found out before.
     Fail,
+    /// Fails when it runs, in a statement that holds this word as a value: best in one that the database would repeat.
+    Secret(&'a str),
     /// Ends the transaction, as a careless author would.
     Commit,
     /// Takes a minute at least.
@@ -107,6 +119,7 @@ pub fn sql(steps: &[Step<'_>]) -> String {
         }
         Step::Drop(name) => format!("drop table {name};\n"),
         Step::Fail => "insert into no_such_table values (1);\n".to_owned(),
+        Step::Secret(word) => format!("insert into no_such_table values ('{word}');\n"),
         Step::Commit => "commit;\n".to_owned(),
         Step::Sleep => "with recursive n(i) as (select 1 union all select i + 1 from n where i < 2000000000) \
                         select count(*) from n;\n"
@@ -132,6 +145,12 @@ impl MemorySetup {
 
 #[async_trait]
 impl Setup for MemorySetup {
+    async fn take_lease_away(&self, name: &str) -> Result<bool> {
+        let all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
+        all.get(name).map(MemoryDriver::break_lease);
+        Ok(true)
+    }
+
     async fn database(&self, name: &str) -> Result<Arc<dyn Driver>> {
         let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
         Ok(Arc::new(all.entry(name.to_owned()).or_insert_with(self.make).clone()))
@@ -142,6 +161,8 @@ impl Setup for MemorySetup {
             Step::Make(name) => Some(format!("create {name}\n")),
             Step::Drop(name) => Some(format!("drop {name}\n")),
             Step::Fail => Some("fail\n".to_owned()),
+            // A line is a name, and has no values.
+            Step::Secret(_) => None,
             Step::Commit => Some("commit\n".to_owned()),
             Step::Sleep => Some("sleep\n".to_owned()),
             // A line is a statement, whatever is in it.

@@ -3,6 +3,8 @@
 use admmgt_testkit::{Data, Rows, Schema};
 use rusqlite::Connection;
 
+use crate::quote;
+
 /// Everything but SQLite's own, and the history.
 const THINGS: &str = "SELECT type, name, sql FROM main.sqlite_schema WHERE sql IS NOT NULL \
                       AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' AND tbl_name NOT LIKE '\\_admmgt\\_%' ESCAPE '\\'";
@@ -34,10 +36,9 @@ pub(super) fn data(db: &Connection) -> rusqlite::Result<Data> {
         let mut columns =
             db.prepare("SELECT name FROM pragma_table_xinfo(?, 'main') WHERE hidden <> 1 ORDER BY cid")?;
         let columns: Vec<String> = columns.query_map([&table], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
-        let quoted = |name: &str| format!("\"{}\"", name.replace('"', "\"\""));
-        let value = |name: &String| format!("iif({0} IS NULL, NULL, quote({0}))", quoted(name));
+        let value = |name: &String| format!("iif({0} IS NULL, NULL, quote({0}))", quote::name(name));
         let values: Vec<String> = columns.iter().map(value).collect();
-        let mut rows = db.prepare(&format!("SELECT {} FROM main.{}", values.join(", "), quoted(&table)))?;
+        let mut rows = db.prepare(&format!("SELECT {} FROM main.{}", values.join(", "), quote::name(&table)))?;
         let rows = rows.query_map([], |row| (0..columns.len()).map(|at| row.get(at)).collect())?;
         let rows: Vec<_> = rows.collect::<rusqlite::Result<_>>()?;
         data.insert(table, Rows::new(columns, rows));

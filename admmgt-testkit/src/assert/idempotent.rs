@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use admmgt_core::{
-    BoxError, Context, Direction, Meta, Migration, MigrationId, MigrationSet, Migrations, Migrator, OnInterrupt,
+    BoxError, Context, Direction, Meta, Migration, MigrationId, MigrationSet, Migrations, OnInterrupt,
     Policy, SqlSource, Target, Verdict,
 };
 use async_trait::async_trait;
@@ -17,24 +17,33 @@ use crate::{TestDatabase, TestDatabases, TestServer};
 /// [`assert_idempotent_of`].
 ///
 /// ```
-/// use admmgt_core::{Migrations, OnInterrupt, SqlMigration};
+/// use admmgt_core::{Meta, Migrations, SqlMigration};
 /// use admmgt_testkit::{MemoryServer, TestDatabases, assert_idempotent};
 ///
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let users = SqlMigration::new("app", "0001_users", "create users")?;     // runs once, and is not tried
-/// let databases = TestDatabases::of(MemoryServer::default()).migrations(Migrations::new([users]));
+/// let views = SqlMigration::new("app", "views", "drop users\ncreate users")?.with(Meta::repeatable);
+/// let databases = TestDatabases::of(MemoryServer::default()).migrations(Migrations::new([users, views]));
 /// assert_idempotent(&databases).await;
 /// # Ok(()) }
 /// ```
 ///
 /// # Panics
-/// With the migrations of which that is not so, up to the first that fails, and what differs.
+/// With the migrations of which that is not so, up to the first that fails, and what differs; where there is none to be
+/// tried.
 pub async fn assert_idempotent<S: TestServer>(databases: &TestDatabases<S>) {
     let claim = "migrations that cannot run again";
     let found = async {
         let set = databases.set().map_err(|error| error.to_string())?;
         let again = |meta: &&Meta| meta.repeatable || meta.on_interrupt == OnInterrupt::Retry;
-        let ids = set.metas().filter(again).map(|meta| meta.id.clone()).collect();
+        let ids: Vec<_> = set.metas().filter(again).map(|meta| meta.id.clone()).collect();
+        if ids.is_empty() {
+            let count = set.metas().count();
+            return Err(format!(
+                "none of {count} migrations is repeatable or says `on_interrupt = \"retry\"`; name one with \
+                 `assert_idempotent_of`"
+            ));
+        }
         look(databases, set, ids, "").await
     };
     nothing_found(claim, found.await);
@@ -86,7 +95,7 @@ async fn look<S: TestServer>(
 ) -> Result<Vec<String>, String> {
     let words = |error: admmgt_core::Error| error.to_string();
     let database = databases.empty().await.map_err(words)?;
-    let next = Migrator::new(database.driver()).migrations(databases.listed()).target(Target::Next(1));
+    let next = databases.migrator(&database).map_err(words)?.target(Target::Next(1));
     let set = Arc::new(set);
     let mut found = Vec::new();
     while let Some(step) = next.plan().await.map_err(words)?.steps.into_iter().next() {
@@ -100,7 +109,8 @@ async fn look<S: TestServer>(
         }
         next.up().await.map_err(words)?;
         let before = (database.schema().await.map_err(words)?, database.data().await.map_err(words)?);
-        let again = Migrator::new(database.driver()).migrations(Again::of(&set, &id)?).policy(anything_goes());
+        let again = databases.migrator(&database).map_err(words)?.migrations(Again::of(&set, &id)?);
+        let again = again.policy(anything_goes(databases.chosen()));
         if let Err(error) = again.up().await {
             found.push(below(&id, "run again, it fails", &[error.to_string()]));
             // What it left is not known: what comes after it cannot be told apart from that.
@@ -124,8 +134,7 @@ async fn look<S: TestServer>(
     Ok(found)
 }
 
-fn anything_goes() -> Policy {
-    let mut policy = Policy::default();
+fn anything_goes(mut policy: Policy) -> Policy {
     (policy.foreign, policy.empty, policy.out_of_order) = (Verdict::Allow, Verdict::Allow, Verdict::Allow);
     policy
 }

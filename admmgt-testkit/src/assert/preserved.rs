@@ -1,6 +1,6 @@
 //! What was there before a migration is there after it.
 
-use admmgt_core::{Migrator, Target};
+use admmgt_core::Target;
 
 use super::{below, known, nothing_found};
 use crate::{Data, TestDatabase, TestDatabases, TestServer};
@@ -61,7 +61,7 @@ async fn look<S: TestServer>(databases: &TestDatabases<S>, preserved: Preserved<
     let set = databases.set().map_err(words)?;
     let id = known(&set, &[preserved.by])?.remove(0);
     let database = databases.empty().await.map_err(words)?;
-    let migrator = Migrator::new(database.driver()).migrations(databases.listed());
+    let migrator = databases.migrator(&database).map_err(words)?;
     let next = migrator.clone().target(Target::Next(1));
     loop {
         match next.plan().await.map_err(words)?.steps.first() {

@@ -1,6 +1,6 @@
 //! Up, down, up leaves the same schema.
 
-use admmgt_core::{Migrator, Target};
+use admmgt_core::Target;
 
 use super::{below, known, nothing_found};
 use crate::{TestDatabase, TestDatabases, TestServer};
@@ -38,7 +38,7 @@ async fn look<S: TestServer>(databases: &TestDatabases<S>, except: &[&str]) -> R
     let set = databases.set().map_err(words)?;
     let except = known(&set, except)?;
     let database = databases.empty().await.map_err(words)?;
-    let migrator = Migrator::new(database.driver()).migrations(databases.listed());
+    let migrator = databases.migrator(&database).map_err(words)?;
     let next = migrator.clone().target(Target::Next(1));
     let mut found = Vec::new();
     loop {

@@ -213,6 +213,14 @@ impl Ground {
         }
     }
 
+    /// Frees the lease, whoever has it.
+    pub(super) async fn take_lease_away(&self) -> Checked {
+        match self.setup.take_lease_away(&self.name).await.expect("the lease is taken away") {
+            true => Ok(()),
+            false => Err(Skip("the set-up cannot take a lease away from its holder".to_owned())),
+        }
+    }
+
     /// Takes the steps behind the back of the suite's migrations, as a person would: a set of its own, of one.
     pub(super) async fn by_hand(&self, steps: &[Step<'_>]) -> Checked {
         let id = format!("{:016x}", fastrand::u64(..));

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use admmgt_core::{Acquired, Error, ErrorKind, Event, Lease, LeaseRequest, Migrations, Report, Session, Standing};
+use admmgt_core::{Acquired, Error, ErrorKind, Event, Lease, LeaseRequest, Migrations, RecordKind, Report, Session, Standing};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
@@ -23,6 +23,8 @@ tests! { "lease":
     dropped_with_its_session_it_is_free,
     it_is_kept_for_as_long_as_its_holder_works,
     tokens_grow,
+    one_that_was_taken_away_is_noticed,
+    a_body_ends_when_its_lease_is_lost,
     whoever_waits_in_vain_is_told_who_has_it,
     whoever_waited_reads_the_history_again,
     a_run_that_fails_lets_go,
@@ -129,6 +131,75 @@ async fn tokens_grow(on: Ground) -> Checked {
         session.close().await;
     }
     Ok(())
+}
+
+/// Whoever has lost it begins nothing more, and puts nothing on record.
+async fn one_that_was_taken_away_is_noticed(on: Ground) -> Checked {
+    on.needs_fencing().await?;
+    on.needs_two_sessions().await?;
+    on.take_lease_away().await?;
+    let (running, go_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let (runs, goes_on) = (Arc::clone(&running), Arc::clone(&go_on));
+    let body = Code::new("1", move |_| {
+        let (runs, goes_on) = (Arc::clone(&runs), Arc::clone(&goes_on));
+        Box::pin(async move {
+            runs.notify_one();
+            goes_on.notified().await;
+            Ok(())
+        })
+    });
+    let set = Migrations::default().and(body).and(on.text("2", &[Step::Make("kit_b")])?);
+    let migrator = on.migrator(set.clone());
+    let mut first = tokio::spawn(async move { migrator.up().await });
+    begins(&running, &mut first).await;
+    on.take_lease_away().await?;
+    let (mut session, lease) = holder(&on).await;
+    go_on.notify_one();
+    let error = first.await.expect("it does not panic").expect_err("it has lost its lease");
+    assert!(matches!(cause(&error), Error::LeaseLost { .. }), "{error}");
+    assert_eq!(on.names().await, [""; 0]);
+    let history = on.driver().store().history(&mut *session).await.expect("a history");
+    let done = history.records.iter().find(|record| record.kind == RecordKind::Applied);
+    assert_eq!(done, None, "whoever had lost the lease put that on record");
+    lease.release(&mut *session).await.expect("it is given back");
+    session.close().await;
+    Ok(())
+}
+
+/// One that is renewed meanwhile can be lost meanwhile, and then nothing goes on.
+async fn a_body_ends_when_its_lease_is_lost(on: Ground) -> Checked {
+    let Some(ttl) = on.lease_ttl() else {
+        return Err(Skip("the lease does not end by its time".to_owned()));
+    };
+    on.needs_two_sessions().await?;
+    let running = Arc::new(Notify::new());
+    let ended = Arc::new(AtomicUsize::new(0));
+    let (runs, ends) = (Arc::clone(&running), Arc::clone(&ended));
+    let body = Code::new("1", move |_| {
+        let (runs, ends) = (Arc::clone(&runs), Arc::clone(&ends));
+        Box::pin(async move {
+            runs.notify_one();
+            tokio::time::sleep(ttl * 20).await;
+            ends.fetch_add(1, Ordering::SeqCst);
+            Ok(())
+        })
+    });
+    let migrator = on.migrator(Migrations::default().and(body));
+    let mut run = tokio::spawn(async move { migrator.up().await });
+    begins(&running, &mut run).await;
+    on.take_lease_away().await?;
+    let error = run.await.expect("it does not panic").expect_err("it has lost its lease");
+    assert!(matches!(cause(&error), Error::LeaseLost { .. }), "{error}");
+    assert_eq!(ended.load(Ordering::SeqCst), 0, "the body went on without the lease");
+    Ok(())
+}
+
+/// Why a run stopped.
+fn cause(error: &Error) -> &Error {
+    match error {
+        Error::Stopped { cause, .. } => cause,
+        other => other,
+    }
 }
 
 async fn whoever_waits_in_vain_is_told_who_has_it(on: Ground) -> Checked {

@@ -6,10 +6,10 @@ use std::fmt::Write as _;
 use std::panic::PanicHookInfo;
 
 /// A panic, and the frames below it where `RUST_BACKTRACE` asks for them: to find their names takes seconds.
-struct Panic(String, Backtrace);
+pub(super) struct Panic(String, Backtrace);
 
 thread_local! {
-    /// The panics of the test that this thread runs.
+    /// The panics of the test that runs on this thread just now.
     static HEARD: RefCell<Option<Vec<Panic>>> = const { RefCell::new(None) };
 }
 
@@ -31,32 +31,30 @@ fn is_kept(panic: &PanicHookInfo<'_>) -> bool {
     })
 }
 
-/// As long as it lives, the panics of this thread are kept.
-pub(super) struct Listening(());
+/// As long as it lives, the panics of this thread are kept; then they are added to those of its test.
+pub(super) struct Listening<'a>(&'a mut Vec<Panic>);
 
-impl Listening {
-    pub(super) fn new() -> Self {
+impl<'a> Listening<'a> {
+    pub(super) fn to(heard: &'a mut Vec<Panic>) -> Self {
         HEARD.set(Some(Vec::new()));
-        Self(())
-    }
-
-    /// The words of every panic since, the last one last.
-    pub(super) fn words(&self) -> String {
-        HEARD.with_borrow(|heard| {
-            let mut words = String::new();
-            for Panic(text, frames) in heard.iter().flatten() {
-                let _ = writeln!(words, "{text}");
-                if frames.status() == BacktraceStatus::Captured {
-                    let _ = writeln!(words, "{frames}");
-                }
-            }
-            words
-        })
+        Self(heard)
     }
 }
 
-impl Drop for Listening {
+impl Drop for Listening<'_> {
     fn drop(&mut self) {
-        HEARD.set(None);
+        self.0.extend(HEARD.take().into_iter().flatten());
     }
+}
+
+/// The words of panics, the last one last.
+pub(super) fn words(heard: &[Panic]) -> String {
+    let mut words = String::new();
+    for Panic(text, frames) in heard {
+        let _ = writeln!(words, "{text}");
+        if frames.status() == BacktraceStatus::Captured {
+            let _ = writeln!(words, "{frames}");
+        }
+    }
+    words
 }

@@ -1,6 +1,10 @@
 //! What a migration's text promises: it is run as it is written, statement by statement, or not at all.
 
-use admmgt_core::{ErrorKind, Migrations, RecordKind, SqlMigration, TransactionMode, Verdict};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use admmgt_core::{
+    ErrorKind, Event, Migrations, RecordKind, Resolution, SqlMigration, TransactionMode, Verdict,
+};
 
 use super::ground::{Ground, policy};
 use super::{Checked, tests};
@@ -14,6 +18,7 @@ tests! { "text":
     names_that_only_look_like_something_else_stay_names,
     an_error_names_its_line_and_statement,
     statements_are_counted_as_they_run,
+    a_value_in_a_failing_statement_is_told_to_nobody,
 }
 
 async fn what_looks_like_the_end_of_a_statement_is_none(on: Ground) -> Checked {
@@ -97,5 +102,37 @@ async fn statements_are_counted_as_they_run(on: Ground) -> Checked {
     assert_eq!(started.steps, Some(3));
     let done: Vec<_> = history.iter().filter(|record| record.kind == RecordKind::StepDone).collect();
     assert_eq!(done.iter().map(|record| record.step).collect::<Vec<_>>(), [Some(1), Some(2), Some(3)]);
+    Ok(())
+}
+
+/// A text that the database would repeat, value and all: not in errors, events and logs, and not in the history.
+async fn a_value_in_a_failing_statement_is_told_to_nobody(on: Ground) -> Checked {
+    const SECRET: &str = "sk_live_SECRET";
+    let steps = [Step::Secret(SECRET)];
+    for set in [Migrations::new([on.text("1", &steps)?]), Migrations::default().and(on.code("1", &steps)?)] {
+        let heard = Arc::new(Mutex::new(String::new()));
+        let events = Arc::clone(&heard);
+        let mut policy = policy();
+        policy.archive_bodies = false;
+        let migrator = on.migrator(set).policy(policy).observe(move |event: &Event| {
+            let mut heard = events.lock().unwrap_or_else(PoisonError::into_inner);
+            heard.push_str(&serde_json::to_string(event).unwrap_or_default());
+        });
+        let error = migrator.up().await.expect_err("it fails");
+        let mut told = format!("{error} {error:?}");
+        let mut cause = std::error::Error::source(&error);
+        while let Some(error) = cause {
+            told.push_str(&format!(" {error} {error:?}"));
+            cause = error.source();
+        }
+        told.push_str(&format!("{:?}", migrator.history().await.expect("a history")));
+        told.push_str(&migrator.status().await.expect("a status").to_string());
+        told.push_str(&heard.lock().unwrap_or_else(PoisonError::into_inner));
+        assert!(!told.contains(SECRET), "{}", told.replace(SECRET, "[the secret]"));
+        // Each with a beginning of its own.
+        if error.kind() == ErrorKind::Interrupted {
+            migrator.resolve("kit/1", Resolution::Pending, "the next form").await.expect("it is resolved");
+        }
+    }
     Ok(())
 }
