@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use admmgt_core::{
-    BoxError, Context, Direction, Meta, Migration, MigrationId, MigrationSet, Migrations, OnInterrupt,
-    Policy, SqlSource, Target, Verdict,
+    BoxError, Context, Direction, Meta, Migration, MigrationId, MigrationSet, Migrations, OnInterrupt, Policy,
+    SqlSource, Target, Verdict,
 };
 use async_trait::async_trait;
 

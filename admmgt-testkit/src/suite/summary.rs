@@ -17,9 +17,9 @@ impl Ended {
     /// Held against what the driver may leave out, where that was said.
     pub(super) fn judged(self, may_be_left_out: Option<bool>) -> Self {
         match (self, may_be_left_out) {
-            (Self::LeftOut(reason), Some(false)) => {
-                Self::Broken(format!("it was left out, and the list of what this driver may leave out lacks it: {reason}"))
-            }
+            (Self::LeftOut(reason), Some(false)) => Self::Broken(format!(
+                "it was left out, and the list of what this driver may leave out lacks it: {reason}"
+            )),
             (Self::Kept, Some(true)) => {
                 Self::Broken("it was tried, and is on the list of what this driver may leave out".to_owned())
             }

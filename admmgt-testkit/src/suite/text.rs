@@ -2,9 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use admmgt_core::{
-    ErrorKind, Event, Migrations, RecordKind, Resolution, SqlMigration, TransactionMode, Verdict,
-};
+use admmgt_core::{ErrorKind, Event, Migrations, RecordKind, Resolution, SqlMigration, TransactionMode, Verdict};
 
 use super::ground::{Ground, policy};
 use super::{Checked, tests};
