@@ -9,7 +9,7 @@ use serde_json::Value;
 /// Every SQL text of a case, with the name of the case.
 fn texts(file: &str) -> Option<Vec<(String, String)>> {
     let Some(folder) = std::env::var_os("ADMMGT_CORPORA") else {
-        println!("skipped: no corpora; set ADMMGT_CORPORA to the folder with {file}");
+        admmgt_tests::say(format_args!("SKIPPED: ADMMGT_CORPORA is not set; it is the folder with {file}"));
         return None;
     };
     let json = std::fs::read_to_string(std::path::Path::new(&folder).join(file)).expect("the corpus is there");

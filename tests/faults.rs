@@ -134,7 +134,7 @@ const FAULTS: [(u8, &str, Fault, Fault); 114] = [
     (90, "the template fails", Not(TENANTS), Not(TENANTS)),
     (91, "the file is locked", Shown(&["sqlite/everyday::a_database_that_stays_locked_is_busy", "sqlite/everyday::a_lock_that_is_let_go_in_time_is_waited_for"]), Not(SQLITE)),
     (92, "a reader becomes a writer", Shown(&["sqlite/races::writers_wait_for_a_migration_and_never_break_it"]), Not(SQLITE)),
-    (93, "a long reader", Shown(&["sqlite/everyday::readers_go_on_while_a_migration_runs"]), Not(SQLITE)),
+    (93, "a long reader", Shown(&["sqlite/everyday::readers_go_on_while_a_migration_runs", "sqlite/everyday::a_reader_that_keeps_the_log_from_the_database_is_told_of"]), Not(SQLITE)),
     (94, "a full disk", Shown(&["sqlite/everyday::a_full_disk_fails_the_migration_and_nothing_else"]), Not(SQLITE)),
     (95, "a file that may only be read", Shown(&["sqlite/places::what_may_not_be_written_is_not_and_says_so", "sqlite/places::places_that_hold_no_database_are_told_apart", "sqlite/places::whatever_only_looks_makes_and_changes_nothing"]), Not(SQLITE)),
     (96, "a database in memory", Shown(&["sqlite/everyday::a_database_in_memory_is_migrated_and_handed_over", "sqlite/guard::a_given_connection_comes_back_as_it_was"]), Not(SQLITE)),

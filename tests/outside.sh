@@ -159,7 +159,7 @@ async fn products(db: &mut PgConnection) -> Result<(), sqlx::Error> {
     Ok(())
 }
 
-sql_migration!(id = "0002_by_price", depends_on = [products], up = "by_price.sql");
+sql_migration!(id = "0002_by_price", depends_on = [products], up = "by_price.sql", on_interrupt = "retry");
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -168,7 +168,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 RUST
-echo 'create index concurrently products_by_price on products (cents);' >"$folder/shop/by_price.sql"
+echo 'create index concurrently if not exists products_by_price on products (cents);' >"$folder/shop/by_price.sql"
 cd "$folder/shop"
 cargo generate-lockfile --quiet
 if cargo tree --prefix none --edges normal | grep -E '^(rusqlite|libsqlite3-sys|clap) '; then exit 1; fi

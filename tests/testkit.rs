@@ -42,6 +42,8 @@ on_each! {
     what_has_no_way_back_is_found_unless_it_is_excepted,
     what_may_run_again_is_tried_twice,
     what_changes_again_when_it_runs_again_is_found,
+    where_nothing_may_run_again_that_is_said,
+    the_choices_and_the_driver_of_the_application_count,
     rows_that_survive_are_preserved,
     rows_and_columns_that_are_lost_are_found,
     every_kind_of_thing_is_a_line_of_the_schema,
@@ -123,8 +125,8 @@ async fn a_set_that_fails_is_no_template<S: TestServer>(all: TestDatabases<S>) {
 }
 
 async fn what_is_not_there_can_be_forgotten<S: TestServer>(all: TestDatabases<S>) {
-    all.server().forget("neverkept").await.expect("it is not there");
-    assert!(all.server().copy("neverkept").await.expect("no failure").is_none());
+    all.server().forget("0123456789abcdef").await.expect("it is not there");
+    assert!(all.server().copy("0123456789abcdef").await.expect("no failure").is_none());
 }
 
 fn good() -> Migrations {
@@ -219,6 +221,33 @@ async fn what_changes_again_when_it_runs_again_is_found<S: TestServer>(all: Test
     };
     let said = broken(claim, &all).await;
     assert!(said.contains("app/2_longer: run again, it leaves other data"), "{said}");
+}
+
+async fn where_nothing_may_run_again_that_is_said<S: TestServer>(all: TestDatabases<S>) {
+    let all = all.migrations(Migrations::new([users("once")]));
+    let claimed = all.clone();
+    let said = broken(async move { assert_idempotent(&claimed).await }, &all).await;
+    assert!(said.contains("none of 1 migrations is repeatable") && said.contains("assert_idempotent_of"), "{said}");
+}
+
+async fn the_choices_and_the_driver_of_the_application_count<S: TestServer>(all: TestDatabases<S>) {
+    let empty = sql("2_empty", "-- nothing yet", "-- nothing to take back");
+    let all = all.migrations(Migrations::new([users("chosen"), empty]));
+    assert!(all.fresh().await.unwrap_err().to_string().contains("2_empty"));
+    let mut policy = admmgt::Policy::default();
+    policy.empty = admmgt::Verdict::Allow;
+    let all = all.policy(policy);
+    assert_reversible(&all).await;
+    let made = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let counted = std::sync::Arc::clone(&made);
+    let all = all.driven_by(move |database| {
+        counted.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+        Ok(database.driver())
+    });
+    all.fresh().await.unwrap();
+    assert_reversible(&all).await;
+    assert!(made.load(std::sync::atomic::Ordering::SeqCst) > 1);
+    all.forget().await.unwrap();
 }
 
 async fn rows_that_survive_are_preserved<S: TestServer>(all: TestDatabases<S>) {

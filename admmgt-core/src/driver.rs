@@ -342,6 +342,12 @@ pub trait Session: Debug + Send {
         Ok(())
     }
 
+    /// At the end of a run that ended well, with the lease handed back: what those who run it should know of the database,
+    /// each in a sentence; heard as [`Event::Notice`](crate::Event::Notice). Default: nothing.
+    async fn notices(&mut self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// The native connection or a handle to it, for the backend's own code to downcast.
     fn connection(&mut self) -> &mut (dyn Any + Send);
 

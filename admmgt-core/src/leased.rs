@@ -166,6 +166,9 @@ impl Run {
         let released = lease.release(cx.session()).await;
         if released.is_ok() {
             self.observers.tell(&Event::LeaseReleased);
+            for text in cx.session().notices().await {
+                self.observers.tell(&Event::Notice { text });
+            }
             cx.into_session().close().await;
         }
         let value = result?;

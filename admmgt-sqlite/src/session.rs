@@ -19,7 +19,7 @@ use crate::error::{self, Asked};
 use crate::foreign_keys::ForeignKeys;
 use crate::guard::Guard;
 use crate::host::Stop;
-use crate::journal::Journal;
+use crate::journal::{self, Journal};
 use crate::place::Place;
 use crate::settings::Settings;
 use crate::statement::{names_savepoint, only_one, run};
@@ -374,6 +374,10 @@ impl Session for SqliteSession {
     /// The client's own words may repeat the whole statement.
     fn may_be_shown(&self, error: &BoxError) -> bool {
         !error::is_the_clients(error)
+    }
+
+    async fn notices(&mut self) -> Vec<String> {
+        self.connection.as_ref().and_then(|db| journal::starved(db, &self.name)).into_iter().collect()
     }
 
     async fn close(mut self: Box<Self>) {

@@ -1,12 +1,8 @@
-//! Tests for those who use admmgt, and for those who write a driver for it.
+#![doc = include_str!("../README.md")]
 //!
-//! **An application's own tests** get a fresh, migrated database each, copied from one that is migrated once
-//! ([`TestDatabases`]), and claims about its migrations: [`assert_reversible`], [`assert_idempotent`],
-//! [`assert_data_preserved`].
+//! # What is here
 //!
-//! **Whoever writes a driver** gets the conformance suite (feature `suite`): ten lines of [`Setup`], and every promise of
-//! the engine is tried on it, with real processes that race and are killed.
-//!
+//! - [`TestDatabases`] makes databases; [`assert_reversible`], [`assert_idempotent`] and [`assert_data_preserved`] are claims;
 //! - [`TestServer`], [`TestDatabase`]: what a backend offers for that; [`MemoryServer`] is the worked example;
 //!   [`Schema`] and [`Rows`] are what is compared;
 //! - [`Setup`] and [`Step`]: what the suite must be told of a kind of database; `Suite`: the tests;

@@ -1,4 +1,4 @@
-//! [`Suite`]: every promise of the engine, tried on a driver.
+//! [`Suite`]: the promises of the engine, tried on a driver.
 
 mod child;
 mod crash;
@@ -70,7 +70,7 @@ fn all() -> impl Iterator<Item = &'static Test> {
         .flatten()
 }
 
-/// Tries every promise of the engine on drivers: a program of tests without a harness of its own.
+/// Tries the promises of the engine on drivers: a program of tests without a harness of its own.
 ///
 /// In `Cargo.toml`:
 ///

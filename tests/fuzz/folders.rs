@@ -56,7 +56,8 @@ fn lay_out(text: &str, folder: &Path) -> BTreeSet<PathBuf> {
 fn check(text: &str) -> u64 {
     let folder = tempfile::tempdir().expect("a folder");
     let made = lay_out(text, folder.path());
-    let read = || layout::read(folder.path(), "sqlite");
+    let dialect = if text.len().is_multiple_of(2) { "sqlite" } else { "postgres" };
+    let read = || layout::read(folder.path(), dialect);
     let words = |found: &Result<layout::Folder, Vec<layout::LayoutProblem>>| match found {
         Ok(folder) => format!("{folder:?}"),
         Err(problems) => problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"),
@@ -89,7 +90,7 @@ fn check(text: &str) -> u64 {
         let last = parts.next_back().unwrap_or_default();
         let is_part = path.ancestors().any(|parent| told.contains(parent));
         // Below a folder of diesel or Flyway other files are nobody's; a file for this dialect stands for the one for all.
-        let of_dialect = made.iter().any(|path| path.to_string_lossy().to_lowercase().contains("sqlite"));
+        let of_dialect = made.iter().any(|path| path.to_string_lossy().to_lowercase().contains(dialect));
         let is_other = of_dialect || below.components().count() > 1 || names_a_dialect(&last);
         assert!(is_part || is_hidden || is_other, "{} is lost: {found:?}", below.display());
     }
@@ -104,6 +105,7 @@ fn check(text: &str) -> u64 {
 
 /// `users.pg.sql` is for another kind of database.
 fn names_a_dialect(name: &str) -> bool {
-    const WORDS: [&str; 8] = ["pg", "pgsql", "postgres", "postgresql", "mysql", "mariadb", "cockroach", "mssql"];
+    const WORDS: [&str; 10] =
+        ["sqlite", "sqlite3", "pg", "pgsql", "postgres", "postgresql", "mysql", "mariadb", "cockroach", "mssql"];
     name.split('.').any(|part| WORDS.contains(&&*part.to_lowercase()))
 }

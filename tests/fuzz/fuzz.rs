@@ -3,8 +3,8 @@
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::PathBuf;
-use std::sync::Once;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, Once};
 use std::time::{Duration, Instant};
 
 use admmgt_tests::say;
@@ -16,6 +16,12 @@ const LONGEST: usize = 4096;
 const TEXTS: usize = 3_000;
 /// How many texts are kept as seeds.
 const KEPT: usize = 20_000;
+
+/// A text that takes longer hangs.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The text that is tried, and since when.
+type Watched = Arc<Mutex<Option<(Instant, String)>>>;
 
 /// Something that reads texts.
 pub(crate) struct Target {
@@ -45,6 +51,7 @@ impl Target {
             let text = std::fs::read_to_string(path).expect("a text that was found before");
             assert!(self.holds(&text), "{}: it breaks again", path.display());
         }
+        let watched = self.watched();
         let seconds = std::env::var("ADMMGT_FUZZ_SECONDS").ok().and_then(|text| text.parse().ok());
         let limit = seconds.map(Duration::from_secs);
         let mut random = if limit.is_some() { Rng::new() } else { Rng::with_seed(0x00ad_3397) };
@@ -59,6 +66,7 @@ impl Target {
         while limit.map_or(tried < TEXTS, |limit| clock.elapsed() < limit) {
             let text = self.mutated(&pool, &mut random);
             tried += 1;
+            *watched.lock().expect("no panic") = Some((Instant::now(), text.clone()));
             match catch_unwind(AssertUnwindSafe(|| (self.check)(&text))) {
                 Ok(shape) => {
                     if shapes.insert(shape) && pool.len() < KEPT {
@@ -68,6 +76,7 @@ impl Target {
                 Err(_) => panic!("{}: {} (seed {start:#x})", self.name, self.keep(text)),
             }
         }
+        *watched.lock().expect("no panic") = None;
         say(format_args!(
             "{}: {tried} texts, {} shapes, {} found before, in {:.0} s: all promises kept",
             self.name,
@@ -76,6 +85,25 @@ impl Target {
             clock.elapsed().as_secs_f64()
         ));
         assert!(shapes.len() > 10, "{}: {} shapes", self.name, shapes.len());
+    }
+
+    /// Keeps a text that takes too long, and ends the process: nothing else can end what is in an endless loop.
+    fn watched(&self) -> Watched {
+        let watched = Watched::default();
+        let (name, folder, watch) = (self.name, self.folder(), Arc::downgrade(&watched));
+        std::thread::spawn(move || {
+            while let Some(watched) = watch.upgrade() {
+                let late = watched.lock().expect("no panic").take_if(|(since, _)| since.elapsed() > PATIENCE);
+                drop(watched);
+                if let Some((_, text)) = late {
+                    let path = written(&folder, &text);
+                    say(format_args!("{name}: no end after {PATIENCE:?}; the text is kept in {}", path.display()));
+                    std::process::exit(101);
+                }
+                std::thread::sleep(Duration::from_millis(500));
+            }
+        });
+        watched
     }
 
     fn folder(&self) -> PathBuf {
@@ -129,11 +157,17 @@ impl Target {
             size /= 2;
         }
         let text: String = text.into_iter().collect();
-        let path = self.folder().join(format!("{:016x}", shape(&text)));
-        std::fs::create_dir_all(self.folder()).expect("a folder");
-        std::fs::write(&path, &text).expect("the text is kept");
+        let path = written(&self.folder(), &text);
         format!("{text:?} breaks a promise; it is kept in {}", path.display())
     }
+}
+
+/// Writes a text down that breaks a promise.
+fn written(folder: &Path, text: &str) -> PathBuf {
+    let path = folder.join(format!("{:016x}", shape(text)));
+    std::fs::create_dir_all(folder).expect("a folder");
+    std::fs::write(&path, text).expect("the text is kept");
+    path
 }
 
 /// A promise that breaks while a text is made small is not worth a message each time.

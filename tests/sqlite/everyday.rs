@@ -343,6 +343,34 @@ async fn readers_go_on_while_a_migration_runs() {
     assert_eq!(count(&reader), 2);
 }
 
+/// The log can go into the database only when the last reader of an older state has ended.
+#[tokio::test]
+async fn a_reader_that_keeps_the_log_from_the_database_is_told_of() {
+    let scratch = Scratch::new();
+    scratch.run("pragma journal_mode = wal; create table theirs(x)");
+    let large = "create table a(x); insert into a values (zeroblob(20000000))";
+    let told = async |list: Migrations| {
+        let told = Arc::new(Mutex::new(Vec::new()));
+        let heard = Arc::clone(&told);
+        let mut policy = Policy::default();
+        policy.foreign = Verdict::Allow;
+        let migrator = scratch.migrator(list).policy(policy).observe(move |event: &Event| {
+            if let Event::Notice { text, .. } = event {
+                heard.lock().unwrap().push(text.clone());
+            }
+        });
+        migrator.up().await.unwrap();
+        told.lock().unwrap().join("\n")
+    };
+    let reader = scratch.connection();
+    reader.execute_batch("begin; select count(*) from theirs").unwrap();
+    let kept = told(sql(&[("1", large)])).await;
+    assert!(kept.contains("MB of the write-ahead log of") && kept.contains("app.db"), "{kept}");
+    reader.execute_batch("commit").unwrap();
+    let free = told(sql(&[("1", large), ("2", "create table b(x); insert into b values (zeroblob(20000000))")])).await;
+    assert_eq!(free, "");
+}
+
 /// Every event of a run as one line, without what differs.
 fn listen(migrator: Migrator) -> (Migrator, Arc<Mutex<Vec<String>>>) {
     let lines = Arc::new(Mutex::new(Vec::new()));

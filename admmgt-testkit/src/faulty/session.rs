@@ -96,6 +96,13 @@ impl Session for FaultySession {
         self.faults.call("reset", self.inner.reset()).await
     }
 
+    async fn notices(&mut self) -> Vec<String> {
+        match self.faults.is_broken() {
+            true => Vec::new(),
+            false => self.inner.notices().await,
+        }
+    }
+
     /// The inner session's own: its store and its bodies downcast it.
     fn connection(&mut self) -> &mut (dyn Any + Send) {
         self.inner.connection()
