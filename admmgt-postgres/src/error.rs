@@ -360,9 +360,9 @@ pub(crate) fn describe(error: &BoxError) -> String {
 /// Words around those of an answer, which mostly end with them.
 fn around(text: String, answer: &PgDatabaseError) -> String {
     let (message, shown) = (answer.message(), answered(answer));
-    // As the client says it, and as the server does.
-    for said in [&format!("error returned from database: {message}"), message] {
-        if let Some(own) = text.strip_suffix(said) {
+    // As the client says it in its two ways, and as the server does.
+    for said in [&format!("error returned from database: {answer}"), &answer.to_string(), &message.to_owned()] {
+        if let Some(own) = text.strip_suffix(said.as_str()) {
             return format!("{own}{shown}");
         }
     }
