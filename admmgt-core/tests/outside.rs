@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)] // a test that cannot go on says where
 
 use std::any::Any;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -15,13 +16,19 @@ struct Indexes {
     database: MemoryDriver,
     /// The statements that were sent, and the questions whether one has ended.
     sent: Arc<Mutex<Vec<String>>>,
-    /// Somebody waits in `index slow`.
+    /// Somebody waits in `index slow`, the first who runs it.
     waiting: Arc<Notify>,
+    waits: Arc<AtomicBool>,
 }
 
 impl Indexes {
     fn new() -> Self {
-        Self { database: MemoryDriver::without_transactions(), sent: Arc::default(), waiting: Arc::default() }
+        Self {
+            database: MemoryDriver::without_transactions(),
+            sent: Arc::default(),
+            waiting: Arc::default(),
+            waits: Arc::new(AtomicBool::new(true)),
+        }
     }
 
     fn migrator(&self, text: &str) -> Migrator {
@@ -109,7 +116,7 @@ impl Session for Open {
         match statement.text.as_str() {
             "begin" => self.begun = true,
             "commit" => self.begun = false,
-            "index slow" => {
+            "index slow" if self.driver.waits.swap(false, Ordering::SeqCst) => {
                 self.driver.waiting.notify_one();
                 std::future::pending::<()>().await;
             }
