@@ -357,3 +357,29 @@ impl Drop for PgTest {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_ours_and_old_is_forgotten() {
+        let ago = |seconds: u64| now() - seconds;
+        let test = |made: u64| format!("{TEST}{made:010x}_0123456789abcdef");
+        assert!(is_forgotten(&test(ago(2 * 3600)), None));
+        assert!(!is_forgotten(&test(ago(60)), None));
+        for other in ["admmgt_test_data", "admmgt_test_0000000001_0123", "admmgt_test_000000zzzz_0123456789abcdef"] {
+            assert!(!is_forgotten(other, None), "{other}");
+        }
+        let (day, template) = (24 * 3600, format!("{TEMPLATE}0123456789abcdef"));
+        let used = |at: u64| format!("{USED}{at:x}");
+        assert!(is_forgotten(&template, Some(&used(ago(8 * day)))));
+        assert!(!is_forgotten(&template, Some(&used(ago(6 * day)))));
+        // What has no mark of ours is not ours.
+        for comment in
+            [None, Some("invoices"), Some(USED), Some("admmgt: a template of test databases, used last at never")]
+        {
+            assert!(!is_forgotten(&template, comment), "{comment:?}");
+        }
+    }
+}
