@@ -368,7 +368,7 @@ impl Error {
 }
 
 /// An error and all that is behind it, the outermost first: what [`std::error::Error::source`] leads to, and what stands
-/// in a [`std::io::Error`], which passes over it.
+/// in a [`std::io::Error`] and in [`Error::Database`], which pass over it.
 ///
 /// ```
 /// # use admmgt_core::{BoxError, sources};
@@ -380,7 +380,10 @@ pub fn sources<'a>(
     error: &'a (dyn std::error::Error + 'static),
 ) -> impl Iterator<Item = &'a (dyn std::error::Error + 'static)> {
     std::iter::successors(Some(error), |error| {
-        let inner = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        let inner: Option<&(dyn std::error::Error + Send + Sync)> = match error.downcast_ref() {
+            Some(Error::Database { error, .. }) => Some(&**error),
+            _ => error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref),
+        };
         inner.map(|inner| inner as _).or_else(|| error.source())
     })
 }

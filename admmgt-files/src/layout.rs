@@ -278,6 +278,17 @@ impl Reading<'_> {
         self.folder.ignored.push(Ignored { path, reason });
     }
 
+    /// Names of other versions can come to one id: `1_a` and `1 a`.
+    fn one_of_each_id(&mut self) {
+        let mut ids: BTreeMap<&str, &Path> = BTreeMap::new();
+        for one in &self.folder.migrations {
+            if let Some(other) = ids.insert(&one.id, &one.up.file) {
+                let files = [other.to_owned(), one.up.file.clone()];
+                self.problems.push(LayoutProblem::Twice { version: one.id.clone(), files });
+            }
+        }
+    }
+
     fn finish(mut self) -> Result<Folder, Vec<LayoutProblem>> {
         self.pair();
         let is_plain = !self.found.is_empty();
@@ -308,6 +319,7 @@ impl Reading<'_> {
                 Err(problem) => self.problems.push(problem),
             }
         }
+        self.one_of_each_id();
         if as_texts {
             chain(&mut self.folder.migrations, &stems);
         }

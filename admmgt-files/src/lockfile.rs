@@ -111,6 +111,7 @@ impl Lockfile {
 }
 
 fn entry(text: &str) -> Result<(String, Entry), String> {
+    let text = text.trim();
     if ["<<<<<<<", "=======", ">>>>>>>", "|||||||"].iter().any(|mark| text.starts_with(mark)) {
         return Err("it holds the marks of a merge; keep the lines of both sides, and take the marks out".to_owned());
     }

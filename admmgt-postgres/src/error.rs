@@ -6,7 +6,8 @@ use std::time::Duration;
 use admmgt_core::{BoxError, Error, sources};
 use sqlx::postgres::{PgDatabaseError, PgErrorPosition, PgSeverity};
 
-/// What the server said, in words that may be shown: without the values that a statement held.
+/// What the server said, in words that may be shown: without the values that a statement held. Which row is in the way is
+/// told by [`Answer::detail`] alone, so that nothing that repeats the words puts it on record.
 ///
 /// It stands in [`Error::Database`] and in [`Failure`](admmgt_core::Failure) where a statement of a SQL migration, or
 /// one of admmgt's own, failed. A body in Rust has the error of `sqlx` itself.
@@ -21,7 +22,6 @@ use sqlx::postgres::{PgDatabaseError, PgErrorPosition, PgSeverity};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
     words: String,
-    /// Which row is in the way. For whoever called, and not for the history.
     detail: Option<String>,
     code: Option<String>,
     constraint: Option<String>,
@@ -36,6 +36,11 @@ impl Answer {
     /// The constraint that was violated, by its name.
     pub fn constraint(&self) -> Option<&str> {
         self.constraint.as_deref()
+    }
+
+    /// Which row is in the way, of 23503 and 23505: `Key (email)=(ada@example.com) already exists.`
+    pub fn detail(&self) -> Option<&str> {
+        self.detail.as_deref()
     }
 
     pub(crate) fn of(error: &sqlx::Error) -> Self {
@@ -71,8 +76,7 @@ impl Answer {
 
 impl fmt::Display for Answer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.words)?;
-        self.detail.as_ref().map_or(Ok(()), |detail| write!(f, ": {detail}"))
+        f.write_str(&self.words)
     }
 }
 
@@ -327,26 +331,20 @@ pub(crate) fn within(error: &BoxError) -> &BoxError {
 
 /// An error of a body in words for whoever called: with the row that is in the way.
 pub(crate) fn explain(error: &BoxError) -> String {
-    let error = within(error);
-    if let Some(answer) = error.downcast_ref::<Answer>() {
-        return answer.to_string();
-    }
-    let detail = sources(&**error).find_map(answer_in).and_then(detail);
+    let behind = |error: &(dyn std::error::Error + 'static)| match error.downcast_ref::<Answer>() {
+        Some(answer) => answer.detail.clone(),
+        None => answer_in(error).and_then(detail).map(str::to_owned),
+    };
+    let detail = sources(&**error).find_map(behind);
     detail.map_or_else(|| describe(error), |detail| format!("{}: {detail}", describe(error)))
 }
 
 /// An error of a body in words that may be put on record.
 pub(crate) fn describe(error: &BoxError) -> String {
     let error = within(error);
-    if let Some(answer) = error.downcast_ref::<Answer>() {
-        return answer.words.clone();
-    }
     // Words of the body's own around the client's would repeat the client's as they are.
     let text = error.to_string();
     for error in sources(&**error) {
-        if let Some(answer) = error.downcast_ref::<Answer>() {
-            return text.replace(&answer.to_string(), &answer.words);
-        }
         if let Some(answer) = answer_in(error) {
             return around(text, answer);
         }

@@ -64,6 +64,7 @@ async fn literals_of_a_failing_statement_are_not_told() {
         sql(&[("1", statement)]),
         body(Into::into),
         body(|error| Around::Words.put(error)),
+        body(|error| Around::Inside.put(error)),
         body(|error| Around::Transparent.put(error)),
         body(|error| Around::Io.put(error)),
     ];

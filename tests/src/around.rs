@@ -10,6 +10,8 @@ use admmgt::BoxError;
 pub enum Around {
     /// With words of its own, and the other as its source.
     Words,
+    /// With words before and behind the other's.
+    Inside,
     /// In the other's place: its words, its source, and not itself (`transparent`, as thiserror names it).
     Transparent,
     /// [`std::io::Error::other`], which passes over the other where its source is asked for.
@@ -18,12 +20,13 @@ pub enum Around {
 
 impl Around {
     /// Each of them.
-    pub const ALL: [Self; 3] = [Self::Words, Self::Transparent, Self::Io];
+    pub const ALL: [Self; 4] = [Self::Words, Self::Inside, Self::Transparent, Self::Io];
 
     /// Puts it around an error.
     pub fn put<E: Error + Send + Sync + 'static>(self, error: E) -> BoxError {
         match self {
-            Self::Words => Box::new(Importing(error)),
+            Self::Words => Box::new(Importing(error, "importing: ", "")),
+            Self::Inside => Box::new(Importing(error, "the import failed (", ")")),
             Self::Transparent => Box::new(Transparent(error)),
             Self::Io => std::io::Error::other(error).into(),
         }
@@ -31,11 +34,11 @@ impl Around {
 }
 
 #[derive(Debug)]
-struct Importing<E>(E);
+struct Importing<E>(E, &'static str, &'static str);
 
 impl<E: fmt::Display> fmt::Display for Importing<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "importing: {}", self.0)
+        write!(f, "{}{}{}", self.1, self.0, self.2)
     }
 }
 
