@@ -1,5 +1,6 @@
 //! What a body may do to its transaction and its connection, and what it may not.
 
+use admmgt::postgres::Answer;
 use admmgt::prelude::*;
 use admmgt::sqlx::{self, Connection, Executor};
 use admmgt::{BoxFuture, ErrorKind, Standing};
@@ -469,6 +470,21 @@ async fn a_row_in_the_way_is_told_and_not_put_on_record() {
             assert!(told.iter().all(|told| !told.contains("SECRET")), "{way:?}: {told:?}");
         }
     }
+}
+
+/// Whoever asks for it has the row from the error of a SQL file too.
+#[tokio::test]
+async fn the_row_in_the_way_of_a_statement_can_be_asked_for() {
+    let Some(db) = Database::new().await else { return };
+    db.run("create table seen (what text unique); insert into seen values ('ada')").await;
+    let list = sql(&[("1", "insert into seen values ('ada')")]);
+    let error = db.migrator(list).policy(anyway()).up().await.unwrap_err();
+    assert!(error.to_string().ends_with("(SQLSTATE 23505): Key (what)=(ada) already exists."), "{error}");
+    let admmgt::Error::Failed(failure) = error else { panic!("it failed") };
+    let answer = admmgt::sources(&*failure.error).find_map(|error| error.downcast_ref::<Answer>()).unwrap();
+    assert_eq!((answer.code(), answer.constraint()), (Some("23505"), Some("seen_what_key")));
+    assert_eq!(answer.detail(), Some("Key (what)=(ada) already exists."));
+    assert!(!answer.to_string().contains("ada"), "{answer}");
 }
 
 /// A role that the connection itself begins with is who we are.
