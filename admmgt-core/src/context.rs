@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::sync::Arc;
 
+use crate::backfill::{Backfill, Keeping};
 use crate::driver::{Outcome, Session};
 use crate::event::{Event, Observers};
 use crate::script::{Dialect, Statement};
@@ -19,11 +20,35 @@ pub struct Context {
     observers: Observers,
     migration: Option<MigrationId>,
     transaction: TransactionMode,
+    /// Where checkpoints are kept, while the lease is held.
+    keeping: Option<Keeping>,
+    /// The record that began the attempt of a migration that runs outside of a transaction.
+    begun: Option<u64>,
 }
 
 impl Context {
     pub(crate) fn new(session: Box<dyn Session>, dialect: Arc<dyn Dialect>, observers: Observers) -> Self {
-        Self { session, dialect, observers, migration: None, transaction: TransactionMode::Auto }
+        let (migration, transaction) = (None, TransactionMode::Auto);
+        Self { session, dialect, observers, migration, transaction, keeping: None, begun: None }
+    }
+
+    /// Bodies may keep checkpoints.
+    pub(crate) fn keep(&mut self, keeping: Keeping) {
+        self.keeping = Some(keeping);
+    }
+
+    /// The next body runs outside of a transaction, begun with that record.
+    pub(crate) fn outside(&mut self, begun: u64) {
+        self.begun = Some(begun);
+    }
+
+    /// Where the checkpoints of a body are kept, and of which attempt they are.
+    pub(crate) fn keeping(&self) -> Option<(Keeping, u64)> {
+        self.keeping.clone().zip(self.begun)
+    }
+
+    pub(crate) fn tell(&self, event: &Event) {
+        self.observers.tell(event);
     }
 
     /// A migration's body begins.
@@ -36,6 +61,7 @@ impl Context {
     pub(crate) fn leave(&mut self) {
         self.migration = None;
         self.transaction = TransactionMode::Auto;
+        self.begun = None;
     }
 
     pub(crate) fn dialect(&self) -> Arc<dyn Dialect> {
@@ -78,6 +104,13 @@ impl Context {
         if let Some(migration) = self.migration.clone() {
             self.observers.tell(&Event::Progress { migration, done, of });
         }
+    }
+
+    /// Changes many rows in batches that commit one by one. A checkpoint is committed with each, so that an attempt after a
+    /// kill goes on where the last one stopped. Its migration has `transaction = "none"`. The name is of this migration
+    /// alone; another backfill in it has another one.
+    pub fn backfill(&mut self, name: impl Into<String>) -> Backfill<'_> {
+        Backfill::new(self, name.into())
     }
 
     /// Runs one statement and says how many rows it changed.

@@ -88,6 +88,24 @@ pub enum Event {
         /// Of so many, where that is known.
         of: Option<u64>,
     },
+    /// A batch of a backfill was committed.
+    #[non_exhaustive]
+    Backfill {
+        /// Which migration.
+        migration: MigrationId,
+        /// The name of the backfill.
+        name: String,
+        /// How many rows were looked at, by all attempts of the migration.
+        seen: u64,
+        /// How many of them were changed.
+        changed: u64,
+        /// About how many there are, where that is known.
+        of: Option<u64>,
+        /// How many are looked at in a second.
+        per_second: u64,
+        /// How long the rest will take, in milliseconds, where that can be told.
+        left_ms: Option<u64>,
+    },
     /// Its body ended well; nothing is committed yet.
     #[non_exhaustive]
     BodyDone {
@@ -207,6 +225,9 @@ fn log(event: &Event) {
             tracing::trace!(%migration, number, of, rows, "statement done");
         }
         Event::Progress { migration, done, of } => tracing::debug!(%migration, done, of, "progress"),
+        Event::Backfill { migration, name, seen, changed, of, per_second, .. } => {
+            tracing::debug!(%migration, name, seen, changed, of, per_second, "backfill");
+        }
         Event::BodyDone { migration } => tracing::trace!(%migration, "body done"),
         Event::MigrationDone { migration, direction, duration_us } => {
             tracing::info!(%migration, %direction, duration_us, "done");

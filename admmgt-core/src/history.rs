@@ -98,6 +98,8 @@ pub struct Known {
     /// What was applied under this name before the form that stands or was started, and not taken back; the last
     /// one last. Of a repeatable one that has changed.
     pub earlier: Vec<Earlier>,
+    /// Of an interrupted one: the record that began it, also where later ones began it again.
+    pub begun: u64,
     /// Of an interrupted one: the last of these stood when it was started to run again.
     pub stood: bool,
     /// It was repeatable when it was applied.

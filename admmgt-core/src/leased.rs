@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::amend::Amendment;
+use crate::backfill::Keeping;
 use crate::driver::Session;
 use crate::event::Event;
 use crate::executor::Executor;
@@ -140,7 +141,8 @@ impl Run {
             }
         };
         self.observers.tell(&Event::LeaseAcquired);
-        let cx = Context::new(session, self.driver.dialect(), self.observers.clone());
+        let mut cx = Context::new(session, self.driver.dialect(), self.observers.clone());
+        cx.keep(Keeping { store: self.driver.store(), fence: lease.token(), policy: self.policy.clone() });
         let mut leased = Leased { run: self, cx, lease };
         let result = match self.prepare(leased.cx.session()).await {
             Ok(()) => work(&mut leased).await,

@@ -38,6 +38,7 @@ mod policy;
 mod refusal;
 mod target;
 
+mod backfill;
 mod context;
 mod driver;
 mod lease;
@@ -77,6 +78,7 @@ pub use async_trait::async_trait;
 pub use crate::metrics::Metrics;
 pub use adopt::{ForeignEntry, ForeignHistory};
 pub use amend::{Repair, Resolution};
+pub use backfill::{Backfill, BatchEnd, Batches, Checkpoint, CheckpointKey, Filled};
 pub use context::{AnyBackend, Context, FromBlocking, FromContext};
 pub use digest::{Digest, NamespaceHead};
 pub use dir::{DirError, MigrationsDir};

@@ -1,12 +1,13 @@
 //! A database that is a list of lines: the worked example of a driver, and a stand-in for tests.
 
 use std::any::Any;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
 
+use crate::backfill::{Checkpoint, CheckpointKey};
 use crate::context::{FromBlocking, FromContext};
 use crate::driver::{Atomicity, BlockingJob, Capabilities, Driver, Outcome, Session, SessionOptions};
 use crate::history::{Head, History};
@@ -56,6 +57,7 @@ struct Contents {
     journal: Vec<String>,
     names: BTreeSet<String>,
     history: History,
+    checkpoints: BTreeMap<CheckpointKey, Checkpoint>,
 }
 
 impl Contents {
@@ -327,6 +329,23 @@ impl StateStore for MemoryStore {
         append(&mut connection(session)?.driver.lock(), batch)
     }
 
+    async fn checkpoint(&self, session: &mut dyn Session, key: &CheckpointKey) -> Result<Option<Checkpoint>> {
+        Ok(connection(session)?.driver.lock().now.checkpoints.get(key).cloned())
+    }
+
+    async fn save_checkpoint(
+        &self,
+        session: &mut dyn Session,
+        key: &CheckpointKey,
+        checkpoint: &Checkpoint,
+        fence: Option<Token>,
+    ) -> Result<()> {
+        let mut database = connection(session)?.driver.lock();
+        is_held(&database, fence)?;
+        database.now.checkpoints.insert(key.clone(), checkpoint.clone());
+        Ok(())
+    }
+
     async fn names(&self, session: &mut dyn Session) -> Result<Vec<String>> {
         Ok(connection(session)?.driver.names())
     }
@@ -354,11 +373,17 @@ fn connection(session: &mut dyn Session) -> Result<&mut MemoryConnection> {
     session.connection().downcast_mut().ok_or_else(|| Error::wrong_backend("MemoryConnection"))
 }
 
-fn append(database: &mut Database, batch: &Batch) -> Result<()> {
+/// Whether the lease is still that of this token.
+fn is_held(database: &Database, fence: Option<Token>) -> Result<()> {
     let holder = database.lease.as_ref().map(|(token, _)| *token);
-    if batch.fence != holder {
-        return Err(Error::LeaseLost { problem: "another token was handed out since".to_owned() });
+    if fence == holder {
+        return Ok(());
     }
+    Err(Error::LeaseLost { problem: "another token was handed out since".to_owned() })
+}
+
+fn append(database: &mut Database, batch: &Batch) -> Result<()> {
+    is_held(database, batch.fence)?;
     let last = database.now.history.records.last().map_or(0, |record| record.seq);
     if batch.records.iter().zip(last + 1..).any(|(record, next)| record.seq != next) {
         return Err(Error::HistoryMoved { problem: format!("record {} is there already", last) });

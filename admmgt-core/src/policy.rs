@@ -52,6 +52,13 @@ pub struct Policy {
     pub retries: u32,
     /// The first pause before it is tried again; it doubles, with jitter, up to 2 s. Default: 50 ms.
     pub retry_pause: Duration,
+    /// How long a batch of a backfill should take: its rows are locked for so long. The number of rows follows it. Default:
+    /// 100 ms.
+    pub batch_time: Duration,
+    /// How many rows a batch of a backfill has at most, however fast they are. Default: 50,000.
+    pub batch_rows: u64,
+    /// How long a backfill waits between two batches, for the sake of others. Default: it does not.
+    pub batch_pause: Duration,
     /// One transaction around all pending migrations: all of them or none. Default: one each.
     pub group: bool,
     /// A pending migration that sorts before one applied already in its namespace. Default: refused.
@@ -98,6 +105,9 @@ impl Default for Policy {
             reconnect_wait: Duration::from_secs(30),
             retries: 3,
             retry_pause: Duration::from_millis(50),
+            batch_time: Duration::from_millis(100),
+            batch_rows: 50_000,
+            batch_pause: Duration::ZERO,
             group: false,
             out_of_order: Verdict::Refuse,
             edited_code: Verdict::Allow,

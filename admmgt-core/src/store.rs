@@ -5,11 +5,12 @@ use std::fmt::Debug;
 use async_trait::async_trait;
 
 use crate::adopt::ForeignHistory;
+use crate::backfill::{Checkpoint, CheckpointKey};
 use crate::driver::Session;
 use crate::history::{Head, History};
 use crate::lease::{Acquired, LeaseRequest};
-use crate::record::Batch;
-use crate::{Namespace, Result};
+use crate::record::{Batch, Token};
+use crate::{Error, Namespace, Result};
 
 /// Remembers what happened. It keeps no connection: every call gets the session of the run, so that
 /// a change and its record can share a transaction.
@@ -47,6 +48,32 @@ pub trait StateStore: Debug + Send + Sync + 'static {
     /// [`crate::Error::LeaseLost`] where the fence of the batch is older than the newest lease.
     async fn append(&self, session: &mut dyn Session, batch: &Batch) -> Result<()>;
 
+    /// How far a backfill has come, whichever attempt it was; `None` where it never was saved. Default: there are no
+    /// backfills.
+    ///
+    /// # Errors
+    /// What the database says.
+    async fn checkpoint(&self, session: &mut dyn Session, key: &CheckpointKey) -> Result<Option<Checkpoint>> {
+        let _ = (session, key);
+        Err(no_backfills())
+    }
+
+    /// Saves how far a backfill has come, over what was saved before: in the transaction that is open in the session, or
+    /// in one of its own where none is.
+    ///
+    /// # Errors
+    /// [`crate::Error::LeaseLost`] where the fence is older than the newest lease, and what the database says.
+    async fn save_checkpoint(
+        &self,
+        session: &mut dyn Session,
+        key: &CheckpointKey,
+        checkpoint: &Checkpoint,
+        fence: Option<Token>,
+    ) -> Result<()> {
+        let _ = (session, key, checkpoint, fence);
+        Err(no_backfills())
+    }
+
     /// Histories that other tools keep in the same database: read, never written. Default: none is known.
     ///
     /// # Errors
@@ -71,4 +98,8 @@ pub trait StateStore: Debug + Send + Sync + 'static {
     /// # Errors
     /// Where the question itself failed; that somebody else has the lease is an answer.
     async fn acquire(&self, session: &mut dyn Session, request: &LeaseRequest) -> Result<Acquired>;
+}
+
+fn no_backfills() -> Error {
+    Error::unsupported("a backfill", "change the rows with statements; this driver keeps no checkpoints yet")
 }

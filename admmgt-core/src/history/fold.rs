@@ -84,6 +84,7 @@ impl Known {
             body: None,
             step_hashes: Vec::new(),
             earlier: Vec::new(),
+            begun: 0,
             stood: false,
             repeatable: false,
             replaced_by: None,
@@ -145,8 +146,12 @@ impl Known {
                 if direction == Direction::Up {
                     self.make_way(record);
                 }
+                let begun = match self.standing {
+                    Standing::Interrupted { direction: before, .. } if before == direction => self.begun,
+                    _ => record.seq,
+                };
                 self.end(record, Standing::Interrupted { direction, done: 0, steps: record.steps });
-                self.stood = stood;
+                (self.stood, self.begun) = (stood, begun);
             }
             (RecordKind::StepDone, _) => {
                 if let Standing::Interrupted { done, .. } = &mut self.standing {

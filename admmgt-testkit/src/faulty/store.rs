@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use admmgt_core::{
-    Acquired, Batch, ForeignHistory, Head, History, LeaseRequest, Namespace, Result, Session, StateStore,
+    Acquired, Batch, Checkpoint, CheckpointKey, ForeignHistory, Head, History, LeaseRequest, Namespace, Result,
+    Session, StateStore, Token,
 };
 use async_trait::async_trait;
 
@@ -32,6 +33,20 @@ impl StateStore for FaultyStore {
 
     async fn append(&self, session: &mut dyn Session, batch: &Batch) -> Result<()> {
         self.faults.call("append", self.inner.append(session, batch)).await
+    }
+
+    async fn checkpoint(&self, session: &mut dyn Session, key: &CheckpointKey) -> Result<Option<Checkpoint>> {
+        self.faults.call("checkpoint", self.inner.checkpoint(session, key)).await
+    }
+
+    async fn save_checkpoint(
+        &self,
+        session: &mut dyn Session,
+        key: &CheckpointKey,
+        checkpoint: &Checkpoint,
+        fence: Option<Token>,
+    ) -> Result<()> {
+        self.faults.call("save_checkpoint", self.inner.save_checkpoint(session, key, checkpoint, fence)).await
     }
 
     async fn foreign(&self, session: &mut dyn Session) -> Result<Vec<ForeignHistory>> {

@@ -1,0 +1,208 @@
+//! Backfills: batches that commit one by one, and go on where they stopped.
+
+#![allow(clippy::unwrap_used)] // a test that cannot go on says where
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use admmgt_core::*;
+
+/// Rows of the application, by number; each batch of them is a line of the journal.
+#[derive(Debug, Clone, Default)]
+struct Table {
+    rows: u64,
+    /// The batch that ends with this row meets that error so often.
+    fails: Arc<Mutex<Vec<(u64, bool)>>>,
+    sizes: Arc<Mutex<Vec<u64>>>,
+    /// How long a row takes.
+    slow: Duration,
+}
+
+struct Numbers(Table);
+
+#[async_trait]
+impl Batches for Numbers {
+    async fn next(&mut self, _: &mut Context, after: Option<&str>, count: u64) -> Result<Option<BatchEnd>, BoxError> {
+        let after: u64 = after.map_or(Ok(0), str::parse)?;
+        let end = (after + count).min(self.0.rows);
+        self.0.sizes.lock().unwrap().push(count);
+        Ok((end > after).then(|| BatchEnd::new(end.to_string(), end - after)))
+    }
+
+    async fn change(&mut self, cx: &mut Context, after: Option<&str>, end: &str) -> Result<u64, BoxError> {
+        cx.execute(format!("{}..{end}", after.unwrap_or("0"))).await?;
+        let (from, to): (u64, u64) = (after.map_or(Ok(0), str::parse)?, end.parse()?);
+        let failing = {
+            let mut fails = self.0.fails.lock().unwrap();
+            fails.iter().position(|(row, _)| (from + 1..=to).contains(row)).map(|at| fails.remove(at))
+        };
+        match failing {
+            Some((_, true)) => return Err(Error::Busy { waited: Duration::ZERO }.into()),
+            Some((row, false)) => return Err(format!("row {row} cannot be changed").into()),
+            None => {}
+        }
+        tokio::time::sleep(self.0.slow * u32::try_from(to - from)?).await;
+        Ok((to - from) / 2)
+    }
+
+    async fn estimate(&mut self, _: &mut Context) -> Result<Option<u64>, BoxError> {
+        Ok(Some(self.0.rows))
+    }
+}
+
+/// A migration that is one backfill.
+struct Fill {
+    meta: Meta,
+    table: Table,
+    filled: Arc<Mutex<Vec<Filled>>>,
+}
+
+impl Fill {
+    fn new(table: &Table) -> Self {
+        let id = MigrationId::new("app", "1").unwrap();
+        let meta = Meta::new(id, Checksum::parse("manual:1").unwrap());
+        let meta = meta.transaction(TransactionMode::None).on_interrupt(OnInterrupt::Retry).reversible();
+        Self { meta, table: table.clone(), filled: Arc::default() }
+    }
+}
+
+#[async_trait]
+impl Migration for Fill {
+    fn meta(&self) -> &Meta {
+        &self.meta
+    }
+
+    async fn up(&self, cx: &mut Context) -> Result<(), BoxError> {
+        let filled = cx.backfill("halves").run(&mut Numbers(self.table.clone())).await?;
+        self.filled.lock().unwrap().push(filled);
+        Ok(())
+    }
+
+    async fn down(&self, _: &mut Context) -> Result<(), BoxError> {
+        Ok(())
+    }
+}
+
+fn policy(rows: u64) -> Policy {
+    let mut policy = Policy::default();
+    (policy.batch_rows, policy.retry_pause) = (rows, Duration::from_millis(1));
+    policy
+}
+
+fn migrator(database: &MemoryDriver, fill: Fill, rows: u64) -> Migrator {
+    Migrator::new(database.clone()).migrations(Migrations::default().and(fill)).policy(policy(rows))
+}
+
+fn databases() -> [MemoryDriver; 2] {
+    [MemoryDriver::new(), MemoryDriver::without_transactions()]
+}
+
+#[tokio::test]
+async fn every_row_is_in_one_batch() {
+    for database in databases() {
+        let fill = Fill::new(&Table { rows: 10, ..Table::default() });
+        let filled = Arc::clone(&fill.filled);
+        migrator(&database, fill, 4).up().await.unwrap();
+        assert_eq!(database.journal(), ["0..4", "4..8", "8..10"]);
+        let filled = filled.lock().unwrap()[0];
+        assert_eq!((filled.seen, filled.changed, filled.batches), (10, 5, 3));
+    }
+    let none = MemoryDriver::new();
+    migrator(&none, Fill::new(&Table::default()), 4).up().await.unwrap();
+    assert!(none.journal().is_empty());
+}
+
+#[tokio::test]
+async fn an_attempt_goes_on_where_the_last_one_stopped() {
+    for database in databases() {
+        let table = Table { rows: 10, fails: Arc::new(Mutex::new(vec![(7, false)])), ..Table::default() };
+        let error = migrator(&database, Fill::new(&table), 4).up().await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Interrupted, "{error}");
+        assert!(error.to_string().contains("row 7 cannot be changed"), "{error}");
+        let fill = Fill::new(&table);
+        let filled = Arc::clone(&fill.filled);
+        migrator(&database, fill, 4).up().await.unwrap();
+        // Without a transaction the batch that failed is done again.
+        let again: &[&str] = if database.journal().len() == 3 { &[] } else { &["4..8"] };
+        assert_eq!(database.journal(), [&["0..4"], again, &["4..8", "8..10"]].concat());
+        assert_eq!(filled.lock().unwrap()[0].seen, 10);
+    }
+}
+
+#[tokio::test]
+async fn taken_back_and_applied_again_it_begins_anew() {
+    let database = MemoryDriver::new();
+    let all = migrator(&database, Fill::new(&Table { rows: 4, ..Table::default() }), 4);
+    all.up().await.unwrap();
+    all.down(Target::Back(1)).await.unwrap();
+    all.up().await.unwrap();
+    assert_eq!(database.journal(), ["0..4", "0..4"]);
+}
+
+#[tokio::test]
+async fn a_batch_that_meets_a_lock_is_made_smaller_and_tried_again() {
+    for database in databases() {
+        let table = Table { rows: 8, fails: Arc::new(Mutex::new(vec![(1, true), (1, true)])), ..Table::default() };
+        migrator(&database, Fill::new(&table), 8).up().await.unwrap();
+        assert_eq!(table.sizes.lock().unwrap()[..3], [8, 4, 2]);
+        assert_eq!(database.journal().last().unwrap().split("..").last(), Some("8"));
+    }
+    let table = Table { rows: 8, fails: Arc::new(Mutex::new(vec![(1, true); 9])), ..Table::default() };
+    let error = migrator(&MemoryDriver::new(), Fill::new(&table), 8).up().await.unwrap_err();
+    assert_eq!((error.kind(), table.sizes.lock().unwrap().len()), (ErrorKind::Interrupted, 4));
+}
+
+#[tokio::test]
+async fn batches_are_as_large_as_the_time_that_they_may_take() {
+    let sizes = async |table: Table, batch_time| {
+        let mut limits = policy(50_000);
+        limits.batch_time = batch_time;
+        migrator(&MemoryDriver::new(), Fill::new(&table), 0).policy(limits).up().await.unwrap();
+        table.sizes.lock().unwrap()[..3].to_vec()
+    };
+    let slow = Table { rows: 2_000, slow: Duration::from_micros(100), ..Table::default() };
+    assert_eq!(sizes(slow, Duration::from_millis(1)).await, [1000, 500, 250]);
+    let fast = Table { rows: 20_000, ..Table::default() };
+    assert_eq!(sizes(fast, Duration::from_secs(3600)).await, [1000, 2000, 4000]);
+}
+
+#[tokio::test]
+async fn how_far_it_has_come_is_told() {
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let heard = Arc::clone(&told);
+    let observer = move |event: &Event| {
+        if let Event::Backfill { seen, changed, of, .. } = event {
+            heard.lock().unwrap().push((*seen, *changed, *of));
+        }
+    };
+    let table = Table { rows: 10, ..Table::default() };
+    migrator(&MemoryDriver::new(), Fill::new(&table), 4).observe(observer).up().await.unwrap();
+    assert_eq!(told.lock().unwrap()[..3], [(4, 2, Some(10)), (8, 4, Some(10)), (10, 5, Some(10))]);
+}
+
+#[tokio::test]
+async fn in_a_transaction_there_is_no_backfill() {
+    let mut fill = Fill::new(&Table { rows: 10, ..Table::default() });
+    fill.meta = fill.meta.transaction(TransactionMode::Auto);
+    let database = MemoryDriver::new();
+    let error = migrator(&database, fill, 4).up().await.unwrap_err().to_string();
+    assert!(error.contains("the backfill `halves` commits batch by batch") && error.contains("\"none\""), "{error}");
+    assert!(database.journal().is_empty());
+}
+
+#[tokio::test]
+async fn whoever_has_lost_the_lease_saves_nothing() {
+    for database in databases() {
+        let table = Table { rows: 10, slow: Duration::from_millis(20), ..Table::default() };
+        let (run, other) = (migrator(&database, Fill::new(&table), 4), database.clone());
+        let (ended, ()) = tokio::join!(run.up(), async move {
+            while other.journal().is_empty() {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            other.break_lease();
+        });
+        let error = ended.unwrap_err();
+        assert!(error.to_string().contains("lease"), "{error}");
+        assert!(database.journal().len() <= 1, "{:?}", database.journal());
+    }
+}
