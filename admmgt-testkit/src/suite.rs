@@ -10,10 +10,12 @@ mod limits;
 mod panics;
 mod planning;
 mod process;
+mod races;
 mod sets;
 mod store;
 mod summary;
 mod text;
+mod turns;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -65,9 +67,9 @@ use tests;
 const GROUPS: [&str; 6] = ["store", "lease", "executor", "crash", "text", "limits"];
 
 fn all() -> impl Iterator<Item = &'static Test> {
-    [store::TESTS, lease::TESTS, executor::TESTS, planning::TESTS, crash::TESTS, text::TESTS, limits::TESTS]
-        .into_iter()
-        .flatten()
+    let lease = [lease::TESTS, turns::TESTS, races::TESTS];
+    let executor = [executor::TESTS, planning::TESTS];
+    [store::TESTS].into_iter().chain(lease).chain(executor).chain([crash::TESTS, text::TESTS, limits::TESTS]).flatten()
 }
 
 /// Tries the promises of the engine on drivers: a program of tests without a harness of its own.
@@ -214,9 +216,7 @@ fn run(test: &'static Test, label: &str, setup: Arc<dyn Setup>, thoroughness: Th
         match (hosted, receiver.await) {
             (Err(error), _) => Ended::Broken(format!("`Driver::host` failed: {error}")),
             (Ok(()), Err(_)) => Ended::Broken("`Driver::host` ended before what it hosts".to_owned()),
-            (Ok(()), Ok(Err(words))) => Ended::Broken(words),
-            (Ok(()), Ok(Ok(Ok(())))) => Ended::Kept,
-            (Ok(()), Ok(Ok(Err(Skip(reason))))) => Ended::LeftOut(reason),
+            (Ok(()), Ok(ended)) => ended,
         }
     });
     // A thread that hangs is left to itself.
@@ -224,16 +224,19 @@ fn run(test: &'static Test, label: &str, setup: Arc<dyn Setup>, thoroughness: Th
     ended
 }
 
-/// The end of a test, or the words of its panics. The thread that it runs on is the driver's to choose.
-async fn caught(mut test: BoxFuture<'static, Checked>) -> Result<Checked, String> {
+/// How a test ended; broken with the words of its panics. The thread that it runs on is the driver's to choose.
+async fn caught(mut test: BoxFuture<'static, Checked>) -> Ended {
     let mut heard = Vec::new();
     std::future::poll_fn(move |task| {
         let listening = Listening::to(&mut heard);
         let polled = std::panic::catch_unwind(AssertUnwindSafe(|| test.as_mut().poll(task)));
         drop(listening);
         match polled {
-            Ok(poll) => poll.map(Ok),
-            Err(_) => Poll::Ready(Err(panics::words(&heard))),
+            Ok(poll) => poll.map(|checked| match checked {
+                Ok(()) => Ended::Kept,
+                Err(Skip(reason)) => Ended::LeftOut(reason),
+            }),
+            Err(_) => Poll::Ready(Ended::Broken(panics::words(&heard))),
         }
     })
     .await

@@ -8,9 +8,9 @@ use std::time::Duration;
 use admmgt_core::{BoxFuture, Migrator, Target};
 
 use super::ground::{Ground, policy};
-use super::lease::needs_processes;
 use super::left::{End, Left, recover};
 use super::process::{HERE, Orders, Verb};
+use super::races::needs_processes;
 use super::sets::Set;
 use super::{Checked, Skip, tests};
 use crate::{Fault, FaultyDriver};

@@ -7,7 +7,7 @@ use admmgt_core::{Event, Migrations, SqlMigration, Standing};
 use tokio::sync::Notify;
 
 use super::ground::{Code, Ground, policy};
-use super::lease::begins;
+use super::turns::begins;
 use super::{Checked, tests};
 use crate::Step;
 

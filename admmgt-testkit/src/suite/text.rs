@@ -2,7 +2,9 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use admmgt_core::{ErrorKind, Event, Migrations, RecordKind, Resolution, SqlMigration, TransactionMode, Verdict};
+use admmgt_core::{
+    ErrorKind, Event, Migrations, RecordKind, Resolution, SqlMigration, TransactionMode, Verdict, sources,
+};
 
 use super::ground::{Ground, policy};
 use super::{Checked, tests};
@@ -117,12 +119,7 @@ async fn a_value_in_a_failing_statement_is_told_to_nobody(on: Ground) -> Checked
             heard.push_str(&serde_json::to_string(event).unwrap_or_default());
         });
         let error = migrator.up().await.expect_err("it fails");
-        let mut told = format!("{error} {error:?}");
-        let mut cause = std::error::Error::source(&error);
-        while let Some(error) = cause {
-            told.push_str(&format!(" {error} {error:?}"));
-            cause = error.source();
-        }
+        let mut told: String = sources(&error).map(|error| format!("{error} {error:?} ")).collect();
         told.push_str(&format!("{:?}", migrator.history().await.expect("a history")));
         told.push_str(&migrator.status().await.expect("a status").to_string());
         told.push_str(&heard.lock().unwrap_or_else(PoisonError::into_inner));
