@@ -5,22 +5,25 @@
 //!                                                        one transaction, where the database can
 //! ```
 
+use std::fmt;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 
 use crate::driver::Atomicity;
 use crate::event::Event;
+use crate::executor::caught;
 use crate::pause::{self, Pause};
 use crate::record::{Batch, Token};
+use crate::rows::Rows;
 use crate::store::StateStore;
-use crate::{BoxError, Context, Error, MigrationId, Origin, Policy, Result};
+use crate::{BoxError, Context, Error, MigrationId, Policy, Result};
 
 /// With how many rows it begins; from then on by the time that a batch takes.
 const FIRST: u64 = 1_000;
 
-/// What is changed batch by batch, in the order of a key. A backend has types for its tables or collections; what it
-/// does not say can be said by implementing this.
+/// What is changed batch by batch, in the order of a key.
 ///
 /// A key is a text that only the batches read: it is put on record, and comes back after the process was killed.
 ///
@@ -101,11 +104,19 @@ pub struct CheckpointKey {
     pub name: String,
 }
 
+/// `app/0003_gross/gross`: no two have the same text.
+impl fmt::Display for CheckpointKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.migration, self.name)
+    }
+}
+
 /// How far a backfill has come.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Checkpoint {
-    /// Of which attempt: the number of the record that started it. One of another attempt does not count.
+    /// Of which start of the migration: the number of its record. What goes on after an interruption has the same; one of
+    /// another start does not count.
     pub begun: u64,
     /// The last key that is done; `None` before the first.
     pub after: Option<String>,
@@ -132,14 +143,14 @@ pub struct Filled {
     pub seen: u64,
     /// How many of them were changed.
     pub changed: u64,
-    /// In how many batches, since this attempt began.
+    /// In how many batches, by the last of them.
     pub batches: u64,
 }
 
 /// What a body needs to keep a checkpoint; a run has it while the lease is held.
 #[derive(Debug, Clone)]
 pub(crate) struct Keeping {
-    pub(crate) store: std::sync::Arc<dyn StateStore>,
+    pub(crate) store: Arc<dyn StateStore>,
     pub(crate) fence: Option<Token>,
     pub(crate) policy: Policy,
 }
@@ -156,6 +167,19 @@ impl<'a> Backfill<'a> {
         Self { cx, name }
     }
 
+    /// Updates the rows of a table, of a database with SQL.
+    ///
+    /// # Errors
+    /// As [`Backfill::run`]; [`Error::Usage`] where nothing is set or there is no key.
+    pub async fn update(self, rows: &Rows) -> Result<Filled, BoxError> {
+        if rows.key.is_empty() || rows.set.trim().is_empty() {
+            let problem = format!("the backfill `{}` needs the columns of a key, and `set`", self.name);
+            return Err(Error::Usage { problem }.into());
+        }
+        let mut batches = self.cx.session().batches(rows)?;
+        self.run(&mut *batches).await
+    }
+
     /// Runs it to its end, from where an earlier attempt stopped.
     ///
     /// # Errors
@@ -163,8 +187,14 @@ impl<'a> Backfill<'a> {
     /// has a transaction.
     pub async fn run(self, batches: &mut (impl Batches + ?Sized)) -> Result<Filled, BoxError> {
         let Self { cx, name } = self;
-        let (keeping, begun) = cx.keeping().ok_or_else(|| usage(&name))?;
-        let Some(migration) = cx.migration().cloned() else { return Err(usage(&name).into()) };
+        let (Some(begun), Some(migration)) = (cx.begun(), cx.migration().cloned()) else {
+            return Err(usage(&name).into());
+        };
+        if !cx.begin_backfill(&name) {
+            let problem = format!("two backfills of one migration are called `{name}`; give each a name of its own");
+            return Err(Error::Usage { problem }.into());
+        }
+        let keeping = cx.keeping();
         let key = CheckpointKey { migration, name };
         let found = keeping.store.checkpoint(cx.session(), &key).await?;
         let checkpoint =
@@ -173,7 +203,7 @@ impl<'a> Backfill<'a> {
         let clock = Instant::now();
         let size = FIRST.min(keeping.policy.batch_rows).max(1);
         let mut filling =
-            Filling { cx, key, keeping, size, of, clock, before: checkpoint.seen, checkpoint, batches: 0 };
+            Filling { cx, key, keeping, size, tried: 0, of, clock, before: checkpoint.seen, checkpoint, batches: 0 };
         while !filling.checkpoint.ended {
             filling.batch(batches).await?;
         }
@@ -198,6 +228,8 @@ struct Filling<'a> {
     checkpoint: Checkpoint,
     /// How many rows the next batch may have.
     size: u64,
+    /// How many rows the batch had that was tried last.
+    tried: u64,
     of: Option<u64>,
     clock: Instant,
     /// What was seen before this attempt of this process.
@@ -206,48 +238,58 @@ struct Filling<'a> {
 }
 
 impl Filling<'_> {
-    /// The next batch, or the end. One that meets an error that may be gone the next time is made smaller and tried again.
+    /// The next batch, or the end. One that meets an error that may be gone the next time is made smaller and tried again: it
+    /// may be too large for one transaction. Only where it cannot be made smaller does that count as a retry.
     async fn batch(&mut self, batches: &mut (impl Batches + ?Sized)) -> Result<(), BoxError> {
         let mut pause = Pause::new(self.keeping.policy.retry_pause, pause::LONGEST);
-        let mut retry = 0;
+        let (mut retry, mut counted) = (0, 0);
         loop {
             let clock = Instant::now();
+            self.tried = 0;
             let error = match self.once(batches).await {
+                Ok(()) if self.checkpoint.ended => return Ok(()),
                 Ok(()) => {
+                    self.batches += 1;
                     self.adapt(clock.elapsed());
                     self.tell();
-                    if !self.checkpoint.ended && !self.keeping.policy.batch_pause.is_zero() {
+                    if !self.keeping.policy.batch_pause.is_zero() {
                         tokio::time::sleep(self.keeping.policy.batch_pause).await;
                     }
                     return Ok(());
                 }
                 Err(error) => error,
             };
-            if retry >= self.keeping.policy.retries || !self.cx.session().is_transient(&error) {
+            let can_be_smaller = self.tried > 1 && self.size > 1 && self.keeping.policy.retries > 0;
+            if !can_be_smaller && counted >= self.keeping.policy.retries || !self.cx.session().is_transient(&error) {
                 return Err(error);
             }
             let error = self.cx.session().describe(&error);
             self.cx.tell(&Event::MigrationRetried { migration: self.key.migration.clone(), retry, error });
-            self.size = (self.size / 2).max(1);
+            // Not half of what was asked for: less may have been there.
+            self.size = (self.tried.min(self.size) / 4).max(1);
             pause.wait(Duration::MAX).await;
-            retry += 1;
+            (retry, counted) = (retry + 1, counted + u32::from(!can_be_smaller));
         }
     }
 
     async fn once(&mut self, batches: &mut (impl Batches + ?Sized)) -> Result<(), BoxError> {
         let after = self.checkpoint.after.as_deref();
         let Some(end) = batches.next(self.cx, after, self.size).await? else {
-            return self.save(Checkpoint { ended: true, ..self.checkpoint.clone() }).await;
+            let ended = Checkpoint { ended: true, ..self.checkpoint.clone() };
+            self.save(&ended).await?;
+            self.checkpoint = ended;
+            return Ok(());
         };
-        if self.checkpoint.after.as_deref() == Some(&end.key) {
-            return Err(format!("the batch behind `{}` ends where it begins: its key does not grow", end.key).into());
+        if after == Some(&end.key) {
+            return Err("a batch ends where it begins: its key does not grow".into());
         }
+        self.tried = end.rows;
         let transactions = self.cx.session().capabilities().transactions;
         if transactions {
-            self.cx.session().begin(Origin::Sql).await?;
+            self.cx.session().begin_batch().await?;
         }
-        let changed = match batches.change(self.cx, self.checkpoint.after.as_deref(), &end.key).await {
-            Ok(changed) => changed,
+        let next = match caught(self.change(batches, end)).await {
+            Ok(next) => next,
             Err(error) => {
                 if transactions && !matches!(error.downcast_ref(), Some(Error::ConnectionLost { .. })) {
                     self.cx.session().rollback().await?;
@@ -255,37 +297,29 @@ impl Filling<'_> {
                 return Err(error);
             }
         };
-        let next = Checkpoint {
-            after: Some(end.key),
-            seen: self.checkpoint.seen + end.rows,
-            changed: self.checkpoint.changed + changed,
-            ..self.checkpoint.clone()
-        };
-        self.batches += 1;
-        if !transactions {
-            return self.save(next).await;
-        }
-        let Keeping { store, fence, .. } = &self.keeping;
-        if let Err(error) = store.save_checkpoint(self.cx.session(), &self.key, &next, *fence).await {
-            if !matches!(error, Error::ConnectionLost { .. }) {
-                self.cx.session().rollback().await?;
+        if transactions {
+            let nothing = Batch { fence: self.keeping.fence, ..Batch::default() };
+            if self.cx.session().commit(&nothing).await? == Atomicity::Broken {
+                return Err("a batch ended its transaction by itself".into());
             }
-            return Err(error.into());
         }
-        let nothing = Batch { fence: *fence, ..Batch::default() };
-        match self.cx.session().commit(&nothing).await? {
-            Atomicity::Kept => self.checkpoint = next,
-            Atomicity::Broken => return Err("a batch ended its transaction by itself".into()),
-        }
+        self.checkpoint = next;
         Ok(())
     }
 
-    /// Outside of a transaction.
-    async fn save(&mut self, next: Checkpoint) -> Result<(), BoxError> {
+    /// Changes a batch and saves how far that is.
+    async fn change(&mut self, batches: &mut (impl Batches + ?Sized), end: BatchEnd) -> Result<Checkpoint, BoxError> {
+        let before = &self.checkpoint;
+        let changed = batches.change(self.cx, before.after.as_deref(), &end.key).await?;
+        let (seen, changed) = (before.seen + end.rows, before.changed + changed);
+        let next = Checkpoint { after: Some(end.key), seen, changed, ..before.clone() };
+        self.save(&next).await?;
+        Ok(next)
+    }
+
+    async fn save(&mut self, next: &Checkpoint) -> Result<()> {
         let Keeping { store, fence, .. } = &self.keeping;
-        store.save_checkpoint(self.cx.session(), &self.key, &next, *fence).await?;
-        self.checkpoint = next;
-        Ok(())
+        store.save_checkpoint(self.cx.session(), &self.key, next, *fence).await
     }
 
     /// The next batch has as many rows as fit into the time that one may take; never more than twice as many.

@@ -1,6 +1,7 @@
 //! What a migration's body gets: [`Context`], and the traits that turn it into a connection.
 
 use std::any::Any;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::backfill::{Backfill, Keeping};
@@ -20,40 +21,47 @@ pub struct Context {
     observers: Observers,
     migration: Option<MigrationId>,
     transaction: TransactionMode,
-    /// Where checkpoints are kept, while the lease is held.
-    keeping: Option<Keeping>,
-    /// The record that began the attempt of a migration that runs outside of a transaction.
+    keeping: Keeping,
+    /// The record that began a migration that runs outside of a transaction.
     begun: Option<u64>,
+    /// The names of the body's backfills so far.
+    backfills: BTreeSet<String>,
 }
 
 impl Context {
-    pub(crate) fn new(session: Box<dyn Session>, dialect: Arc<dyn Dialect>, observers: Observers) -> Self {
+    pub(crate) fn new(
+        session: Box<dyn Session>,
+        dialect: Arc<dyn Dialect>,
+        observers: Observers,
+        keeping: Keeping,
+    ) -> Self {
         let (migration, transaction) = (None, TransactionMode::Auto);
-        Self { session, dialect, observers, migration, transaction, keeping: None, begun: None }
+        Self { session, dialect, observers, migration, transaction, keeping, begun: None, backfills: BTreeSet::new() }
     }
 
-    /// Bodies may keep checkpoints.
-    pub(crate) fn keep(&mut self, keeping: Keeping) {
-        self.keeping = Some(keeping);
+    /// Where the checkpoints of a body are kept.
+    pub(crate) fn keeping(&self) -> Keeping {
+        self.keeping.clone()
     }
 
-    /// The next body runs outside of a transaction, begun with that record.
-    pub(crate) fn outside(&mut self, begun: u64) {
-        self.begun = Some(begun);
+    pub(crate) fn begun(&self) -> Option<u64> {
+        self.begun
     }
 
-    /// Where the checkpoints of a body are kept, and of which attempt they are.
-    pub(crate) fn keeping(&self) -> Option<(Keeping, u64)> {
-        self.keeping.clone().zip(self.begun)
+    /// Whether no other backfill of this body has that name.
+    pub(crate) fn begin_backfill(&mut self, name: &str) -> bool {
+        self.backfills.insert(name.to_owned())
     }
 
     pub(crate) fn tell(&self, event: &Event) {
         self.observers.tell(event);
     }
 
-    /// A migration's body begins.
-    pub(crate) fn enter(&mut self, meta: &Meta) {
+    /// A migration's body begins; outside of a transaction, with that record.
+    pub(crate) fn enter(&mut self, meta: &Meta, begun: Option<u64>) {
         self.migration = Some(meta.id.clone());
+        self.begun = begun;
+        self.backfills.clear();
         self.transaction = meta.transaction;
     }
 

@@ -31,6 +31,8 @@ use crate::{InvalidName, MigrationId, Migrations, SqlMigration, SqlSource, Trans
 /// notransaction`, `-- migrate:up transaction:false`, `run_in_transaction = false` in diesel's `metadata.toml`,
 /// `….autocommit.up.sql`.
 ///
+/// *MongoDB* has commands in JSON: the same layouts, with `.json` for `.sql`: `0001_users.up.json`, `0001_users/up.json`.
+///
 /// *Dialects*: `0001_users.sqlite.sql`, `0001_users.up.postgres.sql`, `0001.sql.sqlite` are for one kind of database
 /// only, and win over a file without such a word.
 ///

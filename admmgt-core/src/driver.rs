@@ -7,8 +7,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+use crate::backfill::Batches;
 use crate::history::Head;
 use crate::record::{Author, Batch};
+use crate::rows::Rows;
 use crate::script::{Dialect, Statement};
 use crate::store::StateStore;
 use crate::{Backend, BoxError, BoxFuture, Error, Namespace, Origin, Result, sources};
@@ -254,6 +256,26 @@ pub trait Session: Debug + Send {
     /// What the first left behind, as an error of it.
     async fn between_bodies(&mut self) -> Result<()> {
         Ok(())
+    }
+
+    /// Opens the transaction of one batch of a backfill, which [`Session::commit`] or [`Session::rollback`] ends. Default: as
+    /// [`Session::begin`]. Override it where that makes room for changes of the schema, which no batch makes.
+    ///
+    /// # Errors
+    /// As [`Session::begin`].
+    async fn begin_batch(&mut self) -> Result<()> {
+        self.begin(Origin::Sql).await
+    }
+
+    /// The batches of a table's rows. They are given the context of this session.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] where the database has no SQL.
+    fn batches(&self, rows: &Rows) -> Result<Box<dyn Batches>> {
+        Err(Error::unsupported(
+            format!("a backfill of the rows of `{}`", rows.table),
+            "give it batches of your own: `run`",
+        ))
     }
 
     /// Checks the guard, writes the records and heads, and commits: all of it or nothing. With

@@ -4,7 +4,6 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::lease::Holder;
-use crate::redact::redacted;
 use crate::refusal::Refusal;
 use crate::report::Report;
 use crate::script::ScriptProblem;
@@ -262,9 +261,9 @@ pub struct FailedStatement {
 }
 
 impl FailedStatement {
-    pub(crate) fn new(number: u32, of: u32, file: &str, statement: &crate::Statement) -> Self {
+    /// `shown` is the statement without what may be a value.
+    pub(crate) fn new(number: u32, of: u32, file: &str, statement: &crate::Statement, shown: &str) -> Self {
         // Behind a `;` stands what belongs to it and may be data.
-        let shown = redacted(&statement.text);
         let shown = shown.split(';').next().unwrap_or_default();
         let words = shown.split_whitespace().collect::<Vec<_>>().join(" ");
         let mut excerpt: String = words.chars().take(80).collect();

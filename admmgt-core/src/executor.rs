@@ -193,9 +193,6 @@ impl Executor<'_> {
             self.append(vec![record]).await?;
         }
         self.catch_up(job).await?;
-        if let Some(known) = self.state.get(&job.step.migration) {
-            self.cx.outside(known.begun);
-        }
         let ended = match self.body(job).await {
             Err(failed) if failed.is_lease_lost() => return Err(failed.into_error()),
             ended => ended,

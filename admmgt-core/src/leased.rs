@@ -141,8 +141,8 @@ impl Run {
             }
         };
         self.observers.tell(&Event::LeaseAcquired);
-        let mut cx = Context::new(session, self.driver.dialect(), self.observers.clone());
-        cx.keep(Keeping { store: self.driver.store(), fence: lease.token(), policy: self.policy.clone() });
+        let keeping = Keeping { store: self.driver.store(), fence: lease.token(), policy: self.policy.clone() };
+        let cx = Context::new(session, self.driver.dialect(), self.observers.clone(), keeping);
         let mut leased = Leased { run: self, cx, lease };
         let result = match self.prepare(leased.cx.session()).await {
             Ok(()) => work(&mut leased).await,

@@ -42,6 +42,7 @@ mod backfill;
 mod context;
 mod driver;
 mod lease;
+mod rows;
 mod store;
 pub mod stored;
 
@@ -101,6 +102,7 @@ pub use record::{ARCHIVE_LIMIT, ArchivedBody, Author, Batch, FORMAT, Record, Rec
 pub use refusal::{LineDifference, Refusal};
 pub use registry::{MigrationSet, Migrations};
 pub use report::{REPORT_FORMAT, Ran, Report};
+pub use rows::Rows;
 pub use script::{Dialect, Names, Script, ScriptProblem, SqlSource, Statement, Streamed};
 pub use sql_migration::SqlMigration;
 pub use status::{STATUS_FORMAT, Status, StatusRow};

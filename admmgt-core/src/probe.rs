@@ -11,7 +11,7 @@ pub(crate) async fn look(migration: &dyn Migration, cx: &mut Context) -> Result<
     if in_transaction {
         cx.session().begin(Origin::Code).await?;
     }
-    cx.enter(migration.meta());
+    cx.enter(migration.meta(), None);
     let answer = caught(migration.probe(cx)).await;
     cx.leave();
     if in_transaction && cx.session().rollback().await? == Atomicity::Broken {

@@ -314,6 +314,11 @@ pub trait Dialect: fmt::Debug + Send + Sync {
         Names::Unknown
     }
 
+    /// A statement without what may be a value, for messages. Default: without comments and what stands in quotes.
+    fn redacted(&self, statement: &Statement) -> String {
+        crate::redact::redacted(&statement.text)
+    }
+
     /// Whether what a statement does is gone with its connection: a setting, a temporary table. A migration
     /// that did so and was interrupted cannot go on in another connection.
     fn is_of_session(&self, statement: &Statement) -> bool {

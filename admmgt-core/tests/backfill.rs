@@ -144,12 +144,12 @@ async fn a_batch_that_meets_a_lock_is_made_smaller_and_tried_again() {
     for database in databases() {
         let table = Table { rows: 8, fails: Arc::new(Mutex::new(vec![(1, true), (1, true)])), ..Table::default() };
         migrator(&database, Fill::new(&table), 8).up().await.unwrap();
-        assert_eq!(table.sizes.lock().unwrap()[..3], [8, 4, 2]);
+        assert_eq!(table.sizes.lock().unwrap()[..3], [8, 2, 1]);
         assert_eq!(database.journal().last().unwrap().split("..").last(), Some("8"));
     }
     let table = Table { rows: 8, fails: Arc::new(Mutex::new(vec![(1, true); 9])), ..Table::default() };
     let error = migrator(&MemoryDriver::new(), Fill::new(&table), 8).up().await.unwrap_err();
-    assert_eq!((error.kind(), table.sizes.lock().unwrap().len()), (ErrorKind::Interrupted, 4));
+    assert_eq!((error.kind(), &**table.sizes.lock().unwrap()), (ErrorKind::Interrupted, &[8, 2, 1, 1, 1, 1][..]));
 }
 
 #[tokio::test]
@@ -177,7 +177,7 @@ async fn how_far_it_has_come_is_told() {
     };
     let table = Table { rows: 10, ..Table::default() };
     migrator(&MemoryDriver::new(), Fill::new(&table), 4).observe(observer).up().await.unwrap();
-    assert_eq!(told.lock().unwrap()[..3], [(4, 2, Some(10)), (8, 4, Some(10)), (10, 5, Some(10))]);
+    assert_eq!(*told.lock().unwrap(), [(4, 2, Some(10)), (8, 4, Some(10)), (10, 5, Some(10))]);
 }
 
 #[tokio::test]
@@ -205,4 +205,60 @@ async fn whoever_has_lost_the_lease_saves_nothing() {
         assert!(error.to_string().contains("lease"), "{error}");
         assert!(database.journal().len() <= 1, "{:?}", database.journal());
     }
+}
+
+/// Batches whose size is their own affair, and which never have the lock.
+struct Days;
+
+#[async_trait]
+impl Batches for Days {
+    async fn next(&mut self, _: &mut Context, after: Option<&str>, _: u64) -> Result<Option<BatchEnd>, BoxError> {
+        Ok(after.is_none().then(|| BatchEnd::new("a day", 5000)))
+    }
+
+    async fn change(&mut self, _: &mut Context, _: Option<&str>, _: &str) -> Result<u64, BoxError> {
+        Err(Error::Busy { waited: Duration::ZERO }.into())
+    }
+}
+
+/// A body of backfills, in this order.
+struct Body(Meta, Vec<&'static str>);
+
+#[async_trait]
+impl Migration for Body {
+    fn meta(&self) -> &Meta {
+        &self.0
+    }
+
+    async fn up(&self, cx: &mut Context) -> Result<(), BoxError> {
+        for name in &self.1 {
+            if *name == "days" {
+                cx.backfill(*name).run(&mut Days).await?;
+            } else {
+                cx.backfill(*name).run(&mut Numbers(Table { rows: 3, ..Table::default() })).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn body(names: &[&'static str]) -> Body {
+    Body(Fill::new(&Table::default()).meta, names.to_vec())
+}
+
+#[tokio::test]
+async fn a_batch_that_cannot_be_made_smaller_is_given_up() {
+    let migrator = Migrator::new(MemoryDriver::new()).migrations(Migrations::default().and(body(&["days"])));
+    let ended = tokio::time::timeout(Duration::from_secs(20), migrator.policy(policy(5000)).up()).await;
+    assert_eq!(ended.expect("it ends").unwrap_err().kind(), ErrorKind::Interrupted);
+}
+
+#[tokio::test]
+async fn two_backfills_of_one_name_are_refused() {
+    let run = async |names: &[&'static str]| {
+        Migrator::new(MemoryDriver::new()).migrations(Migrations::default().and(body(names))).up().await
+    };
+    run(&["one", "two"]).await.unwrap();
+    let error = run(&["one", "one"]).await.unwrap_err();
+    assert!(error.to_string().contains("two backfills of one migration are called `one`"), "{error}");
 }

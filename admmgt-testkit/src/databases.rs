@@ -1,7 +1,6 @@
 //! [`TestDatabases`]: a fresh, migrated database for each test.
 
-use std::fmt;
-use std::fmt::Debug;
+use std::fmt::{self, Debug};
 use std::sync::Arc;
 
 use admmgt_core::{Driver, Error, MigrationSet, Migrations, Migrator, Origin, Policy, Result, lockfile};
@@ -164,8 +163,9 @@ impl<S: TestServer> TestDatabases<S> {
     /// history. Default: [`TestDatabase::driver`].
     ///
     /// ```
-    /// # use std::sync::Arc;
-    /// use admmgt_testkit::{MemoryServer, TestDatabase, TestDatabases};
+    /// use std::sync::Arc;
+    ///
+    /// use admmgt_testkit::{MemoryServer, TestDatabases};
     ///
     /// let databases = TestDatabases::of(MemoryServer::default());
     /// // With PostgreSQL: `Ok(Arc::new(Postgres::with(database.options()).schema("shop")?))`.

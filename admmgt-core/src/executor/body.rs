@@ -37,7 +37,8 @@ impl Executor<'_> {
 
     /// SQL statement by statement, or the function with its panics caught.
     async fn whole(&mut self, job: Job<'_>) -> Result<(), BodyError> {
-        self.cx.enter(job.migration.meta());
+        let known = self.state.get(&job.step.migration).filter(|_| !job.step.transaction);
+        self.cx.enter(job.migration.meta(), known.map(|known| known.begun));
         let result = match job.script {
             Some(script) => self.statements(job, script).await,
             None if !job.step.counts_in.is_empty() => Ok(()),
@@ -63,8 +64,10 @@ impl Executor<'_> {
         for (statement, number) in statements.zip(1..) {
             let statement = statement.map_err(unreadable)?;
             ran = number;
-            let failed =
-                |error| BodyError { statement: Some(FailedStatement::new(number, of, file, &statement)), error };
+            let failed = |error| {
+                let shown = dialect.redacted(&statement);
+                BodyError { statement: Some(FailedStatement::new(number, of, file, &statement, &shown)), error }
+            };
             if number <= done {
                 if dialect.is_setting(&statement) {
                     let set = self.cx.session().execute(&statement).await;

@@ -4,8 +4,8 @@ use std::any::Any;
 use std::sync::atomic::Ordering;
 
 use admmgt_core::{
-    Access, Atomicity, Batch, BlockingJob, BoxError, Capabilities, MakeBatch, Origin, Outcome, Recorded, Result,
-    Session, Statement,
+    Access, Atomicity, Batch, Batches, BlockingJob, BoxError, Capabilities, MakeBatch, Origin, Outcome, Recorded,
+    Result, Rows, Session, Statement,
 };
 use async_trait::async_trait;
 
@@ -49,6 +49,14 @@ impl Session for FaultySession {
 
     async fn begin(&mut self, origin: Origin) -> Result<()> {
         self.faults.call("begin", self.inner.begin(origin)).await
+    }
+
+    async fn begin_batch(&mut self) -> Result<()> {
+        self.faults.call("begin_batch", self.inner.begin_batch()).await
+    }
+
+    fn batches(&self, rows: &Rows) -> Result<Box<dyn Batches>> {
+        self.inner.batches(rows)
     }
 
     async fn body_done(&mut self) -> Result<()> {

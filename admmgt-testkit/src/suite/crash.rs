@@ -100,7 +100,9 @@ async fn faults(on: &Ground, case: Case, fault: Fault) -> Checked {
             let driver = FaultyDriver::new(on.driver()).fault(call, fault);
             // It may fail, or get over it. Another connection is had where it is known what became of the first.
             let ended = case.run(&on, driver.clone()).await?.map_err(|error| error.to_string());
-            let may_fail = fault == Fault::Error || case.set.is_outside(2) || !on.capabilities().await.transactions;
+            let outside = case.set.is_outside(2) || !on.capabilities().await.transactions;
+            let outside = outside || case.verb == Verb::Down && !on.drops_in_transactions().await?;
+            let may_fail = fault == Fault::Error || outside;
             assert!(ended.is_ok() || may_fail, "{fault:?} at call {call}, `{name}`: {ended:?}");
             assert!(driver.calls().len() >= call, "call {call} is made");
             if ended.is_ok() {

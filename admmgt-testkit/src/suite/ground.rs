@@ -119,6 +119,13 @@ impl Ground {
         }))
     }
 
+    /// As [`Ground::code`], of steps that take things away: without a transaction where that cannot be in one.
+    pub(super) async fn code_that_drops(&self, id: &str, steps: &[Step<'_>]) -> Result<Code, Skip> {
+        let code = self.code(id, steps)?;
+        let in_transaction = self.drops_in_transactions().await?;
+        Ok(if in_transaction { code } else { code.with(|meta| meta.transaction(TransactionMode::None)) })
+    }
+
     /// A migrator that does not wait long.
     pub(super) fn migrator(&self, migrations: impl Into<Migrations>) -> Migrator {
         Migrator::new(self.driver()).migrations(migrations).policy(policy())
@@ -175,6 +182,14 @@ impl Ground {
             true => Ok(()),
             false => Err(Skip("the database has no transactions".to_owned())),
         }
+    }
+
+    /// Whether what takes a thing away can be in a transaction.
+    pub(super) async fn drops_in_transactions(&self) -> Result<bool, Skip> {
+        let drop = self.script(&[Step::Drop("kit_a")])?;
+        let parsed =
+            self.driver.dialect().parse(&drop, TransactionMode::Auto).expect("the set-up's own text can be split");
+        Ok(parsed.in_transaction && self.capabilities().await.transactions)
     }
 
     /// Something can run without a transaction, with a record of each statement.

@@ -35,14 +35,18 @@ impl Left {
 
     /// What holds wherever a run ended: a change and its record are there together or not at all, or the migration says
     /// that it is interrupted, and how far it came.
-    pub(super) fn check(&self, group: bool, has_transactions: bool) {
+    pub(super) fn check(&self, group: bool, transactions: Transactions) {
         for (number, makes) in (1..).zip(self.set.makes()) {
             let there = self.there(number);
             match self.standing(number) {
                 Standing::Applied => assert_eq!(there, makes.len(), "{number} is applied, {:?}", self.names),
                 Standing::Pending => assert_eq!(there, 0, "{number} is pending, {:?}", self.names),
                 Standing::Interrupted { direction, done, .. } => {
-                    assert!(self.set.is_outside(number) || !has_transactions, "{number} is interrupted");
+                    let in_transaction = match direction {
+                        Direction::Up => transactions.forwards,
+                        Direction::Down => transactions.back,
+                    };
+                    assert!(self.set.is_outside(number) || !in_transaction, "{number} is interrupted");
                     let ended = match direction {
                         Direction::Up => there,
                         Direction::Down => makes.len() - there,
@@ -80,6 +84,13 @@ impl Left {
     }
 }
 
+/// Which ways are in transactions, where they can be.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Transactions {
+    forwards: bool,
+    back: bool,
+}
+
 /// How a run ended that came after one that failed or died.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum End {
@@ -94,7 +105,8 @@ pub(super) enum End {
 /// The run after: it converges, or names what is interrupted, and converges after that was decided.
 pub(super) async fn recover(on: &Ground, set: Set, verb: Verb, group: bool) -> Result<End, Skip> {
     let left = Left::of(on, set).await?;
-    left.check(group, on.capabilities().await.transactions);
+    let (forwards, back) = (on.capabilities().await.transactions, on.drops_in_transactions().await?);
+    left.check(group, Transactions { forwards, back });
     let mut policy = policy();
     policy.group = group;
     let migrator = on.migrator(set.migrations(on)?).policy(policy.clone());

@@ -81,7 +81,8 @@ async fn many_migrations_run_and_are_looked_at(on: Ground) -> Checked {
 
 async fn many_statements_of_one_migration_run(on: Ground) -> Checked {
     let steps = [Step::Make("kit_a"), Step::Drop("kit_a")].repeat(500);
-    on.migrator(Migrations::new([on.text("1", &steps)?]).and(on.code("2", &steps)?)).up().await.expect("they run");
+    let both = Migrations::new([on.text("1", &steps)?]).and(on.code_that_drops("2", &steps).await?);
+    on.migrator(both).up().await.expect("they run");
     assert!(on.names().await.is_empty());
     Ok(())
 }
