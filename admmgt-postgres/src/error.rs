@@ -19,7 +19,7 @@ use sqlx::postgres::{PgDatabaseError, PgErrorPosition, PgSeverity};
 ///     failure.error.downcast_ref::<Answer>().is_some_and(|answer| answer.code() == Some("23505"))
 /// }
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Answer {
     words: String,
     detail: Option<String>,
@@ -77,6 +77,15 @@ impl Answer {
 impl fmt::Display for Answer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.words)
+    }
+}
+
+// Without the detail, which is a value.
+impl fmt::Debug for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { words, detail: _, code, constraint } = self;
+        let mut shown = f.debug_struct("Answer");
+        shown.field("words", words).field("code", code).field("constraint", constraint).finish_non_exhaustive()
     }
 }
 
@@ -322,7 +331,7 @@ pub(crate) fn is_transient(error: &BoxError) -> bool {
 }
 
 /// The error that a call of ours was wrapped around; the error itself, where there is none.
-pub(crate) fn within(error: &BoxError) -> &BoxError {
+fn within(error: &BoxError) -> &BoxError {
     match error.downcast_ref() {
         Some(Error::Database { error, .. }) => within(error),
         _ => error,
@@ -359,8 +368,9 @@ pub(crate) fn describe(error: &BoxError) -> String {
 fn around(text: String, answer: &PgDatabaseError) -> String {
     let (message, shown) = (answer.message(), answered(answer));
     // As the client says it in its two ways, and as the server does.
-    for said in [&format!("error returned from database: {answer}"), &answer.to_string(), &message.to_owned()] {
-        if let Some(own) = text.strip_suffix(said.as_str()) {
+    let said = [format!("error returned from database: {answer}"), answer.to_string(), message.to_owned()];
+    for said in &said {
+        if let Some(own) = text.strip_suffix(said) {
             return format!("{own}{shown}");
         }
     }
@@ -371,32 +381,6 @@ fn around(text: String, answer: &PgDatabaseError) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// An error of a body around one of the client.
-    #[derive(Debug)]
-    struct Importing(sqlx::Error);
-
-    impl std::fmt::Display for Importing {
-        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-            write!(f, "importing: {}", self.0)
-        }
-    }
-
-    impl std::error::Error for Importing {
-        fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-            Some(&self.0)
-        }
-    }
-
-    #[test]
-    fn what_stands_around_an_error_of_the_client_is_kept() {
-        let client = || sqlx::Error::Protocol("no".to_owned());
-        let error: BoxError = Importing(client()).into();
-        assert_eq!(describe(&error), format!("importing: {}", words(&client())));
-        assert!(!is_transient(&error));
-        let busy: BoxError = Error::Busy { waited: std::time::Duration::ZERO }.into();
-        assert!(is_transient(&busy));
-    }
 
     #[test]
     fn values_in_quotes_are_not_shown() {

@@ -23,6 +23,7 @@ mod link;
 mod session;
 
 mod index;
+mod rows;
 mod transaction;
 
 mod depth;

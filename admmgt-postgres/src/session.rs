@@ -4,8 +4,8 @@ use std::any::Any;
 
 use admmgt_core::transactions::Verb;
 use admmgt_core::{
-    Access, Atomicity, Batch, BoxError, Capabilities, Error, MakeBatch, Origin, Outcome, Recorded, Result, Session,
-    Statement, async_trait,
+    Access, Atomicity, Batch, Batches, BoxError, Capabilities, Error, MakeBatch, Origin, Outcome, Recorded, Result,
+    Rows, Session, Statement, async_trait,
 };
 use sqlx::Connection;
 
@@ -13,6 +13,7 @@ use crate::error;
 use crate::hygiene::{ALL_LITTER, AS_OURSELVES};
 use crate::link::Link;
 use crate::records;
+use crate::rows::PgRows;
 use crate::server::major;
 use crate::transaction::{self, beginning};
 use crate::{depth, dialect, index, wire};
@@ -129,6 +130,10 @@ impl Session for PgSession {
         transaction::begin(&mut self.link, origin).await
     }
 
+    fn batches(&self, rows: &Rows) -> Result<Box<dyn Batches>> {
+        Ok(Box::new(PgRows(rows.clone())))
+    }
+
     async fn between_bodies(&mut self) -> Result<()> {
         transaction::between_bodies(&mut self.link).await
     }
@@ -193,7 +198,6 @@ impl Session for PgSession {
     }
 
     fn may_be_shown(&self, error: &BoxError) -> bool {
-        let error = error::within(error);
         !error::is_the_clients(error)
     }
 

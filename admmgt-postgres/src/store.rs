@@ -2,8 +2,8 @@
 
 use admmgt_core::stored::{self, FORMATS, HISTORY};
 use admmgt_core::{
-    Acquired, Batch, Error, ForeignHistory, Head, History, LeaseRequest, Namespace, Result, Session, StateStore,
-    async_trait,
+    Acquired, Batch, Checkpoint, CheckpointKey, Error, ForeignHistory, Head, History, LeaseRequest, Namespace, Result,
+    Session, StateStore, Token, async_trait,
 };
 use sqlx::PgConnection;
 
@@ -15,6 +15,7 @@ use crate::link::Link;
 use crate::place::Schemas;
 use crate::quote;
 use crate::records;
+use crate::rows;
 use crate::tables::{self, FORMAT, RECORDS};
 use crate::wire;
 
@@ -129,6 +130,20 @@ impl StateStore for PgStore {
         link.littered = false;
         records::wrote(link, batch);
         Ok(())
+    }
+
+    async fn checkpoint(&self, session: &mut dyn Session, key: &CheckpointKey) -> Result<Option<Checkpoint>> {
+        rows::checkpoint(Link::of(session)?, key).await
+    }
+
+    async fn save_checkpoint(
+        &self,
+        session: &mut dyn Session,
+        key: &CheckpointKey,
+        checkpoint: &Checkpoint,
+        fence: Option<Token>,
+    ) -> Result<()> {
+        rows::save(Link::of(session)?, key, checkpoint, fence).await
     }
 
     async fn names(&self, session: &mut dyn Session) -> Result<Vec<String>> {

@@ -165,6 +165,7 @@ mod tests {
         let plain = db.prepare("select * from nowhere").unwrap_err();
         assert!(Asked { what: "", patience: Duration::ZERO }.failed("running", plain).to_string().contains("nowhere"));
     }
+
     #[test]
     fn what_may_be_gone_the_next_time_is_found_behind_other_errors() {
         let client = |code| rusqlite::Error::SqliteFailure(ffi::Error::new(code), None);

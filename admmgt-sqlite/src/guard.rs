@@ -124,6 +124,19 @@ impl Guard {
         self.flags.armed.store(true, Ordering::SeqCst);
     }
 
+    /// Whether a body is in the transaction.
+    pub(crate) fn is_armed(&self) -> bool {
+        self.flags.is_armed()
+    }
+
+    /// Does work of ours while the body has not ended.
+    pub(crate) fn aside<T>(&self, work: impl FnOnce() -> T) -> T {
+        let armed = self.flags.armed.swap(false, Ordering::SeqCst);
+        let done = work();
+        self.flags.armed.store(armed, Ordering::SeqCst);
+        done
+    }
+
     /// The body is over; what follows is ours.
     pub(crate) fn disarm(&self) {
         self.flags.armed.store(false, Ordering::SeqCst);

@@ -51,7 +51,7 @@ pub(crate) fn starved(db: &Connection, name: &str) -> Option<String> {
     (left >= LARGE).then(|| {
         format!(
             "{} MB of the write-ahead log of `{name}` cannot be put into the database, because somebody has been reading \
-             since before they were written; it grows, and slows every reader, until that transaction ends",
+             since before it was written; it grows, and slows every reader, until that transaction ends",
             left >> 20
         )
     })

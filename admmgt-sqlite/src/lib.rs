@@ -21,6 +21,7 @@ mod statement;
 
 mod journal;
 mod lease;
+mod rows;
 mod store;
 mod temporary;
 

@@ -8,10 +8,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use admmgt_core::{
-    Access, Atomicity, Backend, Batch, BlockingJob, BoxError, Capabilities, Error, FromBlocking, MakeBatch, Origin,
-    Outcome, Recorded, Result, Session, SessionOptions, Statement, async_trait,
+    Access, Atomicity, Backend, Batch, Batches, BlockingJob, BoxError, Capabilities, Error, FromBlocking, MakeBatch,
+    Origin, Outcome, Recorded, Result, Rows, Session, SessionOptions, Statement, async_trait,
 };
-use rusqlite::Connection;
+use rusqlite::{Connection, OptionalExtension, Row};
 
 use crate::Sqlite;
 use crate::driver::BACKEND;
@@ -21,6 +21,7 @@ use crate::guard::Guard;
 use crate::host::Stop;
 use crate::journal::{self, Journal};
 use crate::place::Place;
+use crate::rows::SqliteRows;
 use crate::settings::Settings;
 use crate::statement::{names_savepoint, only_one, run};
 use crate::store::{self, Insert};
@@ -178,6 +179,30 @@ impl SqliteSession {
         Err(Error::HistoryMoved { problem })
     }
 
+    /// The first row of a query for a body, which may take as long as a statement of its.
+    pub(crate) async fn look<T>(
+        &mut self,
+        action: &str,
+        sql: &str,
+        row: impl FnOnce(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> Result<Option<T>> {
+        self.stop.checkpoint().await;
+        self.guard.allow(self.options.statement_timeout);
+        let found = self.db()?.prepare(sql).and_then(|mut found| found.query_row([], row).optional());
+        let late = self.guard.is_late();
+        self.guard.allow(None);
+        self.stop.checkpoint().await;
+        found.map_err(|error| if late { self.too_late(action) } else { self.failed(action, error) })
+    }
+
+    /// Writes something of ours while the body has not ended, into the transaction of ours where one was begun.
+    pub(crate) fn aside(&self, action: &str, work: impl FnOnce() -> Result<()>) -> Result<()> {
+        if self.guard.is_armed() && self.db()?.is_autocommit() {
+            return Err(rolled_back(action));
+        }
+        self.guard.aside(work)
+    }
+
     fn too_late(&self, action: &str) -> Error {
         let limit = self.options.statement_timeout.unwrap_or_default();
         Error::database(
@@ -226,6 +251,19 @@ impl Session for SqliteSession {
         Ok(())
     }
 
+    async fn begin_batch(&mut self) -> Result<()> {
+        self.stop.checkpoint().await;
+        self.enforce_as_found()?;
+        self.lent = true;
+        self.batch("beginning a transaction", "BEGIN IMMEDIATE")?;
+        self.guard.arm();
+        Ok(())
+    }
+
+    fn batches(&self, rows: &Rows) -> Result<Box<dyn Batches>> {
+        Ok(Box::new(SqliteRows(rows.clone())))
+    }
+
     async fn body_done(&mut self) -> Result<()> {
         self.stop.checkpoint().await;
         if self.db()?.is_autocommit() {
@@ -247,9 +285,7 @@ impl Session for SqliteSession {
             if !self.guard.saw_rollback() {
                 return Ok(Atomicity::Broken);
             }
-            let words = "SQLite rolled its transaction back while it ran (`OR ROLLBACK`, `RAISE(ROLLBACK)` or a full \
-                         disk), and it went on as if nothing had happened";
-            return Err(Error::database("committing", None, words));
+            return Err(rolled_back("committing"));
         }
         if !self.guard.is_unbroken(self.db()?, "RELEASE") {
             self.stop.checkpoint().await;
@@ -399,6 +435,12 @@ impl Drop for SqliteSession {
             self.place.give_back(None);
         }
     }
+}
+
+fn rolled_back(action: &str) -> Error {
+    let words = "SQLite rolled its transaction back while it ran (`OR ROLLBACK`, `RAISE(ROLLBACK)` or a full disk), and it \
+                 went on as if nothing had happened";
+    Error::database(action, None, words)
 }
 
 fn closed() -> Error {

@@ -1,21 +1,22 @@
 //! The history, as a table of the database itself; the heads stand in its last row. The only file with SQL of our own tables.
 
-mod rows;
+mod columns;
 
 use std::time::Duration;
 
 use admmgt_core::{
-    Acquired, Batch, Error, ForeignHistory, Head, History, LeaseRequest, Namespace, Result, Session, StateStore,
-    async_trait, stored,
+    Acquired, Batch, Checkpoint, CheckpointKey, Error, ForeignHistory, Head, History, LeaseRequest, Namespace, Result,
+    Session, StateStore, Token, async_trait, stored,
 };
 use rusqlite::{Connection, params};
 
-use self::rows::SqliteRow;
+use self::columns::SqliteRow;
 use crate::error::{self, Asked};
 use crate::foreign;
 use crate::journal::{self, Journal};
 use crate::lease;
 use crate::place::Place;
+use crate::rows;
 use crate::session::SqliteSession;
 
 /// What the names of our tables start with.
@@ -189,6 +190,20 @@ impl StateStore for SqliteStore {
         Ok(())
     }
 
+    async fn checkpoint(&self, session: &mut dyn Session, key: &CheckpointKey) -> Result<Option<Checkpoint>> {
+        rows::checkpoint(own(session)?, key)
+    }
+
+    async fn save_checkpoint(
+        &self,
+        session: &mut dyn Session,
+        key: &CheckpointKey,
+        checkpoint: &Checkpoint,
+        _: Option<Token>,
+    ) -> Result<()> {
+        rows::save(own(session)?, key, checkpoint)
+    }
+
     async fn names(&self, session: &mut dyn Session) -> Result<Vec<String>> {
         let session = own(session)?;
         let names = || {
@@ -308,7 +323,7 @@ fn read_heads(db: &Connection) -> rusqlite::Result<Result<Head>> {
     let mut rows = statement.query([])?;
     let mut head = Head::default();
     while let Some(row) = rows.next()? {
-        match rows::heads(row) {
+        match columns::heads(row) {
             Ok(found) => head.namespaces.extend(found),
             Err(error) => return Ok(Err(error)),
         }
@@ -394,6 +409,6 @@ pub(crate) fn moved(error: rusqlite::Error, otherwise: impl FnOnce(rusqlite::Err
     otherwise(error)
 }
 
-fn signed(value: u64) -> i64 {
+pub(crate) fn signed(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
 }
