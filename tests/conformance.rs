@@ -6,10 +6,11 @@ use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use admmgt::mongodb::bson::doc;
 use admmgt::prelude::*;
 use admmgt::{Driver, LeaseMode, MemoryDriver, Result};
 use admmgt_testkit::{MemorySetup, Setup, Step, Suite, async_trait, sql};
-use admmgt_tests::{is_full, server_url};
+use admmgt_tests::{is_full, mongo_database, mongo_url, run_command, server_url};
 
 /// What needs a token, which a lease that is a lock of its session does not have.
 const TOKENS: [&str; 6] = [
@@ -63,6 +64,18 @@ const TRANSACTIONS: [&str; 16] = [
     "store::a_session_that_is_dropped_is_rolled_back",
 ];
 
+const A_WAY_BACK: &str = "executor::a_way_back_that_fails_leaves_the_migration";
+
+/// What ends a transaction of ours: a command that would is refused before anything runs.
+const ENDING: [&str; 2] = [
+    "executor::a_text_that_ends_its_transaction_is_never_applied_by_half",
+    "executor::code_that_ends_its_transaction_is_never_applied_by_half",
+];
+
+/// What needs transactions where processes can share a database.
+const GROUPS_AND_SLEEPERS: [&str; 2] =
+    ["crash::killed_at_any_call_of_a_group", "lease::a_holder_that_sleeps_is_waited_for_or_writes_nothing_afterwards"];
+
 /// What needs something that runs without a transaction.
 const OUTSIDE: [&str; 10] = [
     "crash::a_lost_answer_at_any_call_without_a_transaction",
@@ -111,6 +124,10 @@ fn main() -> ExitCode {
         .thorough(is_full())
         .leaves_out("memory", PROCESSES)
         .leaves_out("memory", OF_MEMORY)
+        .leaves_out("MongoDB", [A_WAY_BACK])
+        .leaves_out("MongoDB", ENDING)
+        .leaves_out("MongoDB, standalone", TRANSACTIONS)
+        .leaves_out("MongoDB, standalone", GROUPS_AND_SLEEPERS)
         .leaves_out("memory, no transactions", PROCESSES)
         .leaves_out("memory, no transactions", OF_MEMORY)
         .leaves_out("memory, no transactions", TRANSACTIONS)
@@ -130,6 +147,14 @@ fn main() -> ExitCode {
             Schemas { url, lease: LeaseMode::Row { ttl: Duration::from_millis(800) } },
         ),
         None => suite.missing("PostgreSQL", "there is no server; `./tests/run test` starts one, or set ADMMGT_PG_URL"),
+    };
+    let suite = match mongo_url() {
+        Some(url) => suite.driver("MongoDB", Databases(url)),
+        None => suite.missing("MongoDB", "there is no server; `./tests/run test` starts one, or set ADMMGT_MONGO_URL"),
+    };
+    let suite = match std::env::var("ADMMGT_TEST_MONGO_ALONE") {
+        Ok(url) => suite.driver("MongoDB, standalone", Databases(url)),
+        Err(_) => suite.missing("MongoDB, standalone", "there is no server; `./tests/run test` starts one"),
     };
     suite.main()
 }
@@ -175,6 +200,62 @@ impl Setup for InMemory {
     fn is_one_connection(&self) -> bool {
         true
     }
+}
+
+/// A database each, of a MongoDB server.
+struct Databases(String);
+
+const TTL: Duration = Duration::from_secs(2);
+
+#[async_trait]
+impl Setup for Databases {
+    async fn database(&self, name: &str) -> Result<Arc<dyn Driver>> {
+        Ok(Arc::new(Mongo::connect(&mongo_database(&self.0, name))?.lease_ttl(TTL)))
+    }
+
+    fn script(&self, steps: &[Step<'_>]) -> Option<String> {
+        let one = |step: &Step<'_>| match step {
+            Step::Make(name) => Some(format!("{{\"create\": \"{name}\"}}\n")),
+            Step::Disguised(name) => Some(format!("{{\"create\": \"{name}\", \"comment\": \"}} {{ ; [ \\\" \"}}\n")),
+            Step::Drop(name) => Some(format!("{{\"drop\": \"{name}\"}}\n")),
+            Step::Fail => Some("{\"find\": \"words\", \"filter\": {\"$no\": 1}}\n".to_owned()),
+            // The server repeats what is no number.
+            Step::Secret(word) => Some(computed(&format!("{{\"$toInt\": \"{word}\"}}"))),
+            Step::Sleep => Some(endless()),
+            Step::Endless => Some("{\"insert\": \"words\", \"documents\": [{\"word\": \"never\n".to_owned()),
+            // A command that would is refused before anything runs.
+            _ => None,
+        };
+        steps.iter().map(one).collect()
+    }
+
+    async fn take_lease_away(&self, name: &str) -> Result<bool> {
+        let free = doc! { "update": "_admmgt_state", "updates": [{ "q": { "_id": "lease" }, "u": { "$set": { "owner": null } } }] };
+        run_command(&mongo_database(&self.0, name), free).await;
+        Ok(true)
+    }
+
+    fn lease_ttl(&self) -> Option<Duration> {
+        Some(TTL)
+    }
+
+    async fn remove(&self, name: &str) {
+        run_command(&mongo_database(&self.0, name), doc! { "dropDatabase": 1 }).await;
+    }
+}
+
+/// A command that computes a value.
+fn computed(value: &str) -> String {
+    let pipeline = format!("[{{\"$documents\": [{{}}]}}, {{\"$set\": {{\"value\": {value}}}}}]");
+    format!("{{\"aggregate\": 1, \"pipeline\": {pipeline}, \"cursor\": {{}}}}\n")
+}
+
+/// A command that goes through so many documents that it takes hours.
+fn endless() -> String {
+    let times = |name| format!("{{\"$set\": {{\"{name}\": {{\"$range\": [0, 1000]}}}}}}, {{\"$unwind\": \"${name}\"}}");
+    let all = ["a", "b", "c", "d"].map(times).join(", ");
+    let none = "{\"$match\": {\"$expr\": {\"$eq\": [{\"$add\": [\"$a\", \"$b\", \"$c\", \"$d\"]}, -1]}}}";
+    format!("{{\"aggregate\": 1, \"pipeline\": [{{\"$documents\": [{{}}]}}, {all}, {none}], \"cursor\": {{}}}}\n")
 }
 
 /// A schema each.

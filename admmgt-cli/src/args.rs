@@ -29,7 +29,7 @@ pub(crate) struct Embedded {
 /// Which database, and which files.
 #[derive(Debug, Args)]
 pub(crate) struct Source {
-    /// The database: sqlite:app.db, or postgres://user@host/database
+    /// The database: sqlite:app.db, postgres://user@host/database, or mongodb://user@host/database
     #[arg(long, global = true, env = "ADMMGT_URL", hide_env_values = true)]
     pub(crate) url: Option<String>,
     /// The folder of migrations

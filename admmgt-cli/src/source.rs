@@ -18,8 +18,9 @@ pub(crate) fn migrator(source: &Source) -> Result<Migrator, String> {
         eprintln!("{}", one_line(&format!("ignored: {}: {}", file.path.display(), file.reason)));
     }
     if folder.migrations.is_empty() {
+        let ending = if driver.1 == "mongo" { "json" } else { "sql" };
         return Err(format!(
-            "{} holds no migration; a file is called `0001_users.sql`, `0001_users.up.sql` or `V1__users.sql`, a folder `0001_users/up.sql`",
+            "{} holds no migration; a file is called `0001_users.{ending}`, `0001_users.up.{ending}` or `V1__users.{ending}`, a folder `0001_users/up.{ending}`",
             source.dir.display()
         ));
     }
@@ -40,6 +41,11 @@ fn driver(url: &str, source: &Source) -> Result<(Migrator, &'static str), String
     if source.schema.is_some() || source.history_schema.is_some() || source.lease.is_some() {
         return Err("`--schema`, `--history-schema` and `--lease` are for PostgreSQL".to_owned());
     }
+    #[cfg(feature = "mongo")]
+    if url.starts_with("mongodb:") || url.starts_with("mongodb+srv:") {
+        let database = admmgt::Mongo::connect(url).map_err(|error| error.to_string())?;
+        return Ok((Migrator::new(database), "mongo"));
+    }
     #[cfg(feature = "sqlite")]
     if url.starts_with("sqlite:") || url.starts_with("file:") {
         if url.contains(":memory:") || url.contains("mode=memory") {
@@ -56,8 +62,14 @@ fn driver(url: &str, source: &Source) -> Result<(Migrator, &'static str), String
         "`sqlite:`",
         #[cfg(feature = "postgres")]
         "`postgres:`",
+        #[cfg(feature = "mongo")]
+        "`mongodb:`",
     ];
-    let (known, verb) = (known.join(" and "), if known.len() == 1 { "is" } else { "are" });
+    let verb = if known.len() == 1 { "is" } else { "are" };
+    let known = match known {
+        [all @ .., last] if !all.is_empty() => format!("{} and {last}", all.join(", ")),
+        one => one.concat(),
+    };
     Err(format!("no database is known for URLs that start with `{scheme}:`; {known} {verb}"))
 }
 

@@ -211,7 +211,7 @@ fn words_that_cannot_be_meant() {
               - nowhere cannot be read: No such file or directory (os error 2)
             [exit 2]
             $ admmgt --url mysql://ada:SECRET@host/db up
-            error: no database is known for URLs that start with `mysql:`; `sqlite:` and `postgres:` are
+            error: no database is known for URLs that start with `mysql:`; `sqlite:`, `postgres:` and `mongodb:` are
             [exit 2]
             $ admmgt resolve 0001 --applied --reason x
             error: the database `app.db` does not exist

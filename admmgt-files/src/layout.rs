@@ -188,8 +188,9 @@ impl Reading<'_> {
     /// `up.sql`, `down.sql` and `metadata.toml` of diesel.
     fn subfolder(&mut self, path: PathBuf, name: &str) {
         // Prisma calls it `migration.sql`.
-        let Some(up) = ["up.sql", "migration.sql"].map(|file| path.join(file)).into_iter().find(|up| up.is_file())
-        else {
+        let ending = name::ending(self.dialect);
+        let file = |stem: &str| Some(path.join(format!("{stem}.{ending}"))).filter(|file| file.is_file());
+        let Some(up) = file("up").or_else(|| file("migration")) else {
             return self.nested(path);
         };
         self.layout(Layout::Diesel, &path);
@@ -201,7 +202,7 @@ impl Reading<'_> {
         let is_number = number.bytes().all(|byte| byte.is_ascii_digit());
         let separator = if rest.is_empty() { "" } else { "_" };
         version.id = name::id(&if is_number { format!("{number}{separator}{rest}") } else { name.to_owned() });
-        let of_diesel = is_number && up.ends_with("up.sql");
+        let of_diesel = is_number && up.file_stem().is_some_and(|stem| stem == "up");
         version.stem = if of_diesel { format!("{number}\0{rest}") } else { name.to_owned() };
         self.counted |= !is_number;
         if let Some((other, _)) = &version.up {
@@ -209,7 +210,7 @@ impl Reading<'_> {
             return self.problems.push(LayoutProblem::Twice { version: name.to_owned(), files });
         }
         version.up = Some((up, false));
-        version.down = Some(path.join("down.sql")).filter(|down| down.is_file()).map(|down| (down, false));
+        version.down = file("down").map(|down| (down, false));
         let metadata = std::fs::read_to_string(path.join("metadata.toml")).unwrap_or_default();
         version.outside = metadata.lines().any(|line| {
             let line: String = line.split('#').next().unwrap_or_default().split_whitespace().collect();
@@ -235,7 +236,8 @@ impl Reading<'_> {
             is_empty = false;
         }
         if is_empty {
-            self.ignore(folder, "a folder without `up.sql`");
+            let is_sql = name::ending(self.dialect) == "sql";
+            self.ignore(folder, if is_sql { "a folder without `up.sql`" } else { "a folder without `up.json`" });
         }
     }
 
@@ -278,7 +280,7 @@ impl Reading<'_> {
         self.folder.ignored.push(Ignored { path, reason });
     }
 
-    /// Names of other versions can come to one id: `1_a` and `1 a`.
+    /// Names of other versions can come to one id: ids have a `_` in place of some signs, and `1_a` has it by itself.
     fn one_of_each_id(&mut self) {
         let mut ids: BTreeMap<&str, &Path> = BTreeMap::new();
         for one in &self.folder.migrations {

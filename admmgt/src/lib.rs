@@ -30,7 +30,7 @@
 //! }
 //! ```
 //!
-//! Backends are features: `sqlite`, `postgres`. `bundled` (on by default) compiles SQLite in; `tls-rustls`
+//! Backends are features: `sqlite`, `postgres`, `mongo`. `bundled` (on by default) compiles SQLite in; `tls-rustls`
 //! encrypts connections to PostgreSQL; with the system's library, switch on `tls-native-tls` of `sqlx` instead.
 //!
 //! `testkit` is for tests: a fresh, migrated database for each, and claims about migrations.
@@ -44,6 +44,8 @@ pub use admmgt_macros::{migration, migrations_dir, sql_migration};
 #[doc(hidden)]
 pub use admmgt_core::__private;
 
+#[cfg(feature = "mongo")]
+pub use admmgt_mongo::{self as mongo, Mongo, mongodb};
 #[cfg(feature = "postgres")]
 pub use admmgt_postgres::{self as postgres, LeaseMode, Postgres, sqlx};
 #[cfg(feature = "sqlite")]
@@ -59,6 +61,8 @@ pub mod prelude {
 
     pub use crate::{migration, migrations, migrations_dir, sql_migration};
 
+    #[cfg(feature = "mongo")]
+    pub use admmgt_mongo::{Mongo, MongoReader, MongoSession, mongodb};
     #[cfg(feature = "postgres")]
     pub use admmgt_postgres::{Postgres, sqlx, sqlx::PgConnection};
     #[cfg(feature = "sqlite")]

@@ -47,11 +47,11 @@ impl Target {
         let mut found: Vec<PathBuf> =
             std::fs::read_dir(self.folder()).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
         found.sort();
+        let watched = self.watched();
         for path in &found {
             let text = std::fs::read_to_string(path).expect("a text that was found before");
-            assert!(self.holds(&text), "{}: it breaks again", path.display());
+            assert!(self.check(&watched, &text).is_some(), "{}: it breaks again", path.display());
         }
-        let watched = self.watched();
         let seconds = std::env::var("ADMMGT_FUZZ_SECONDS").ok().and_then(|text| text.parse().ok());
         let limit = seconds.map(Duration::from_secs);
         let mut random = if limit.is_some() { Rng::new() } else { Rng::with_seed(0x00ad_3397) };
@@ -61,22 +61,20 @@ impl Target {
         let mut shapes: HashSet<u64> = HashSet::new();
         let mut tried = 0;
         for seed in &self.seeds {
-            assert!(self.holds(seed), "{}: a seed breaks: {seed:?}", self.name);
+            assert!(self.check(&watched, seed).is_some(), "{}: a seed breaks: {seed:?}", self.name);
         }
         while limit.map_or(tried < TEXTS, |limit| clock.elapsed() < limit) {
             let text = self.mutated(&pool, &mut random);
             tried += 1;
-            *watched.lock().expect("no panic") = Some((Instant::now(), text.clone()));
-            match catch_unwind(AssertUnwindSafe(|| (self.check)(&text))) {
-                Ok(shape) => {
+            match self.check(&watched, &text) {
+                Some(shape) => {
                     if shapes.insert(shape) && pool.len() < KEPT {
                         pool.push(text);
                     }
                 }
-                Err(_) => panic!("{}: {} (seed {start:#x})", self.name, self.keep(text)),
+                None => panic!("{}: {} (seed {start:#x})", self.name, self.keep(&watched, text)),
             }
         }
-        *watched.lock().expect("no panic") = None;
         say(format_args!(
             "{}: {tried} texts, {} shapes, {} found before, in {:.0} s: all promises kept",
             self.name,
@@ -110,8 +108,12 @@ impl Target {
         PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("fuzz/found").join(self.name)
     }
 
-    fn holds(&self, text: &str) -> bool {
-        catch_unwind(AssertUnwindSafe(|| (self.check)(text))).is_ok()
+    /// What was found in a text; `None` where a promise breaks.
+    fn check(&self, watched: &Watched, text: &str) -> Option<u64> {
+        *watched.lock().expect("no panic") = Some((Instant::now(), text.to_owned()));
+        let shape = catch_unwind(AssertUnwindSafe(|| (self.check)(text))).ok();
+        *watched.lock().expect("no panic") = None;
+        shape
     }
 
     fn mutated(&self, pool: &[String], random: &mut Rng) -> String {
@@ -143,9 +145,9 @@ impl Target {
     }
 
     /// Makes it small, and writes it down.
-    fn keep(&self, text: String) -> String {
+    fn keep(&self, watched: &Watched, text: String) -> String {
         let mut text: Vec<char> = text.chars().collect();
-        let breaks = |text: &[char]| !self.holds(&text.iter().collect::<String>());
+        let breaks = |text: &[char]| self.check(watched, &text.iter().collect::<String>()).is_none();
         let mut size = text.len() / 2;
         while size > 0 {
             let mut at = 0;

@@ -3,7 +3,7 @@
 use admmgt::postgres::Answer;
 use admmgt::prelude::*;
 use admmgt::sqlx::{self, Connection, Executor};
-use admmgt::{BoxFuture, ErrorKind, Standing};
+use admmgt::{BoxFuture, ErrorKind, Standing, sources};
 use admmgt_tests::{Around, Database, asynchronous, outside, pg, sql};
 
 type Body<'a> = BoxFuture<'a, Result<(), BoxError>>;
@@ -449,6 +449,18 @@ async fn no_value_is_put_on_record_from_within_an_error_of_the_bodys_own() {
     }
 }
 
+/// What the client itself says, and the server did not, stands on record with the words around it.
+#[tokio::test]
+async fn words_around_an_error_of_the_client_are_put_on_record() {
+    let Some(db) = Database::new().await else { return };
+    let body =
+        pg("1", |_| Box::pin(async move { Err(Around::Inside.put(sqlx::Error::Protocol("no answer".to_owned()))) }));
+    assert_eq!(db.migrator(Migrations::new([body])).up().await.unwrap_err().kind(), ErrorKind::Failed);
+    let told = db.texts("select detail from _admmgt_history where detail is not null").await;
+    let said = sqlx::Error::Protocol("no answer".to_owned());
+    assert!(told[0].contains(&format!("the import failed ({said})")), "{told:?}");
+}
+
 /// Who called is told which row is in the way; the history is not.
 #[tokio::test]
 async fn a_row_in_the_way_is_told_and_not_put_on_record() {
@@ -484,7 +496,7 @@ async fn the_row_in_the_way_of_a_statement_can_be_asked_for() {
     let answer = admmgt::sources(&*failure.error).find_map(|error| error.downcast_ref::<Answer>()).unwrap();
     assert_eq!((answer.code(), answer.constraint()), (Some("23505"), Some("seen_what_key")));
     assert_eq!(answer.detail(), Some("Key (what)=(ada) already exists."));
-    assert!(!answer.to_string().contains("ada"), "{answer}");
+    assert!(!format!("{answer} {answer:?}").contains("ada"), "{answer:?}");
 }
 
 /// A role that the connection itself begins with is who we are.
@@ -521,12 +533,8 @@ async fn no_form_of_an_error_shows_a_row() {
         })
     });
     let error = db.migrator(Migrations::new([body])).up().await.unwrap_err();
-    let mut shown = format!("{error} {error:?} {error:#?}");
-    let mut cause = std::error::Error::source(&error);
-    while let Some(error) = cause {
-        shown += &format!(" {error} {error:?}");
-        cause = error.source();
-    }
+    let mut shown = format!("{error:#?}");
+    sources(&error).for_each(|error| shown += &format!(" {error} {error:?}"));
     assert!(!shown.contains("SECRET"), "{shown}");
     let admmgt::Error::Failed(failure) = error else { panic!("it failed") };
     assert!(failure.error.downcast_ref::<sqlx::Error>().is_some());

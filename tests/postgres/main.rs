@@ -2,6 +2,7 @@
 //!
 //! - the shortest stories are in the conformance suite, which runs on every driver;
 //! - `guard`: what a body may not do to its transaction, and what of its connection is put back;
+//! - `backfill`: many rows, batch by batch;
 //! - `indexes`: `CONCURRENTLY`, and what it leaves;
 //! - `sources`: sets that are wrong, or not what was applied;
 //! - `scripts`: SQL files as people have them;
@@ -14,6 +15,7 @@
 //! - `trips`: round trips, counted.
 
 mod adopt;
+mod backfill;
 mod crash;
 mod damage;
 mod environment;

@@ -378,11 +378,13 @@ fn listen(migrator: Migrator) -> (Migrator, Arc<Mutex<Vec<String>>>) {
     let listening = migrator.observe(move |event: &Event| {
         let back: Event = serde_json::from_str(&serde_json::to_string(event).unwrap()).unwrap();
         assert_eq!(back, *event);
-        let mut json = serde_json::to_value(event).unwrap();
-        let fields = json.as_object_mut().unwrap();
+        let json = serde_json::to_value(event).unwrap();
+        // In an order of their own, whatever serde_json is told to keep.
+        let mut fields: std::collections::BTreeMap<String, serde_json::Value> = serde_json::from_value(json).unwrap();
         fields.retain(|name, _| !["duration_us", "run", "format"].contains(&&**name));
         let name = fields.remove("event").unwrap();
-        heard.lock().unwrap().push(format!("{} {json}", name.as_str().unwrap()));
+        let fields = serde_json::to_string(&fields).unwrap();
+        heard.lock().unwrap().push(format!("{} {fields}", name.as_str().unwrap()));
     });
     (listening, lines)
 }

@@ -6,6 +6,7 @@
 //! - `places`: files that cannot be used; `damage`: histories that were changed by hand;
 //! - `back`: the way back; `adopt`: histories of other tools;
 //! - `layouts`: folders as people have them; `large`: files that are not held in memory;
+//! - `backfill`: many rows, batch by batch;
 //! - `guard`: what a body may not do to its transaction;
 //! - `cancel`: runs that are dropped, bodies that panic;
 //! - `locked`: others that have the file at the moment that matters;
@@ -14,6 +15,7 @@
 
 mod adopt;
 mod back;
+mod backfill;
 mod cancel;
 mod crash;
 mod damage;

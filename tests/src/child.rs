@@ -49,6 +49,9 @@ fn migrator(orders: &Orders) -> Migrator {
     if let Some(driver) = orders.postgres() {
         return told(orders, Migrator::new(FaultyDriver::new(driver).watch(|point| points::pass(point))));
     }
+    if let Some(driver) = orders.mongo() {
+        return told(orders, Migrator::new(FaultyDriver::new(driver).watch(|point| points::pass(point))));
+    }
     let journal = if orders.keep_journal { Journal::Keep } else { Journal::Wal };
     let driver = Sqlite::open(&orders.path).expect("a path").journal(journal);
     told(orders, Migrator::new(FaultyDriver::new(driver).watch(|point| points::pass(point))))

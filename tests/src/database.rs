@@ -208,6 +208,10 @@ impl Ground for Database {
     fn repair(&self, sql: &str) {
         now(self.run(sql));
     }
+
+    fn with_value(&self, value: i64) -> usize {
+        now(self.texts(&format!("select count(*) from big where value = {value}")))[0].parse().expect("a count")
+    }
 }
 
 /// One value of a database, asked for on another thread: a test's runtime cannot wait for it here. `None` where there

@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use admmgt::{ErrorKind, LeaseMode, OnInterrupt, Policy, Postgres, Report, Resolution};
+use admmgt::{ErrorKind, LeaseMode, Mongo, OnInterrupt, Policy, Postgres, Report, Resolution};
 use serde::{Deserialize, Serialize};
 
-use crate::{Sets, eventually};
+use crate::{MONGO_TTL, Sets, eventually};
 
 /// Everything a child process is told, as one argument in JSON.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -141,9 +141,15 @@ impl Orders {
         self
     }
 
-    /// The driver of the database on a server.
+    /// The driver of the database on a server of MongoDB.
+    pub fn mongo(&self) -> Option<Mongo> {
+        let server = self.server.as_ref().filter(|server| server.url.starts_with("mongodb:"))?;
+        Some(Mongo::connect(&server.url).expect("a URL").lease_ttl(MONGO_TTL))
+    }
+
+    /// The driver of the database on a server of PostgreSQL.
     pub fn postgres(&self) -> Option<Postgres> {
-        let server = self.server.as_ref()?;
+        let server = self.server.as_ref().filter(|server| server.url.starts_with("postgres:"))?;
         let mut driver = Postgres::connect(&server.url).expect("a URL");
         if let Some(schema) = &server.schema {
             driver = driver.schema(schema).expect("a name");
@@ -244,6 +250,7 @@ impl Orders {
         policy.group = self.group;
         policy.on_interrupt = self.resume.then_some(OnInterrupt::Retry);
         policy.lease_wait = Duration::from_millis(self.lease_wait_ms);
+        policy.batch_rows = 97;
         policy
     }
 

@@ -146,6 +146,12 @@ impl Ground for Scratch {
     fn repair(&self, sql: &str) {
         self.run(sql);
     }
+
+    /// In a copy, as [`Ground::left`].
+    fn with_value(&self, value: i64) -> usize {
+        let sql = format!("select count(*) from big where value = {value}");
+        usize::try_from(self.copy().number(&sql)).expect("a count")
+    }
 }
 
 impl Default for Scratch {

@@ -7,11 +7,12 @@ use std::time::{Duration, Instant};
 
 use admmgt::prelude::*;
 use admmgt::rusqlite::Connection;
-use admmgt::{BoxFuture, Checksum, FromContext, Meta, MigrationId, TransactionMode, async_trait};
+use admmgt::{BoxFuture, Checksum, FromContext, Meta, MigrationId, OnInterrupt, Rows, TransactionMode, async_trait};
 use serde::{Deserialize, Serialize};
 
 use crate::orders::{Hold, Orders};
 use crate::points::pass;
+use crate::{AsyncCode, asynchronous};
 
 /// The names of the sets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,6 +42,8 @@ pub enum Sets {
     Asleep,
     /// As `Small`, but the second is an index, built beside others' work on the table `big`.
     Index,
+    /// As `Small`, but the second adds 1 to each row of the table `big`, in batches.
+    Backfill,
 }
 
 impl Sets {
@@ -56,6 +59,9 @@ impl Sets {
 
     /// The migrations that the orders ask for.
     pub fn migrations(orders: &Orders) -> Migrations {
+        if orders.mongo().is_some() {
+            return crate::mongo::migrations(orders);
+        }
         (1..=orders.count).fold(Migrations::default(), |all, number| {
             let one = One { namespace: orders.namespace.clone(), number, on_server: orders.server.is_some() };
             match (orders.set, number) {
@@ -63,7 +69,8 @@ impl Sets {
                 (Self::Mixed, number) if number % 3 == 0 => all.and(one.code(Way::Async, None)),
                 (Self::Outside, 2) => all.and(one.outside()),
                 (Self::Index, 2) => all.and(one.index()),
-                (Self::Index, 3) => all.and(one.after_index()),
+                (Self::Backfill, 2) => all.and(one.backfill()),
+                (Self::Index | Self::Backfill, 3) => all.and(one.after_index()),
                 (Self::Reversible, _) => all.and(one.reversible()),
                 (Self::Asleep, 2) => all.and(one.asleep()),
                 (Self::Rows, 2) => all.and(one.rows()),
@@ -176,6 +183,22 @@ impl One {
     fn after_index(&self) -> SqlMigration {
         let before = Self { number: self.number - 1, ..self.clone() };
         self.migration([before.table(), before.log(), self.table(), self.log()].join(";\n"))
+    }
+
+    /// Nothing but the backfill, which may always go on.
+    fn backfill(&self) -> AsyncCode {
+        let id = MigrationId::new(&*self.namespace, self.name()).expect("a name");
+        asynchronous(&self.name(), |cx| {
+            Box::pin(async move {
+                let rows = Rows::of("big", ["id"]).set("value = value + 1");
+                cx.backfill("one more").update(&rows).await?;
+                Ok(())
+            })
+        })
+        .with(|_| {
+            let meta = Meta::new(id, Checksum::parse("manual:1").expect("a checksum"));
+            meta.transaction(TransactionMode::None).on_interrupt(OnInterrupt::Retry)
+        })
     }
 
     fn own_transaction(&self) -> SqlMigration {

@@ -21,6 +21,18 @@ pub trait Ground: Sized {
 
     /// Runs statements as the application would.
     fn repair(&self, sql: &str);
+
+    /// Makes the table `big`: so many rows whose value is 0.
+    fn fill(&self, rows: usize) {
+        self.repair(&format!(
+            "create table big (id integer primary key, value integer not null);
+             with recursive n(i) as (select 1 union all select i + 1 from n where i < {rows})
+             insert into big select 3 * i, 0 from n"
+        ));
+    }
+
+    /// How many rows of it have this value.
+    fn with_value(&self, value: i64) -> usize;
 }
 
 /// What the sweeps differ in.

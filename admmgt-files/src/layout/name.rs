@@ -50,7 +50,7 @@ pub(super) const PROGRAM: &str = "it is numbered like a migration, and is a prog
 pub(super) const OTHER_DIALECT: &str = "it is for another dialect";
 
 /// Words for a dialect, and the backend they mean.
-const DIALECTS: [(&str, &str); 17] = [
+const DIALECTS: [(&str, &str); 19] = [
     ("sqlite", "sqlite"),
     ("sqlite3", "sqlite"),
     ("postgres", "postgres"),
@@ -68,20 +68,42 @@ const DIALECTS: [(&str, &str); 17] = [
     ("clickhouse", "clickhouse"),
     ("duckdb", "duckdb"),
     ("spanner", "spanner"),
+    ("mongo", MONGO),
+    ("mongodb", MONGO),
 ];
 
+/// Its files are commands in JSON.
+const MONGO: &str = "mongo";
+
+/// The ending of a dialect's files.
+pub(super) fn ending(dialect: &str) -> &'static str {
+    if dialect == MONGO { "json" } else { "sql" }
+}
+
+/// Why a file is none of ours, where its ending is another one.
+fn not_ours(stem: &str, wanted: &str, dialect: &str) -> &'static str {
+    let of_another = |word: &str| DIALECTS.iter().any(|(known, backend)| *known == word && *backend != dialect);
+    match wanted {
+        _ if stem.split('.').skip(1).any(of_another) => OTHER_DIALECT,
+        "json" => "its ending is not `.json`",
+        _ => "its ending is not `.sql`",
+    }
+}
+
 pub(super) fn parse(name: &str, dialect: &str) -> Result<Named, &'static str> {
-    let (mut stem, ending) = name.rsplit_once('.').ok_or("it has no ending `.sql`")?;
+    let wanted = ending(dialect);
+    let none = if wanted == "sql" { "it has no ending `.sql`" } else { "it has no ending `.json`" };
+    let (mut stem, ending) = name.rsplit_once('.').ok_or(none)?;
     let (mut role, mut for_dialect, mut outside) = (None, false, false);
-    if !ending.eq_ignore_ascii_case("sql") {
+    if !ending.eq_ignore_ascii_case(wanted) {
         let word = ending.to_ascii_lowercase();
         // `0001.sql.sqlite`
         let of_dialect = DIALECTS.iter().find(|(known, _)| *known == word);
         stem = match (of_dialect, stem.rsplit_once('.')) {
-            (Some((_, backend)), Some((stem, "sql"))) if *backend == dialect => stem,
-            (Some(_), Some((_, "sql"))) => return Err(OTHER_DIALECT),
+            (Some((_, backend)), Some((stem, ending))) if *backend == dialect && ending == wanted => stem,
+            (Some(_), Some((_, "sql" | "json"))) => return Err(OTHER_DIALECT),
             _ if PROGRAMS.contains(&&*word) && is_numbered(stem) => return Err(PROGRAM),
-            _ => return Err("its ending is not `.sql`"),
+            _ => return Err(not_ours(stem, wanted, dialect)),
         };
         for_dialect = true;
     }
@@ -241,8 +263,20 @@ mod tests {
             ("init.sql", "its name starts with no number or version"),
             ("README.md", "its ending is not `.sql`"),
             ("Makefile", "it has no ending `.sql`"),
+            ("1_users.mongo.json", "it is for another dialect"),
+            ("1_users.json", "its ending is not `.sql`"),
         ] {
             assert_eq!(parsed(name), expected, "{name}");
+        }
+        for (name, expected) in [
+            ("1_users.json", Ok("1_users")),
+            ("1_users.up.mongo.json", Ok("1_users")),
+            ("1_users.mongodb.json", Ok("1_users")),
+            ("1_users.sql", Err("its ending is not `.json`")),
+            ("1_users.postgres.sql", Err(OTHER_DIALECT)),
+            ("users", Err("it has no ending `.json`")),
+        ] {
+            assert_eq!(parse(name, "mongo").map(|named| named.id), expected.map(str::to_owned), "{name}");
         }
         assert_eq!(number("2024-01-01_users"), "2024-01-01_users");
     }

@@ -1,0 +1,55 @@
+//! The command line on MongoDB. Without a server, the test says that it is skipped.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)] // a test that cannot go on says where
+
+use std::process::{Command, Output};
+
+use admmgt_tests::MongoDatabase;
+
+#[tokio::test]
+async fn a_folder_of_commands_goes_up_and_down() {
+    let mut tried = 0;
+    for db in MongoDatabase::both() {
+        tried += 1;
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| {
+            let path = folder.path().join("migrations").join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        };
+        write(
+            "0001_users.up.json",
+            "[{\"create\": \"users\"}, {\"insert\": \"users\", \"documents\": [{\"_id\": 1}]}]",
+        );
+        write("0001_users.down.json", "{\"drop\": \"users\"}");
+        write("0002_plans.json", "{\"create\": \"plans\"}");
+        write("notes.sql", "select 1");
+        let run = |line: &str| {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_admmgt"));
+            command.args(["--url", db.url()]).args(line.split_whitespace()).current_dir(folder.path());
+            let Output { status, stdout, stderr } = command.output().unwrap();
+            (status.code().unwrap(), String::from_utf8(stdout).unwrap() + &String::from_utf8(stderr).unwrap())
+        };
+        let (code, said) = run("plan");
+        assert!(code == 0 && said.contains("0001_users"), "{said}");
+        assert_eq!(run("check").0, 3);
+        let (code, said) = run("up");
+        assert!(
+            code == 0
+                && said.contains("ran 2 migrations")
+                && said.contains("ignored: migrations/notes.sql: its ending is not `.json`"),
+            "{said}"
+        );
+        assert_eq!(db.names().await, ["plans", "users"]);
+        assert_eq!(run("check").0, 0);
+        let (code, said) = run("down --steps 1");
+        assert_eq!(code, 8, "there is no way back from the second: {said}");
+        std::fs::remove_file(folder.path().join("migrations/0002_plans.json")).unwrap();
+        write("0002_plans.up.json", "{\"create\": \"plans\"}");
+        write("0002_plans.down.json", "{\"drop\": \"plans\"}");
+        let (code, said) = run("down --all");
+        assert_eq!(code, 0, "{said}");
+        assert!(db.names().await.is_empty());
+    }
+    let _ = tried;
+}

@@ -1,0 +1,148 @@
+//! What a command of the server does, as far as its name tells, and what its reply says.
+
+use mongodb::bson::{Bson, Document, doc};
+
+/// Whether it would begin or end a transaction.
+pub(crate) fn is_of_transactions(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    ["committransaction", "aborttransaction", "starttransaction", "preparetransaction", "endsessions", "killsessions"]
+        .contains(&&*name)
+}
+
+/// Whether a command can be in a transaction. `made` are the collections that were made in it before.
+pub(crate) fn runs_in_transaction(command: &Document, made: &[String]) -> bool {
+    let Some((name, of)) = command.iter().next() else { return false };
+    match name.as_str() {
+        "insert" | "update" | "delete" | "find" | "findAndModify" | "findandmodify" | "distinct" => true,
+        "create" => !command.contains_key("viewOn") && !command.contains_key("timeseries"),
+        "aggregate" => {
+            let stages = command.get_array("pipeline").map(Vec::as_slice).unwrap_or_default();
+            let writes = |stage: &Bson| {
+                stage.as_document().is_some_and(|stage| stage.keys().any(|key| matches!(&**key, "$out" | "$merge")))
+            };
+            !stages.iter().any(writes)
+        }
+        // On what is there already, or may be, the server refuses it.
+        "createIndexes" => of.as_str().is_some_and(|name| made.iter().any(|made| made == name)),
+        _ => false,
+    }
+}
+
+/// Whether the server takes a command on its database `admin` only, though it is about another one.
+pub(crate) fn is_of_admin(command: &Document) -> bool {
+    is_first(command, "renameCollection")
+}
+
+/// The name of the collection that a command makes.
+pub(crate) fn makes(command: &Document) -> Option<&str> {
+    command.get_str("create").ok().filter(|_| is_first(command, "create"))
+}
+
+/// The name of the collection that is not there any more after it.
+pub(crate) fn frees(command: &Document) -> Option<&str> {
+    if is_first(command, "drop") {
+        return command.get_str("drop").ok();
+    }
+    let from = command.get_str("renameCollection").ok().filter(|_| is_first(command, "renameCollection"))?;
+    from.split_once('.').map(|(_, name)| name)
+}
+
+fn is_first(command: &Document, name: &str) -> bool {
+    command.keys().next().is_some_and(|first| first == name)
+}
+
+/// Whether the server makes nothing twice where it runs again after it was interrupted.
+pub(crate) fn is_repeatable(command: &Document) -> bool {
+    ["createIndexes", "collMod"].iter().any(|name| is_first(command, name))
+}
+
+/// Whether it takes a write concern.
+fn writes(command: &Document) -> bool {
+    const WRITE: [&str; 12] = [
+        "insert",
+        "update",
+        "delete",
+        "findAndModify",
+        "findandmodify",
+        "create",
+        "createIndexes",
+        "drop",
+        "dropIndexes",
+        "collMod",
+        "renameCollection",
+        "dropDatabase",
+    ];
+    WRITE.iter().any(|name| is_first(command, name))
+}
+
+/// The command with what it was not given: outside of a transaction the concern that it is safe, and everywhere how long
+/// it may take.
+pub(crate) fn limited(mut command: Document, in_transaction: bool, millis: Option<i64>) -> Document {
+    if !in_transaction && writes(&command) && !command.contains_key("writeConcern") {
+        command.insert("writeConcern", doc! { "w": "majority", "j": true, "wtimeout": 30_000 });
+    }
+    if let Some(millis) = millis.filter(|_| !command.contains_key("maxTimeMS")) {
+        command.insert("maxTimeMS", millis);
+    }
+    command
+}
+
+/// What failed in a reply that says it is fine: the first write that did, or the concern.
+pub(crate) fn failed(reply: &Document) -> Option<(i32, String)> {
+    let first = reply.get_array("writeErrors").ok().and_then(|errors| errors.first()).and_then(Bson::as_document);
+    let error = first.or_else(|| reply.get_document("writeConcernError").ok())?;
+    Some((error.get_i32("code").unwrap_or_default(), error.get_str("errmsg").unwrap_or_default().to_owned()))
+}
+
+/// How many documents it inserted, changed or took away.
+pub(crate) fn changed(command: &Document, reply: &Document) -> u64 {
+    let count = |name| reply.get_i32(name).ok().and_then(|count| u64::try_from(count).ok()).unwrap_or_default();
+    match command.keys().next().map(String::as_str) {
+        Some("insert" | "delete") => count("n"),
+        Some("update") => count("nModified") + reply.get_array("upserted").map_or(0, |all| all.len() as u64),
+        Some("findAndModify" | "findandmodify") => u64::from(reply.get_document("value").is_ok()),
+        _ => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_runs_in_a_transaction_is_known_by_its_name() {
+        let made = ["fresh".to_owned()];
+        let runs = |command: Document| runs_in_transaction(&command, &made);
+        assert!(
+            runs(doc! { "insert": "a" }) && runs(doc! { "create": "a" }) && runs(doc! { "createIndexes": "fresh" })
+        );
+        assert!(runs(doc! { "aggregate": "a", "pipeline": [{ "$match": {} }] }));
+        for outside in ["createIndexes", "collMod", "drop", "dropIndexes", "renameCollection", "count", "whatever"] {
+            assert!(!runs(doc! { outside: "a" }), "{outside}");
+        }
+        assert!(!runs(doc! { "aggregate": "a", "pipeline": [{ "$out": "b" }] }) && !runs(doc! {}));
+        assert!(!runs(doc! { "create": "v", "viewOn": "a" }) && !runs(doc! { "create": "t", "timeseries": {} }));
+        assert!(is_of_transactions("commitTransaction") && is_of_transactions("ABORTTRANSACTION"));
+    }
+
+    #[test]
+    fn a_reply_can_tell_of_writes_that_failed() {
+        let reply = doc! { "ok": 1.0, "n": 1, "writeErrors": [{ "index": 1, "code": 11000, "errmsg": "E11000" }] };
+        assert_eq!(failed(&reply), Some((11000, "E11000".to_owned())));
+        let slow = doc! { "ok": 1.0, "writeConcernError": { "code": 64, "errmsg": "waiting" } };
+        assert_eq!(failed(&slow), Some((64, "waiting".to_owned())));
+        assert_eq!(failed(&doc! { "ok": 1.0, "n": 3 }), None);
+        assert_eq!(changed(&doc! { "insert": "a" }, &doc! { "n": 3 }), 3);
+        assert_eq!(changed(&doc! { "update": "a" }, &doc! { "n": 3, "nModified": 2, "upserted": [{}] }), 3);
+    }
+
+    #[test]
+    fn a_write_outside_of_a_transaction_is_to_be_safe() {
+        let outside = limited(doc! { "drop": "a" }, false, Some(5));
+        assert_eq!(outside.get_document("writeConcern").unwrap().get_str("w"), Ok("majority"));
+        assert_eq!(outside.get_i64("maxTimeMS"), Ok(5));
+        assert_eq!(limited(doc! { "insert": "a" }, true, None), doc! { "insert": "a" });
+        let own = doc! { "insert": "a", "writeConcern": { "w": 1 }, "maxTimeMS": 7 };
+        assert_eq!(limited(own.clone(), false, Some(5)), own);
+    }
+}

@@ -1,0 +1,250 @@
+//! Files of commands: JSON as the server's documentation writes them, one after the other or in an array.
+
+use admmgt_core::{Dialect, Names, Script, ScriptProblem, Statement, TransactionMode};
+use mongodb::bson::{Bson, Document};
+
+use crate::command;
+
+/// Commands in JSON, with MongoDB's extended JSON for what JSON has no word for: `{"$oid": "…"}`, `{"$date": "…"}`.
+///
+/// ```
+/// use admmgt_core::{Dialect, TransactionMode};
+/// use admmgt_mongo::MongoDialect;
+///
+/// let text = r#"
+/// { "create": "users" }
+/// { "insert": "users", "documents": [{ "name": "Ada" }] }
+/// "#;
+/// let script = MongoDialect.parse(text, TransactionMode::Auto).unwrap();
+/// assert_eq!(script.statements.len(), 2);
+/// assert!(script.in_transaction);
+/// ```
+#[derive(Debug, Clone, Copy, Default)]
+pub struct MongoDialect;
+
+impl Dialect for MongoDialect {
+    fn parse(&self, text: &str, mode: TransactionMode) -> Result<Script, Vec<ScriptProblem>> {
+        let statements = split(text).map_err(|problem| vec![problem])?;
+        let mut problems = Vec::new();
+        let (mut made, mut outside) = (Vec::new(), None);
+        for statement in &statements {
+            match read(statement) {
+                Ok(command) => {
+                    if !command::runs_in_transaction(&command, &made) && outside.is_none() {
+                        outside = Some((statement, command.keys().next().cloned().unwrap_or_default()));
+                    }
+                    made.extend(command::makes(&command).map(str::to_owned));
+                }
+                Err(problem) => problems.push(problem),
+            }
+        }
+        let mut notes = Vec::new();
+        if let Some((statement, name)) = &outside {
+            match mode {
+                TransactionMode::Required => problems.push(ScriptProblem::new(
+                    statement.line,
+                    statement.column,
+                    format!("`{name}` cannot be in a transaction, and the migration asks for one: take `transaction = \"required\"` away, or put it into a migration of its own"),
+                )),
+                TransactionMode::Auto => notes.push(format!("without a transaction: `{name}` cannot be in one")),
+                _ => {}
+            }
+        }
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+        let in_transaction = mode != TransactionMode::None && outside.is_none();
+        let mut script = Script::new(statements, in_transaction);
+        script.notes = notes;
+        Ok(script)
+    }
+
+    fn names(&self, statement: &Statement) -> Names {
+        let Ok(command) = read(statement) else { return Names::Unknown };
+        match (command::makes(&command), command::frees(&command)) {
+            (Some(name), _) => Names::Creates(name.to_owned()),
+            (_, Some(name)) => Names::Frees(name.to_owned()),
+            _ => Names::Unknown,
+        }
+    }
+
+    /// The command and what it is about: `create users`.
+    fn redacted(&self, statement: &Statement) -> String {
+        let command = read(statement).unwrap_or_default();
+        match command.iter().next() {
+            Some((name, Bson::String(of))) => format!("{name} {of}"),
+            Some((name, _)) => name.clone(),
+            None => "…".to_owned(),
+        }
+    }
+
+    fn is_resumable(&self, statement: &Statement) -> bool {
+        read(statement).is_ok_and(|command| command::is_repeatable(&command))
+    }
+}
+
+/// The command of a statement.
+pub(crate) fn read(statement: &Statement) -> Result<Document, ScriptProblem> {
+    let problem = |line: usize, column: usize, message: String| {
+        // Within the statement, which begins where it begins.
+        let line = u32::try_from(line).unwrap_or(u32::MAX).max(1);
+        let column = u32::try_from(column).unwrap_or(u32::MAX);
+        let column = if line == 1 { statement.column + column.saturating_sub(1) } else { column };
+        ScriptProblem::new(statement.line + line - 1, column, message)
+    };
+    let command: Document = serde_json::from_str(&statement.text).map_err(|error| {
+        let words = error.to_string();
+        let words = words.rsplit_once(" at line ").map_or(&*words, |(words, _)| words);
+        problem(error.line(), error.column(), format!("this is no command in JSON: {words}"))
+    })?;
+    let Some(name) = command.keys().next() else {
+        return Err(problem(1, 1, "a command has a name: its first field".to_owned()));
+    };
+    if command::is_of_transactions(name) {
+        let words =
+            format!("`{name}` is the executor's: the change and its record are committed together; take it out");
+        return Err(problem(1, 1, words));
+    }
+    if name.starts_with('$') {
+        return Err(problem(1, 1, format!("`{name}` is no command; the first field is the command's name")));
+    }
+    Ok(command)
+}
+
+/// Cuts a text into the objects of its outermost level, or of its one array.
+fn split(text: &str) -> Result<Vec<Statement>, ScriptProblem> {
+    let mut place = Place { line: 1, column: 1 };
+    let mut statements = Vec::new();
+    let (mut begun, mut depth, mut in_array, mut array_ended) = (None, 0_u32, false, false);
+    let mut array = Place { line: 1, column: 1 };
+    let (mut in_string, mut escaped) = (false, false);
+    for (at, letter) in text.char_indices() {
+        let here = place;
+        // A mark at the beginning is no letter, and no place.
+        if !(at == 0 && letter == '\u{feff}') {
+            place.pass(letter);
+        }
+        if in_string {
+            match letter {
+                _ if escaped => escaped = false,
+                '\\' => escaped = true,
+                '"' => in_string = false,
+                _ => {}
+            }
+            continue;
+        }
+        match letter {
+            '"' if depth > 0 => in_string = true,
+            '{' | '[' if depth > 0 => depth += 1,
+            '{' if !array_ended => (begun, depth) = (Some((at, here)), 1),
+            '[' if !in_array && !array_ended && statements.is_empty() => (in_array, array) = (true, here),
+            '}' | ']' if depth > 0 => {
+                depth -= 1;
+                if let Some((from, Place { line, column })) = begun.take_if(|_| depth == 0) {
+                    let text = text[from..at + 1].replace("\r\n", "\n");
+                    statements.push(Statement { text, line, column });
+                }
+            }
+            ']' if depth == 0 && in_array => (in_array, array_ended) = (false, true),
+            ',' if depth == 0 && in_array => {}
+            _ if depth == 0 && !letter.is_whitespace() && letter != '\u{feff}' => {
+                let words =
+                    format!("`{letter}` stands between commands, which are objects: `{{ \"create\": \"users\" }}`");
+                return Err(ScriptProblem::new(here.line, here.column, words));
+            }
+            _ => {}
+        }
+    }
+    match begun {
+        Some((_, Place { line, column })) => {
+            let what = if in_string { "a string in it is never closed" } else { "it is never closed" };
+            Err(ScriptProblem::new(line, column, format!("the command that begins here has no end: {what}")))
+        }
+        None if in_array => {
+            let words = "the array of commands that begins here has no end; is the file whole?";
+            Err(ScriptProblem::new(array.line, array.column, words))
+        }
+        None => Ok(statements),
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    line: u32,
+    column: u32,
+}
+
+impl Place {
+    fn pass(&mut self, letter: char) {
+        if letter == '\n' {
+            self.line += 1;
+            self.column = 1;
+        } else {
+            self.column += 1;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn texts(text: &str) -> Vec<String> {
+        split(text).unwrap().into_iter().map(|statement| statement.text).collect()
+    }
+
+    #[test]
+    fn commands_stand_one_after_the_other_or_in_an_array() {
+        let two = ["{\"a\":1}", "{\"b\":{\"c\":[1,2]}}"];
+        assert_eq!(texts("{\"a\":1}\n{\"b\":{\"c\":[1,2]}}"), two);
+        assert_eq!(texts(" [ {\"a\":1} ,\n {\"b\":{\"c\":[1,2]}} ] "), two);
+        assert_eq!(texts("\u{feff}{\"a\":1}\r\n{\"b\":{\"c\":[1,2]}}\r\n"), two);
+        assert!(texts("").is_empty() && texts(" \n").is_empty() && texts("[]").is_empty());
+        assert_eq!(texts(r#"{"create":"a","comment":"}; { \" ] "}"#), [r#"{"create":"a","comment":"}; { \" ] "}"#]);
+    }
+
+    #[test]
+    fn what_is_no_command_is_told_with_its_place() {
+        for (text, line, column, words) in [
+            ("{\"a\":1};", 1, 8, "`;` stands between"),
+            ("{\"a\":1}\n  {\"b\": \"never", 2, 3, "a string in it is never closed"),
+            ("{\"a\":1 2}", 1, 1, "this is no command in JSON"),
+            ("{\"a\":1}\n{\"b\":\n  nope}", 3, 4, "this is no command in JSON"),
+            ("{}", 1, 1, "a command has a name"),
+            (" [{\"a\":1},\n", 1, 2, "has no end"),
+            ("[{\"a\":1}] {\"b\":1}", 1, 11, "stands between"),
+            ("{\"$set\": 1}", 1, 1, "is no command"),
+            ("{\"commitTransaction\":1}", 1, 1, "is the executor's"),
+        ] {
+            let problems = MongoDialect.parse(text, TransactionMode::Auto).unwrap_err();
+            let found = (problems[0].line, problems[0].message.contains(words));
+            assert_eq!(found, (line, true), "{text}: {problems:?}");
+            assert!(problems[0].column >= column, "{text}: {problems:?}");
+        }
+    }
+
+    #[test]
+    fn a_text_is_in_a_transaction_where_all_of_it_can_be() {
+        let parse = |text: &str, mode| MongoDialect.parse(text, mode);
+        let both = "{\"create\":\"a\"} {\"createIndexes\":\"a\",\"indexes\":[]} {\"insert\":\"a\",\"documents\":[]}";
+        assert!(parse(both, TransactionMode::Auto).unwrap().in_transaction);
+        assert!(!parse(both, TransactionMode::None).unwrap().in_transaction);
+        let outside = parse("{\"insert\":\"a\"} {\"createIndexes\":\"a\"}", TransactionMode::Auto).unwrap();
+        assert!(!outside.in_transaction);
+        assert_eq!(outside.notes, ["without a transaction: `createIndexes` cannot be in one"]);
+        let problems = parse("{\"drop\":\"a\"}", TransactionMode::Required).unwrap_err();
+        assert!(problems[0].message.contains("cannot be in a transaction"), "{problems:?}");
+    }
+
+    #[test]
+    fn what_a_command_does_to_names_is_told() {
+        let names = |text: &str| MongoDialect.names(&Statement::new(text));
+        assert_eq!(names("{\"create\":\"a\"}"), Names::Creates("a".to_owned()));
+        assert_eq!(names("{\"drop\":\"a\"}"), Names::Frees("a".to_owned()));
+        assert_eq!(names("{\"renameCollection\":\"db.a\",\"to\":\"db.b\"}"), Names::Frees("a".to_owned()));
+        assert_eq!(names("{\"insert\":\"a\"}"), Names::Unknown);
+        let shown = |text: &str| MongoDialect.redacted(&Statement::new(text));
+        assert_eq!(shown("{\"insert\":\"a\",\"documents\":[{\"b\":\"SECRET\"}]}"), "insert a");
+        assert_eq!(shown("{\"aggregate\":1}"), "aggregate");
+    }
+}

@@ -1,0 +1,41 @@
+//! MongoDB for admmgt, on the official driver ([`mongodb`]).
+//!
+//! ```text
+//! Mongo (driver) ──opens──▶ session ──▶ MongoSession: what a body gets, bound to the transaction
+//!                              │
+//!                            link: the client's session, what the server can do
+//!                              │
+//!                              ├── store ──▶ _admmgt_history, _admmgt_state (heads, and the newest token)
+//!                              └── lease: a document with the server's clock, and a heartbeat
+//! ```
+//!
+//! Start with [`Mongo`].
+
+mod driver;
+mod place;
+mod server;
+
+mod handle;
+mod link;
+mod read;
+mod session;
+
+mod head;
+mod lease;
+mod records;
+mod store;
+
+mod documents;
+
+mod error;
+
+mod command;
+mod dialect;
+
+pub use dialect::MongoDialect;
+pub use documents::Documents;
+pub use driver::Mongo;
+pub use error::Answer;
+pub use handle::{MongoCollection, MongoSession};
+pub use mongodb;
+pub use read::{Cursor, Find, MongoReader, ReadCollection};

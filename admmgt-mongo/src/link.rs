@@ -1,0 +1,170 @@
+//! The connection of a run: the client's session, and what is known of it.
+
+use std::sync::Arc;
+
+use admmgt_core::{Access, Error, Result, Session, SessionOptions};
+use mongodb::bson::{Bson, Document, doc};
+use mongodb::options::{ReadConcern, TransactionOptions};
+use mongodb::{Collection, Database};
+
+use crate::error::{self, Asked};
+use crate::handle::MongoSession;
+use crate::read::MongoReader;
+use crate::server::{Facts, Server, safely};
+
+/// A session of the client, and what it is used for.
+#[derive(Debug)]
+pub(crate) struct Link {
+    pub(crate) server: Arc<Server>,
+    pub(crate) options: SessionOptions,
+    pub(crate) facts: Facts,
+    /// Where it is, for people.
+    pub(crate) what: String,
+    /// What bodies get.
+    handle: MongoSession,
+    /// A transaction of ours is open.
+    pub(crate) in_transaction: bool,
+    /// The owner that this run's lease is written with.
+    pub(crate) owner: Option<String>,
+    /// The last record that was seen or written.
+    pub(crate) seen: Option<u64>,
+    /// Records that are committed with the heads, and may not stand in the history yet.
+    pub(crate) tail: Vec<Document>,
+    /// The conversation was lost in the middle of something.
+    pub(crate) lost: Option<String>,
+}
+
+impl Link {
+    pub(crate) async fn open(server: Arc<Server>, database: Database, options: &SessionOptions) -> Result<Self> {
+        let what = format!("the database `{}` of MongoDB", database.name());
+        let facts = Facts::ask(&database, &what).await?;
+        let asked = Asked { what: &what };
+        let session = database.client().start_session().await;
+        let session = session.map_err(|error| asked.failed("beginning a session", &error))?;
+        let handle = MongoSession::new(MongoReader::new(database, session));
+        let options = options.clone();
+        Ok(Self {
+            server,
+            options,
+            facts,
+            what,
+            handle,
+            in_transaction: false,
+            owner: None,
+            seen: None,
+            tail: Vec::new(),
+            lost: None,
+        })
+    }
+
+    /// The link of a session, for the parts that are called with one.
+    pub(crate) fn of(session: &mut dyn Session) -> Result<&mut Self> {
+        session.connection().downcast_mut().ok_or_else(|| Error::wrong_backend("MongoSession"))
+    }
+
+    /// What bodies get.
+    pub(crate) fn lend(&mut self) -> Result<&mut MongoSession> {
+        if self.options.access == Access::Read {
+            let problem = "this run only reads; take `&mut MongoReader`, which cannot write".to_owned();
+            return Err(Error::Usage { problem });
+        }
+        Ok(&mut self.handle)
+    }
+
+    /// What only reads.
+    pub(crate) fn reader(&mut self) -> &mut MongoReader {
+        self.handle.reader()
+    }
+
+    /// For our own commands.
+    pub(crate) fn handle(&mut self) -> &mut MongoSession {
+        &mut self.handle
+    }
+
+    pub(crate) fn database(&self) -> &Database {
+        self.handle.database()
+    }
+
+    /// One of our collections, used outside of the session: what is asked there is as it is now.
+    pub(crate) fn ours(&self, name: &str) -> Collection<Document> {
+        self.database().collection(&self.server.collection(name))
+    }
+
+    /// The error of an answer to a command of ours.
+    pub(crate) fn failed(&mut self, action: &str, error: &mongodb::error::Error) -> Error {
+        let failed = Asked { what: &self.what }.failed(action, error);
+        match failed {
+            Error::ConnectionLost { problem, what } => {
+                self.lost = Some(problem.clone());
+                Error::ConnectionLost { what, problem }
+            }
+            // In the middle of a run nobody is unreachable from the beginning.
+            Error::Unreachable { problem, what } if self.owner.is_some() => {
+                self.lost = Some(problem.clone());
+                Error::ConnectionLost { what, problem }
+            }
+            other => other,
+        }
+    }
+
+    /// The last record that is known to be there.
+    pub(crate) fn saw(&mut self, seq: u64) {
+        self.seen = Some(seq);
+    }
+
+    /// Begins a transaction; the server hears of it with the first operation.
+    pub(crate) async fn begin(&mut self) -> Result<()> {
+        let options = TransactionOptions::builder().read_concern(ReadConcern::local()).write_concern(safely()).build();
+        let begun = self.handle.session().start_transaction().with_options(options).await;
+        begun.map_err(|error| self.failed("beginning a transaction", &error))?;
+        self.in_transaction = true;
+        Ok(())
+    }
+
+    /// Commits it; whether it was committed is asked until somebody knows.
+    pub(crate) async fn commit(&mut self) -> Result<()> {
+        self.in_transaction = false;
+        let (mut tries, mut unknown) = (0, false);
+        let error = loop {
+            let Err(error) = self.handle.session().commit_transaction().await else { return Ok(()) };
+            tries += 1;
+            if !error::is_unknown_commit(&error) || tries == COMMITS {
+                break error;
+            }
+            unknown = true;
+        };
+        self.begin_anew().await;
+        if !unknown && error::is_not_committed(&error) {
+            return Err(self.failed("committing", &error));
+        }
+        // It may be there; whoever comes next reads it in the history.
+        let problem = error::words(&error);
+        self.lost = Some(problem.clone());
+        Err(Error::ConnectionLost { what: self.what.clone(), problem })
+    }
+
+    /// Another session in the place of this one, whose transaction may still be open on the server, with all it has locked.
+    async fn begin_anew(&mut self) {
+        if let Some(id) = self.handle.session().id().get("id").cloned() {
+            self.kill(id).await;
+        }
+        if let Ok(session) = self.database().client().start_session().await {
+            self.handle = MongoSession::new(MongoReader::new(self.database().clone(), session));
+        }
+    }
+
+    /// Ends a session on the server. It is of the same user; where that is not so, the server ends it after a minute.
+    pub(crate) async fn kill(&self, id: Bson) {
+        let kill = doc! { "killSessions": [{ "id": id }] };
+        let _ = self.database().client().database("admin").run_command(kill).await;
+    }
+
+    /// Takes it back. What is open ends by itself where that cannot be sent.
+    pub(crate) async fn abort(&mut self) {
+        self.in_transaction = false;
+        let _ = self.handle.session().abort_transaction().await;
+    }
+}
+
+/// How often a commit is sent whose answer does not say whether it was done.
+const COMMITS: usize = 5;

@@ -1,0 +1,234 @@
+//! What can be read through the session of a run: [`MongoReader`], [`Find`], [`Cursor`].
+
+use std::fmt;
+
+use futures_util::StreamExt;
+use mongodb::action::{CountDocuments, Distinct, FindOne};
+use mongodb::bson::Document;
+use mongodb::error::Result;
+use mongodb::options::FindOptions;
+use mongodb::{ClientSession, Collection, Database, SessionCursor};
+use serde::de::DeserializeOwned;
+
+/// A database that can only be read, through the session of a run: what it reads is what the migration has written.
+///
+/// A probe takes it, so that nothing can be changed by looking:
+///
+/// ```
+/// use admmgt_core::{BoxError, Probed};
+/// use admmgt_mongo::{MongoReader, mongodb::bson::doc};
+///
+/// async fn is_done(db: &mut MongoReader) -> Result<Probed, BoxError> {
+///     let left = db.collection::<mongodb::bson::Document>("users").count(doc! { "plan": { "$exists": false } }).await?;
+///     Ok(if left == 0 { Probed::Done } else { Probed::NotDone })
+/// }
+/// # use admmgt_mongo::mongodb;
+/// ```
+pub struct MongoReader {
+    database: Database,
+    session: ClientSession,
+}
+
+impl fmt::Debug for MongoReader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MongoReader").field("database", &self.database.name()).finish_non_exhaustive()
+    }
+}
+
+impl MongoReader {
+    pub(crate) fn new(database: Database, session: ClientSession) -> Self {
+        Self { database, session }
+    }
+
+    pub(crate) fn database(&self) -> &Database {
+        &self.database
+    }
+
+    pub(crate) fn parts(&mut self) -> (&Database, &mut ClientSession) {
+        (&self.database, &mut self.session)
+    }
+
+    /// The name of the database.
+    pub fn name(&self) -> &str {
+        self.database.name()
+    }
+
+    /// A collection, of documents or of a type of one's own that serde can read.
+    pub fn collection<T: Send + Sync>(&mut self, name: &str) -> ReadCollection<'_, T> {
+        ReadCollection { collection: self.database.collection(name), session: &mut self.session }
+    }
+
+    /// The names of all collections. The server does not tell them in a transaction, which a body and a probe have where there
+    /// are any: with `transaction = "none"` it does.
+    ///
+    /// # Errors
+    /// What the server answered.
+    pub async fn collection_names(&mut self) -> Result<Vec<String>> {
+        self.database.list_collection_names().session(&mut self.session).await
+    }
+}
+
+/// A collection that can only be read.
+pub struct ReadCollection<'a, T: Send + Sync> {
+    pub(crate) collection: Collection<T>,
+    pub(crate) session: &'a mut ClientSession,
+}
+
+impl<T: Send + Sync> fmt::Debug for ReadCollection<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("ReadCollection").field(&self.collection.name()).finish()
+    }
+}
+
+impl<'a, T: Send + Sync> ReadCollection<'a, T> {
+    /// The documents that match.
+    pub fn find(&mut self, filter: Document) -> Find<'_, T> {
+        Find { collection: self.collection.clone(), session: self.session, filter, options: FindOptions::default() }
+    }
+
+    /// The first document that matches; with `await`, or with the client's options before it.
+    pub fn find_one(&mut self, filter: Document) -> FindOne<'_, T>
+    where
+        T: DeserializeOwned,
+    {
+        self.collection.find_one(filter).session(&mut *self.session)
+    }
+
+    /// How many documents match; with `await`, or with the client's options before it.
+    pub fn count(&mut self, filter: Document) -> CountDocuments<'_> {
+        self.collection.count_documents(filter).session(&mut *self.session)
+    }
+
+    /// The different values of a field among the documents that match; with `await`.
+    pub fn distinct(&mut self, field: &str, filter: Document) -> Distinct<'_> {
+        self.collection.distinct(field, filter).session(&mut *self.session)
+    }
+
+    /// The results of a pipeline, as documents. `$out` and `$merge` would write: only a `MongoCollection` does that.
+    ///
+    /// # Errors
+    /// What the server answered, and where the pipeline would write.
+    pub async fn aggregate(&mut self, pipeline: Vec<Document>) -> Result<Vec<Document>> {
+        if let Some(stage) =
+            pipeline.iter().find_map(|stage| stage.keys().find(|key| matches!(&***key, "$out" | "$merge")))
+        {
+            return Err(mongodb::error::Error::custom(format!("`{stage}` writes, and this handle only reads")));
+        }
+        aggregated(&self.collection, self.session, pipeline).await
+    }
+}
+
+pub(crate) async fn aggregated<T: Send + Sync>(
+    collection: &Collection<T>,
+    session: &mut ClientSession,
+    pipeline: Vec<Document>,
+) -> Result<Vec<Document>> {
+    let cursor = collection.clone_with_type::<Document>().aggregate(pipeline).session(&mut *session).await?;
+    Cursor { cursor, session }.all().await
+}
+
+/// A query that is about to be asked.
+pub struct Find<'a, T: Send + Sync> {
+    collection: Collection<T>,
+    session: &'a mut ClientSession,
+    filter: Document,
+    options: FindOptions,
+}
+
+impl<T: Send + Sync> fmt::Debug for Find<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Find").field(&self.collection.name()).finish()
+    }
+}
+
+impl<'a, T: Send + Sync> Find<'a, T> {
+    /// In this order: `doc! { "_id": 1 }`.
+    pub fn sort(mut self, order: Document) -> Self {
+        self.options.sort = Some(order);
+        self
+    }
+
+    /// At most so many.
+    pub fn limit(mut self, count: i64) -> Self {
+        self.options.limit = Some(count);
+        self
+    }
+
+    /// Without the first so many.
+    pub fn skip(mut self, count: u64) -> Self {
+        self.options.skip = Some(count);
+        self
+    }
+
+    /// Only these fields: `doc! { "email": 1 }`.
+    pub fn projection(mut self, fields: Document) -> Self {
+        self.options.projection = Some(fields);
+        self
+    }
+
+    /// With all options that the client has.
+    pub fn options(mut self, options: FindOptions) -> Self {
+        self.options = options;
+        self
+    }
+
+    /// Asks, and reads the answers one after the other.
+    ///
+    /// # Errors
+    /// What the server answered.
+    pub async fn cursor(self) -> Result<Cursor<'a, T>> {
+        let Self { collection, session, filter, options } = self;
+        let cursor = collection.find(filter).with_options(options).session(&mut *session).await?;
+        Ok(Cursor { cursor, session })
+    }
+}
+
+impl<T: Send + Sync + DeserializeOwned> Find<'_, T> {
+    /// Asks, and reads all answers.
+    ///
+    /// # Errors
+    /// What the server answered; a document that is not of the type.
+    pub async fn all(self) -> Result<Vec<T>> {
+        self.cursor().await?.all().await
+    }
+}
+
+/// The answers to a query, one after the other.
+pub struct Cursor<'a, T> {
+    cursor: SessionCursor<T>,
+    session: &'a mut ClientSession,
+}
+
+impl<T> fmt::Debug for Cursor<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cursor").finish_non_exhaustive()
+    }
+}
+
+impl<'a, T> Cursor<'a, T> {
+    pub(crate) fn of(cursor: SessionCursor<T>, session: &'a mut ClientSession) -> Self {
+        Self { cursor, session }
+    }
+}
+
+impl<T: DeserializeOwned> Cursor<'_, T> {
+    /// The next one; `None` at the end.
+    ///
+    /// # Errors
+    /// What the server answered; a document that is not of the type.
+    pub async fn next(&mut self) -> Result<Option<T>> {
+        self.cursor.stream(self.session).next().await.transpose()
+    }
+
+    /// All that are left.
+    ///
+    /// # Errors
+    /// As [`Cursor::next`].
+    pub async fn all(mut self) -> Result<Vec<T>> {
+        let mut all = Vec::new();
+        while let Some(one) = self.next().await? {
+            all.push(one);
+        }
+        Ok(all)
+    }
+}

@@ -1,0 +1,271 @@
+//! Backfills: many rows in batches that commit one by one, each with its checkpoint.
+//!
+//! - Against a bare loop of the same ranged updates, each in a transaction of its own: what finding the ends of the batches
+//!   and keeping the checkpoints costs.
+//! - On PostgreSQL against one single `update`, and what a writer beside it feels of each.
+//! - From ten thousand rows to three millions: the rate, and the most memory that the process had.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use admmgt::mongo::Documents;
+use admmgt::mongodb::bson::{Document, doc};
+use admmgt::prelude::*;
+use admmgt::sqlx::{Connection as _, raw_sql};
+use admmgt::{Driver, OnInterrupt, Rows, Verdict};
+use admmgt_benches::{Result, is_quick, is_wanted, paired, table, timed};
+use admmgt_tests::{AsyncCode, Cluster, Database, MongoDatabase, Mongod, asynchronous, outside};
+use tokio::runtime::{Builder, Runtime};
+
+/// 85 % of the rate of the bare loop.
+const BOUND: f64 = 1.0 / 0.85;
+const BOUND_SINGLE: f64 = 1.2;
+/// About as many as ours come to.
+const BATCH: i64 = 20_000;
+
+fn rows() -> i64 {
+    if is_quick() { 100_000 } else { 1_000_000 }
+}
+
+fn times() -> usize {
+    if is_quick() { 3 } else { 5 }
+}
+
+fn main() -> Result<()> {
+    let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    println!("# {} rows, against a bare loop of ranged updates of {BATCH}", rows());
+    table::pairs("backfill", "loop");
+    if is_wanted("SQLite") {
+        sqlite(&runtime)?;
+    }
+    let cluster = Cluster::start_with("fsync = on\n");
+    if let Some(cluster) = cluster.as_ref().filter(|_| is_wanted("PostgreSQL")) {
+        postgres(&runtime, &cluster.url("postgres"))?;
+    }
+    let server = Mongod::replica_set();
+    if let Some(server) = server.as_ref().filter(|_| is_wanted("MongoDB")) {
+        mongo(&runtime, &server.url("admin"))?;
+    }
+    println!("\n# the rate by the number of rows");
+    println!("{:<12} {:>10} {:>14} {:>12}", "", "rows", "rows/s", "peak, MB");
+    for count in [10_000, 100_000, 1_000_000, 3_000_000] {
+        if is_quick() && count > 100_000 {
+            continue;
+        }
+        if is_wanted("SQLite") {
+            let place = tempfile::tempdir()?;
+            let path = place.path().join("app.db");
+            fill_sqlite(&path, count)?;
+            let took = run(&runtime, Sqlite::open(&path)?, update())?;
+            told("SQLite", count, took);
+        }
+        if let Some(cluster) = cluster.as_ref().filter(|_| is_wanted("PostgreSQL")) {
+            let db = filled_postgres(&runtime, &cluster.url("postgres"), count);
+            let took = run(&runtime, db.driver(), update())?;
+            told("PostgreSQL", count, took);
+        }
+        if let Some(server) = server.as_ref().filter(|_| is_wanted("MongoDB")) {
+            let db = filled_mongo(&runtime, &server.url("admin"), count)?;
+            let took = run(&runtime, db.driver().lease_ttl(Duration::from_secs(30)), documents())?;
+            told("MongoDB", count, took);
+        }
+    }
+    Ok(())
+}
+
+fn told(name: &str, count: i64, took: Duration) {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let peak =
+        status.lines().find_map(|line| line.strip_prefix("VmHWM:")).and_then(|rest| rest.split_whitespace().next());
+    let peak = peak.and_then(|kb| kb.parse::<f64>().ok()).unwrap_or_default() / 1024.0;
+    println!("{name:<12} {count:>10} {:>14.0} {peak:>12.1}", count as f64 / took.as_secs_f64());
+}
+
+/// The backfill of a table.
+fn update() -> AsyncCode {
+    filling(asynchronous("1", |cx| {
+        Box::pin(async move {
+            let rows = Rows::of("sales", ["id"]).set("gross = net + 1").only("gross is null");
+            cx.backfill("gross").update(&rows).await?;
+            Ok(())
+        })
+    }))
+}
+
+/// The backfill of a collection.
+fn documents() -> AsyncCode {
+    filling(asynchronous("1", |cx| {
+        Box::pin(async move {
+            let gross = doc! { "$set": { "gross": 1 } };
+            cx.backfill("gross").run(&mut Documents::of("sales").update(gross).only(doc! { "gross": null })).await?;
+            Ok(())
+        })
+    }))
+}
+
+fn filling(code: AsyncCode) -> AsyncCode {
+    code.with(|meta| outside(meta).on_interrupt(OnInterrupt::Retry))
+}
+
+fn run(runtime: &Runtime, driver: impl Driver, code: AsyncCode) -> Result<Duration> {
+    let mut policy = Policy::default();
+    policy.foreign = Verdict::Allow;
+    let migrator = Migrator::new(driver).migrations(Migrations::default().and(code)).policy(policy);
+    timed(|| Ok(runtime.block_on(migrator.up())?))
+}
+
+fn fill_sqlite(path: &std::path::Path, count: i64) -> Result<()> {
+    let db = rusqlite::Connection::open(path)?;
+    db.execute_batch(&format!(
+        "pragma journal_mode = wal;
+         create table sales (id integer primary key, net integer not null, note text not null, gross integer);
+         with recursive n(i) as (select 1 union all select i + 1 from n where i < {count})
+         insert into sales select i, i % 1000, 'a note of some length ' || i, null from n"
+    ))?;
+    Ok(())
+}
+
+fn sqlite(runtime: &Runtime) -> Result<()> {
+    let fresh = || -> Result<_> {
+        let place = tempfile::tempdir()?;
+        fill_sqlite(&place.path().join("app.db"), rows())?;
+        Ok(place)
+    };
+    let ours = || {
+        let place = fresh()?;
+        run(runtime, Sqlite::open(place.path().join("app.db"))?, update())
+    };
+    let bare = || {
+        let place = fresh()?;
+        let db = rusqlite::Connection::open(place.path().join("app.db"))?;
+        timed(|| {
+            for from in (0..rows()).step_by(usize::try_from(BATCH)?) {
+                db.execute_batch(&format!(
+                    "begin immediate; update sales set gross = net + 1 where id > {from} and id <= {} and gross is null; commit",
+                    from + BATCH
+                ))?;
+            }
+            Ok(())
+        })
+    };
+    table::pair("SQLite", &paired(times(), ours, bare)?, Some(BOUND));
+    Ok(())
+}
+
+fn filled_postgres(runtime: &Runtime, server: &str, count: i64) -> Database {
+    runtime.block_on(async {
+        let db = Database::on(server, true).await;
+        db.run(&format!(
+            "create table sales (id bigint primary key, net integer not null, note text not null, gross integer);
+             insert into sales select i, i % 1000, 'a note of some length ' || i, null from generate_series(1, {count}) i;
+             checkpoint; analyze sales"
+        ))
+        .await;
+        db
+    })
+}
+
+fn postgres(runtime: &Runtime, server: &str) -> Result<()> {
+    let ours = || run(runtime, filled_postgres(runtime, server, rows()).driver(), update());
+    let by_hand = |step: i64| {
+        let db = filled_postgres(runtime, server, rows());
+        timed(|| {
+            runtime.block_on(async {
+                let mut connection = PgConnection::connect(&db.url()).await?;
+                for from in (0..rows()).step_by(usize::try_from(step)?) {
+                    let update = format!(
+                        "update sales set gross = net + 1 where id > {from} and id <= {} and gross is null",
+                        from + step
+                    );
+                    raw_sql(sqlx::AssertSqlSafe(update)).execute(&mut connection).await?;
+                }
+                Ok(())
+            })
+        })
+    };
+    table::pair("PostgreSQL", &paired(times(), ours, || by_hand(BATCH))?, Some(BOUND));
+    table::pair("PostgreSQL, one update", &paired(times(), ours, || by_hand(rows()))?, Some(BOUND_SINGLE));
+    println!("\n# a writer of single rows beside it: its 99th percentile");
+    let beside = |work: &mut dyn FnMut(&Database) -> Result<()>| -> Result<Duration> {
+        let db = filled_postgres(runtime, server, rows());
+        let over = Arc::new(AtomicBool::new(false));
+        let (stops, url, count) = (Arc::clone(&over), db.url(), rows());
+        let writer = runtime.spawn(async move {
+            let mut connection = PgConnection::connect(&url).await?;
+            let mut latencies = Vec::new();
+            while !stops.load(Ordering::SeqCst) {
+                let id = fastrand::i64(1..=count);
+                let clock = Instant::now();
+                let update = format!("update sales set note = 'changed' where id = {id}");
+                raw_sql(sqlx::AssertSqlSafe(update)).execute(&mut connection).await?;
+                latencies.push(clock.elapsed());
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            latencies.sort_unstable();
+            let most = latencies.last().copied().unwrap_or_default();
+            Ok::<_, sqlx::Error>((latencies[latencies.len() * 99 / 100], most))
+        });
+        work(&db)?;
+        over.store(true, Ordering::SeqCst);
+        let (p99, most) = runtime.block_on(writer)??;
+        print!("  p99 {:>8.2} ms, most {:>8.1} ms", p99.as_secs_f64() * 1e3, most.as_secs_f64() * 1e3);
+        Ok(p99)
+    };
+    print!("idle       ");
+    let idle = beside(&mut |_| {
+        std::thread::sleep(Duration::from_secs(5));
+        Ok(())
+    })?;
+    print!("\nbackfill   ");
+    let busy = beside(&mut |db| run(runtime, db.driver(), update()).map(drop))?;
+    print!("  {:.1} times the idle one (bound 3)\none update ", busy.as_secs_f64() / idle.as_secs_f64());
+    let single = beside(&mut |db| {
+        let sql = "update sales set gross = net + 1 where gross is null";
+        runtime.block_on(db.run(sql));
+        Ok(())
+    })?;
+    println!("  {:.1} times", single.as_secs_f64() / idle.as_secs_f64());
+    Ok(())
+}
+
+fn filled_mongo(runtime: &Runtime, server: &str, count: i64) -> Result<MongoDatabase> {
+    let db = MongoDatabase::at(server);
+    runtime.block_on(async {
+        let sales = db.collection("sales").await;
+        for from in (0..count).step_by(100_000) {
+            let all = (from..count.min(from + 100_000))
+                .map(|id| doc! { "_id": id + 1, "net": id % 1000, "note": "a note of some length" });
+            sales.insert_many(all).await?;
+        }
+        Ok::<_, admmgt::mongodb::error::Error>(())
+    })?;
+    Ok(db)
+}
+
+fn mongo(runtime: &Runtime, server: &str) -> Result<()> {
+    let ours = || {
+        let db = filled_mongo(runtime, server, rows())?;
+        run(runtime, db.driver().lease_ttl(Duration::from_secs(30)), documents())
+    };
+    let bare = || {
+        let db = filled_mongo(runtime, server, rows())?;
+        timed(|| {
+            runtime.block_on(async {
+                let sales = db.collection("sales").await;
+                let safely = admmgt::mongodb::options::WriteConcern::builder()
+                    .w(admmgt::mongodb::options::Acknowledgment::Majority)
+                    .journal(true)
+                    .build();
+                for from in (0..rows()).step_by(usize::try_from(BATCH)?) {
+                    let filter: Document = doc! { "_id": { "$gt": from, "$lte": from + BATCH }, "gross": null };
+                    let update = doc! { "$set": { "gross": 1 } };
+                    sales.update_many(filter, update).write_concern(safely.clone()).await?;
+                }
+                Ok(())
+            })
+        })
+    };
+    table::pair("MongoDB", &paired(times(), ours, bare)?, Some(BOUND));
+    Ok(())
+}

@@ -1,0 +1,187 @@
+//! Backfills of collections, batch by batch.
+
+use admmgt::mongo::Documents;
+use admmgt::mongodb::bson::{Binary, Bson, DateTime, Timestamp, doc, oid::ObjectId, spec::BinarySubtype};
+use admmgt::prelude::*;
+use admmgt::{ErrorKind, Filled, OnInterrupt};
+use std::sync::{Arc, Mutex};
+
+use admmgt_tests::{
+    AsyncCode, MongoDatabase, Orders, asynchronous, backfill_killed_anywhere, backfill_killed_at_random, is_full,
+    outside,
+};
+
+fn filling(documents: Documents) -> (AsyncCode, Arc<Mutex<Vec<Filled>>>) {
+    let filled = Arc::new(Mutex::new(Vec::new()));
+    let told = Arc::clone(&filled);
+    let body = asynchronous("2", move |cx| {
+        let (mut documents, told) = (documents.clone(), Arc::clone(&told));
+        Box::pin(async move {
+            let filled = cx.backfill("it").run(&mut documents).await?;
+            told.lock().unwrap().push(filled);
+            Ok(())
+        })
+    });
+    (body.with(|meta| outside(meta).on_interrupt(OnInterrupt::Retry)), filled)
+}
+
+fn policy(rows: u64) -> Policy {
+    let mut policy = Policy::default();
+    (policy.batch_rows, policy.foreign) = (rows, admmgt::Verdict::Allow);
+    policy
+}
+
+/// One more than there are of anything: an `_id` of each type, and many of some.
+fn ids() -> Vec<Bson> {
+    let mut ids = vec![
+        Bson::MinKey,
+        Bson::MaxKey,
+        Bson::Null,
+        true.into(),
+        false.into(),
+        f64::NAN.into(),
+        f64::INFINITY.into(),
+        f64::NEG_INFINITY.into(),
+    ];
+    ids.extend((0..50).map(Bson::Int32));
+    ids.extend((50..60).map(Bson::Int64));
+    ids.extend((0..10).map(|number| Bson::Double(f64::from(number) + 0.5)));
+    ids.extend((0..40).map(|number| Bson::String(format!("key {number} '\"{{}}"))));
+    ids.extend((0..20).map(|_| Bson::ObjectId(ObjectId::new())));
+    ids.extend((0..5).map(|number| Bson::DateTime(DateTime::from_millis(number - 2))));
+    ids.extend((0..5).map(|number| Bson::Timestamp(Timestamp { time: number, increment: 1 })));
+    ids.extend((0..5).map(|number| doc! { "a": number, "b": "x" }.into()));
+    ids.extend((0..5).map(|number| Bson::Binary(Binary { subtype: BinarySubtype::Generic, bytes: vec![number; 3] })));
+    ids
+}
+
+#[tokio::test]
+async fn every_document_is_changed_once_whatever_its_id_is() {
+    for db in MongoDatabase::both() {
+        for rows in [7, 1, 1000] {
+            db.run(doc! { "delete": "t", "deletes": [{ "q": {}, "limit": 0 }] }).await;
+            let all = ids().into_iter().map(|id| doc! { "_id": id, "done": 0 });
+            let count = u64::try_from(all.len()).unwrap();
+            db.collection("t").await.insert_many(all).await.unwrap();
+            let (fill, filled) = filling(Documents::of("t").update(doc! { "$inc": { "done": 1 } }));
+            let driver = db.driver().prefix(format!("p{rows}")).unwrap();
+            let migrator = Migrator::new(driver).migrations(Migrations::default().and(fill)).policy(policy(rows));
+            migrator.up().await.unwrap();
+            let wrong = db.collection("t").await.find_one(doc! { "done": { "$ne": 1 } }).await.unwrap();
+            assert_eq!(wrong, None, "batches of {rows}");
+            let filled = filled.lock().unwrap()[0];
+            assert_eq!((filled.seen, filled.changed), (count, count), "batches of {rows}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn only_what_matches_is_changed_and_a_pipeline_reads_other_fields() {
+    for db in MongoDatabase::both() {
+        let all = (1..=500).map(|number| doc! { "_id": number, "net": number });
+        db.collection("sales").await.insert_many(all).await.unwrap();
+        db.run(doc! { "update": "sales", "updates": [{ "q": { "_id": { "$lte": 100 } }, "u": { "$set": { "gross": 0 } }, "multi": true }] }).await;
+        let double = doc! { "$set": { "gross": { "$multiply": ["$net", 2] } } };
+        let (fill, filled) =
+            filling(Documents::of("sales").update(vec![double]).only(doc! { "gross": { "$exists": false } }));
+        db.migrator(Migrations::default().and(fill)).policy(policy(64)).up().await.unwrap();
+        assert_eq!(db.count("sales", doc! { "gross": 0 }).await, 100);
+        assert_eq!(db.count("sales", doc! { "$expr": { "$eq": ["$gross", { "$multiply": ["$net", 2] }] } }).await, 400);
+        assert_eq!(filled.lock().unwrap()[0].changed, 400);
+    }
+}
+
+/// F112: documents come and go meanwhile.
+#[tokio::test]
+async fn f112_documents_that_come_and_go_meanwhile_are_no_obstacle() {
+    for db in MongoDatabase::both() {
+        let all = (0..5000).map(|number| doc! { "_id": ObjectId::new(), "net": number });
+        let sales = db.collection("sales").await;
+        sales.insert_many(all).await.unwrap();
+        let over = Arc::new(std::sync::atomic::AtomicBool::new(false));
+        let (stops, writes) = (Arc::clone(&over), sales.clone());
+        let writer = tokio::spawn(async move {
+            let mut rounds = 0;
+            while !stops.load(std::sync::atomic::Ordering::SeqCst) {
+                writes.insert_one(doc! { "net": 5, "gross": 10 }).await.unwrap();
+                writes.find_one_and_delete(doc! { "net": { "$gte": rounds * 7 % 5000 } }).await.unwrap();
+                rounds += 1;
+            }
+            rounds
+        });
+        let double = doc! { "$set": { "gross": { "$multiply": ["$net", 2] } } };
+        let (fill, _) =
+            filling(Documents::of("sales").update(vec![double]).only(doc! { "gross": { "$exists": false } }));
+        let done = db.migrator(Migrations::default().and(fill)).policy(policy(100)).up().await;
+        over.store(true, std::sync::atomic::Ordering::SeqCst);
+        assert!(writer.await.unwrap() > 3);
+        done.unwrap();
+        assert_eq!(db.count("sales", doc! { "$expr": { "$ne": ["$gross", { "$multiply": ["$net", 2] }] } }).await, 0);
+    }
+}
+
+/// F113: documents of many megabytes; a batch that is too large for one transaction is made smaller.
+#[tokio::test]
+async fn f113_large_documents_are_changed_in_smaller_batches() {
+    let Some(db) = MongoDatabase::new() else { return };
+    let large = "x".repeat(3 << 20);
+    for number in 0..4 {
+        db.collection("t").await.insert_one(doc! { "_id": number, "text": &large }).await.unwrap();
+    }
+    let copy = doc! { "$set": { "copy": "$text" } };
+    let (fill, filled) = filling(Documents::of("t").update(vec![copy]).only(doc! { "copy": { "$exists": false } }));
+    // The server is busy with them for longer than the short leases of tests.
+    let driver = db.driver().lease_ttl(std::time::Duration::from_secs(60));
+    Migrator::new(driver).migrations(Migrations::default().and(fill)).policy(policy(1000)).up().await.unwrap();
+    assert_eq!(filled.lock().unwrap()[0].changed, 4);
+    assert_eq!(db.count("t", doc! { "$expr": { "$eq": ["$copy", "$text"] } }).await, 4);
+}
+
+#[tokio::test]
+async fn without_the_lease_no_batch_is_committed() {
+    for db in MongoDatabase::both() {
+        let all = (1..=100).map(|number| doc! { "_id": number });
+        db.collection("t").await.insert_many(all).await.unwrap();
+        let url = db.url().to_owned();
+        let body = asynchronous("2", move |cx| {
+            let url = url.clone();
+            Box::pin(async move {
+                let some =
+                    |done: i32, filter| Documents::of("t").update(doc! { "$set": { "done": done } }).only(filter);
+                cx.backfill("some").run(&mut some(5, doc! { "_id": { "$lte": 50 } })).await?;
+                let taken = doc! { "$set": { "owner": "another" }, "$inc": { "token": 1_i64 } };
+                admmgt_tests::run_command(
+                    &url,
+                    doc! { "update": "_admmgt_state", "updates": [{ "q": { "_id": "lease" }, "u": taken }] },
+                )
+                .await;
+                cx.backfill("more").run(&mut some(6, doc! {})).await?;
+                Ok(())
+            })
+        });
+        let body = body.with(|meta| outside(meta).on_interrupt(OnInterrupt::Retry));
+        let error = db.migrator(Migrations::default().and(body)).policy(policy(20)).up().await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Busy, "{error}");
+        // Where there is no transaction, one batch was changed before that could be known.
+        let most = if db.url().contains("replicaSet") { 0 } else { 20 };
+        let six = db.count("t", doc! { "done": 6 }).await;
+        assert!(six <= most, "{six}");
+        assert_eq!(db.count("t", doc! { "done": { "$in": [5, 6] } }).await, 50);
+    }
+}
+
+#[test]
+fn killed_anywhere_a_backfill_goes_on() {
+    if MongoDatabase::ours().is_some() {
+        backfill_killed_anywhere(if is_full() { 1 } else { 6 }, |db: &MongoDatabase| {
+            Orders::at(db.url().to_owned(), &std::env::temp_dir())
+        });
+    }
+}
+
+#[test]
+fn killed_at_random_moments_a_backfill_goes_on() {
+    if MongoDatabase::ours().is_some() {
+        backfill_killed_at_random(2032, |db: &MongoDatabase| Orders::at(db.url().to_owned(), &std::env::temp_dir()));
+    }
+}

@@ -1,0 +1,201 @@
+//! Histories that were changed by hand.
+
+use admmgt::mongodb::bson::{Document, doc};
+use admmgt::prelude::*;
+use admmgt::{Error, ErrorKind};
+use admmgt_tests::{MongoDatabase, sql};
+
+fn list() -> Migrations {
+    sql(&[("1", r#"{"create": "a"}"#), ("2", r#"{"create": "b"}"#)])
+}
+
+async fn migrated(db: &MongoDatabase) {
+    db.migrator(sql(&[("1", r#"{"create": "a"}"#)])).up().await.unwrap();
+}
+
+/// Changes the state or the history as somebody would in a shell.
+async fn change(db: &MongoDatabase, collection: &str, which: Document, update: Document) {
+    let updates = vec![doc! { "q": which, "u": update }];
+    let changed = db.run(doc! { "update": collection, "updates": updates }).await;
+    assert_eq!(changed.get_i32("n"), Ok(1), "{changed}");
+}
+
+#[tokio::test]
+async fn a_garbage_record_is_named() {
+    for (field, value, words) in [
+        ("checksum", "no checksum", "column `checksum` of the row with seq 1"),
+        ("kind", "guessed", "column `kind` of the row with seq 1"),
+        ("direction", "sideways", "column `direction` of the row with seq 1"),
+        ("at", "yesterday", "column `at` of the row with seq 1"),
+    ] {
+        for db in MongoDatabase::both() {
+            migrated(&db).await;
+            change(&db, "_admmgt_history", doc! { "_id": 1_i64 }, doc! { "$set": { field: value } }).await;
+            let error = db.migrator(list()).up().await.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::State, "{error}");
+            assert!(error.to_string().contains(words), "{error}");
+            assert_eq!(db.names().await, ["a"]);
+        }
+    }
+}
+
+/// F68, F69: more fields than we know are left alone, and fewer are none.
+#[tokio::test]
+async fn fields_of_another_version_are_no_obstacle() {
+    for db in MongoDatabase::both() {
+        migrated(&db).await;
+        change(
+            &db,
+            "_admmgt_history",
+            doc! { "_id": 1_i64 },
+            doc! { "$set": { "colour": "red" }, "$unset": { "body": "", "codec": "" } },
+        )
+        .await;
+        change(
+            &db,
+            "_admmgt_state",
+            doc! { "_id": "head" },
+            doc! { "$set": { "colour": "red" }, "$unset": { "tail": "" } },
+        )
+        .await;
+        assert_eq!(db.migrator(list()).up().await.unwrap().ran.len(), 1);
+        assert_eq!(db.all("_admmgt_history").await[0].get_str("colour"), Ok("red"));
+    }
+}
+
+#[tokio::test]
+async fn f70_what_a_newer_version_wrote_is_not_touched() {
+    for db in MongoDatabase::both() {
+        migrated(&db).await;
+        change(&db, "_admmgt_state", doc! { "_id": "head" }, doc! { "$set": { "format": 99 } }).await;
+        let before = (db.all("_admmgt_state").await, db.all("_admmgt_history").await);
+        for error in [
+            db.migrator(list()).up().await.unwrap_err(),
+            db.migrator(list()).status().await.unwrap_err(),
+            db.migrator(list()).ensure_current().await.unwrap_err(),
+        ] {
+            assert!(matches!(error, Error::NewerFormat { found: 99, .. }), "{error}");
+        }
+        assert_eq!((db.all("_admmgt_state").await, db.all("_admmgt_history").await), before);
+    }
+}
+
+#[tokio::test]
+async fn heads_that_cannot_be_read_are_named() {
+    for (update, words) in [
+        (doc! { "$set": { "heads": 5 } }, "its field `heads` is no text"),
+        (doc! { "$set": { "heads": "nonsense" } }, "which is no head"),
+        (doc! { "$set": { "format": "one" } }, "its field `format` is no number"),
+        (doc! { "$set": { "format": 0 } }, "0 is not a format"),
+    ] {
+        for db in MongoDatabase::both() {
+            migrated(&db).await;
+            change(&db, "_admmgt_state", doc! { "_id": "head" }, update.clone()).await;
+            let error = db.migrator(list()).up().await.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::State, "{error}");
+            assert!(error.to_string().contains(words), "{error}");
+        }
+    }
+}
+
+/// F74: what was emptied by hand is not begun anew over what is there.
+#[tokio::test]
+async fn a_history_that_was_emptied_is_refused() {
+    for db in MongoDatabase::both() {
+        migrated(&db).await;
+        db.run(doc! { "drop": "_admmgt_history" }).await;
+        let error = db.migrator(list()).up().await.unwrap_err();
+        assert!(error.to_string().contains("it is empty, and there were records"), "{error}");
+        let db = MongoDatabase::at(&db.url().replace(db.name(), ""));
+        migrated(&db).await;
+        db.run(doc! { "drop": "_admmgt_state" }).await;
+        let error = db.migrator(list()).up().await.unwrap_err();
+        assert!(error.to_string().contains("it is not there, and there are records"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_record_that_is_gone_is_missed() {
+    for gone in [1_i64, 2] {
+        for db in MongoDatabase::both() {
+            db.migrator(list()).up().await.unwrap();
+            let last = db.all("_admmgt_history").await.len();
+            let which = if gone == 1 { 1 } else { i64::try_from(last).unwrap() };
+            db.run(doc! { "delete": "_admmgt_history", "deletes": [{ "q": { "_id": which }, "limit": 1 }] }).await;
+            let error = db
+                .migrator(list().and(SqlMigration::new("app", "3", "{\"create\": \"c\"}").unwrap()))
+                .up()
+                .await
+                .unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::State, "{error}");
+        }
+    }
+}
+
+/// F73: a view with the name of ours.
+#[tokio::test]
+async fn a_view_in_our_place_is_no_history() {
+    for db in MongoDatabase::both() {
+        db.run(doc! { "create": "_admmgt_state", "viewOn": "other", "pipeline": [] }).await;
+        let error = db.migrator(list()).up().await.unwrap_err();
+        assert!(error.to_string().contains("view"), "{error}");
+        assert_eq!(db.names().await, [""; 0]);
+    }
+}
+
+/// What was committed with the heads and never came to the history is read, and put there by the next run.
+#[tokio::test]
+async fn records_that_stand_with_the_heads_count() {
+    for db in MongoDatabase::both() {
+        migrated(&db).await;
+        let records = db.all("_admmgt_history").await;
+        db.run(doc! { "delete": "_admmgt_history", "deletes": [{ "q": {}, "limit": 0 }] }).await;
+        change(&db, "_admmgt_state", doc! { "_id": "head" }, doc! { "$set": { "tail": records.clone() } }).await;
+        assert!(db.migrator(sql(&[("1", r#"{"create": "a"}"#)])).status().await.unwrap().is_current());
+        assert_eq!(db.migrator(list()).up().await.unwrap().ran.len(), 1);
+        let after = db.all("_admmgt_history").await;
+        assert_eq!(after[..records.len()], records[..]);
+        assert!(after.len() > records.len());
+    }
+}
+
+/// Whoever takes the heads away takes the history with them: nothing begins anew over it, and nobody resolves it away.
+#[tokio::test]
+async fn heads_that_are_gone_are_not_made_anew() {
+    for db in MongoDatabase::both() {
+        migrated(&db).await;
+        db.run(doc! { "drop": "_admmgt_state" }).await;
+        let resolved = db.migrator(list()).resolve("app/1", admmgt::Resolution::Pending, "to try").await.unwrap_err();
+        assert_eq!(resolved.kind(), ErrorKind::State, "{resolved}");
+        assert_eq!(db.migrator(list()).up().await.unwrap_err().kind(), ErrorKind::State);
+        assert_eq!(db.names().await, ["a"]);
+    }
+}
+
+/// Heads of an older backup, beside a newer history.
+#[tokio::test]
+async fn heads_that_are_older_than_the_history_are_refused() {
+    for db in MongoDatabase::both() {
+        migrated(&db).await;
+        let older = db.all("_admmgt_state").await.into_iter().find(|found| found.get_str("_id") == Ok("head")).unwrap();
+        db.migrator(list()).up().await.unwrap();
+        db.run(doc! { "update": "_admmgt_state", "updates": [{ "q": { "_id": "head" }, "u": older }] }).await;
+        let three = list().and(SqlMigration::new("app", "3", r#"{"create": "c"}"#).unwrap());
+        let error = db.migrator(three).up().await.unwrap_err();
+        assert!(error.to_string().contains("and there are later ones"), "{error}");
+    }
+}
+
+/// An operator takes the document of the lease away: its tokens go on behind those that were given.
+#[tokio::test]
+async fn a_lease_that_was_taken_away_goes_on_behind_its_tokens() {
+    for db in MongoDatabase::both() {
+        migrated(&db).await;
+        change(&db, "_admmgt_state", doc! { "_id": "head" }, doc! { "$set": { "token": 41_i64 } }).await;
+        db.run(doc! { "delete": "_admmgt_state", "deletes": [{ "q": { "_id": "lease" }, "limit": 1 }] }).await;
+        assert_eq!(db.migrator(list()).up().await.unwrap().ran.len(), 1);
+        let tokens: Vec<i64> =
+            db.all("_admmgt_state").await.iter().map(|found| found.get_i64("token").unwrap()).collect();
+        assert_eq!(tokens, [42, 42]);
+    }
+}

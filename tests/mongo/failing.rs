@@ -1,0 +1,233 @@
+//! A server that steps down, hangs up, and cannot say whether it committed: at each of its commands, whenever the run comes
+//! to it. What fails is tried again, or the next run converges; nothing runs twice, and nothing is there by half.
+
+#![allow(clippy::await_holding_lock)] // one test at a time has the server
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use admmgt::mongodb::bson::{Document, doc};
+use admmgt::prelude::*;
+use admmgt::{ErrorKind, Event, OnInterrupt};
+use admmgt_tests::{MongoDatabase, Mongod, Orders, Sets, admin, is_full, say};
+
+/// A server of these tests alone: what fails there fails for everybody. `None` where MongoDB is not installed.
+fn server() -> Option<MutexGuard<'static, Option<Mongod>>> {
+    static SET: Mutex<Option<Mongod>> = Mutex::new(None);
+    // The process that has started it must live on, and so must the thread.
+    let mut server = SET.lock().unwrap_or_else(PoisonError::into_inner);
+    if std::env::var_os("ADMMGT_TEST_MONGO").is_none() {
+        let test = std::thread::current().name().unwrap_or("a test").to_owned();
+        say(format_args!("SKIPPED {test}: it needs a server of its own; `./tests/run test` starts one"));
+        return None;
+    }
+    if server.is_none() {
+        let (send, receive) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            let _ = send.send(Mongod::replica_set());
+            loop {
+                std::thread::park();
+            }
+        });
+        *server = receive.recv().expect("it starts");
+    }
+    Some(server)
+}
+
+/// What the server does instead of what it was asked.
+fn faults() -> Vec<(&'static str, Document, &'static [&'static str])> {
+    const WRITES: &[&str] = &["insert", "update", "findAndModify", "create"];
+    const ALL: &[&str] = &["insert", "update", "findAndModify", "create", "find", "aggregate", "commitTransaction"];
+    vec![
+        ("hangs up", doc! { "closeConnection": true }, ALL),
+        ("steps down", doc! { "errorCode": 189 }, ALL),
+        ("is no primary", doc! { "errorCode": 10107 }, ALL),
+        ("shuts down", doc! { "errorCode": 91, "closeConnection": true }, ALL),
+        (
+            "has no majority in time",
+            doc! { "writeConcernError": { "code": 64, "errmsg": "waiting for replication timed out" } },
+            &["insert", "update", "findAndModify", "create", "commitTransaction"],
+        ),
+        ("has a write conflict", doc! { "errorCode": 112 }, WRITES),
+        (
+            "cannot tell whether it committed",
+            doc! { "errorCode": 50, "errorLabels": ["UnknownTransactionCommitResult"] },
+            &["commitTransaction"],
+        ),
+        (
+            "has no such transaction",
+            doc! { "errorCode": 251, "errorLabels": ["TransientTransactionError"] },
+            &["commitTransaction"],
+        ),
+    ]
+}
+
+/// When it begins to: at the start of the run, or when this is heard of the second migration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum When {
+    Start,
+    Leased,
+    Started,
+    BodyDone,
+    Done,
+}
+
+const MOMENTS: [When; 5] = [When::Start, When::Leased, When::Started, When::BodyDone, When::Done];
+
+fn is_now(event: &Event, when: When) -> bool {
+    let is_second = |migration: &admmgt::MigrationId| migration.id() == "0002";
+    match (event, when) {
+        (Event::LeaseAcquired, When::Leased) => true,
+        (Event::MigrationStarted { migration, .. }, When::Started)
+        | (Event::BodyDone { migration, .. }, When::BodyDone)
+        | (Event::MigrationDone { migration, .. }, When::Done) => is_second(migration),
+        _ => false,
+    }
+}
+
+fn set_fault(url: &str, fault: &Document, command: &str, times: i32) {
+    let mut data = doc! { "failCommands": [command] };
+    data.extend(fault.clone());
+    // Only for us: the application has another name.
+    data.insert("appName", "admmgt-test");
+    let on = doc! { "configureFailPoint": "failCommand", "mode": { "times": times }, "data": data };
+    admin(url, on).expect("the fault is set");
+}
+
+fn clear(url: &str) {
+    admin(url, doc! { "configureFailPoint": "failCommand", "mode": "off" }).expect("the fault is off");
+}
+
+fn orders(db: &MongoDatabase, set: Sets) -> Orders {
+    Orders::at(format!("{}&appName=admmgt-test", db.url()), &std::env::temp_dir()).set(set, 3)
+}
+
+fn migrator(orders: &Orders) -> Migrator {
+    let mut policy = orders.policy();
+    policy.on_interrupt = Some(OnInterrupt::Retry);
+    // A run that fails keeps its lease for so long.
+    let driver = orders.mongo().unwrap().lease_ttl(Duration::from_secs(1));
+    Migrator::new(driver).migrations(Sets::migrations(orders)).policy(policy)
+}
+
+/// What is there says what is on record, whatever was lost on the way.
+async fn check(db: &MongoDatabase, orders: &Orders, what: &str) {
+    migrator(orders).up().await.unwrap_or_else(|error| panic!("{what}: the run after: {error}"));
+    let log = db.all("log").await;
+    let mut log: Vec<&str> = log.iter().map(|row| row.get_str("migration").unwrap()).collect();
+    log.sort_unstable();
+    assert_eq!(log, ["app/0001", "app/0002", "app/0003"], "{what}");
+    assert_eq!(db.count("_admmgt_history", doc! { "kind": "applied" }).await, 3, "{what}");
+    let status = migrator(orders).status().await.unwrap();
+    assert!(status.is_current(), "{what}: {status}");
+}
+
+/// In the fast tier, every so many of them.
+async fn everywhere(set: Sets, times: i32, every: usize) -> (usize, usize) {
+    let Some(server) = server() else { return (0, 0) };
+    let server = server.as_ref().expect("MongoDB is installed: the shared server runs");
+    let url = server.url("admin");
+    let (mut tried, mut got_over, mut number) = (0, 0, 0);
+    for (name, fault, commands) in faults() {
+        for command in commands {
+            for when in MOMENTS {
+                number += 1;
+                if !is_full() && number % every != 0 {
+                    continue;
+                }
+                let db = MongoDatabase::at(&url);
+                let orders = orders(&db, set);
+                // Nobody makes the collections of the state and of the history in the middle of a fault that is to be elsewhere.
+                if when == When::Start {
+                    set_fault(&url, &fault, command, times);
+                }
+                let (at, fault) = (url.clone(), fault.clone());
+                let once = Arc::new(Mutex::new(false));
+                let run = migrator(&orders).observe(move |event: &Event| {
+                    let mut once = once.lock().unwrap();
+                    if is_now(event, when) && !std::mem::replace(&mut *once, true) {
+                        set_fault(&at, &fault, command, times);
+                    }
+                });
+                let ended = run.up().await;
+                clear(&url);
+                tried += 1;
+                got_over += usize::from(ended.is_ok());
+                let what =
+                    format!("it {name} at `{command}`, {times} times, from {when:?} on; the run ended with {ended:?}");
+                if let Err(error) = &ended {
+                    assert!(error.kind() != ErrorKind::Refused && error.kind() != ErrorKind::State, "{what}");
+                }
+                check(&db, &orders, &what).await;
+            }
+        }
+    }
+    (tried, got_over)
+}
+
+#[tokio::test]
+async fn whatever_the_server_does_once_in_a_transaction_the_run_or_the_next_one_converges() {
+    let (tried, got_over) = everywhere(Sets::Small, 1, 4).await;
+    say(format_args!(
+        "a fault at one command of a run: {tried} runs, {got_over} got over it, and each next one converged"
+    ));
+    assert!(got_over * 2 >= tried, "{got_over} of {tried}");
+}
+
+#[tokio::test]
+async fn whatever_the_server_does_thrice_in_a_transaction_the_run_or_the_next_one_converges() {
+    let (tried, got_over) = everywhere(Sets::Small, 3, 13).await;
+    say(format_args!(
+        "a fault at three commands of a run: {tried} runs, {got_over} got over it, and each next one converged"
+    ));
+}
+
+/// A real one: nobody is primary for a while.
+#[tokio::test]
+async fn a_step_down_in_the_middle_is_got_over() {
+    let Some(server) = server() else { return };
+    let server = server.as_ref().expect("MongoDB is installed: the shared server runs");
+    for when in [When::Leased, When::Started, When::BodyDone, When::Done] {
+        let db = MongoDatabase::at(&server.url("admin"));
+        let orders = orders(&db, Sets::Small);
+        let (url, once) = (server.url("admin"), Arc::new(Mutex::new(false)));
+        let run = migrator(&orders).observe(move |event: &Event| {
+            let mut once = once.lock().unwrap();
+            if is_now(event, when) && !std::mem::replace(&mut *once, true) {
+                let _ = admin(&url, doc! { "replSetStepDown": 1, "secondaryCatchUpPeriodSecs": 0, "force": true });
+            }
+        });
+        let ended = run.up().await;
+        server.wait_for_primary();
+        check(&db, &orders, &format!("a step-down at {when:?}; the run ended with {ended:?}")).await;
+    }
+}
+
+/// The server is killed and starts again: what was committed is there, and the next run goes on.
+#[tokio::test]
+async fn a_server_that_is_killed_in_the_middle_comes_back_with_all_that_was_committed() {
+    if server().is_none() {
+        return;
+    }
+    let mut server = Mongod::replica_set().expect("MongoDB is installed: the shared server runs");
+    let db = MongoDatabase::at(&server.url("admin"));
+    let orders = orders(&db, Sets::Small);
+    let killed = Arc::new(Mutex::new(false));
+    let pid = server.pid();
+    let kills = Arc::clone(&killed);
+    let run = migrator(&orders).observe(move |event: &Event| {
+        if is_now(event, When::BodyDone) && !std::mem::replace(&mut *kills.lock().unwrap(), true) {
+            // SAFETY: a plain system call.
+            unsafe { libc::kill(pid, libc::SIGKILL) };
+        }
+    });
+    let mut policy = orders.policy();
+    policy.reconnect_wait = Duration::from_millis(500);
+    let ended = tokio::time::timeout(Duration::from_secs(60), run.policy(policy).up()).await.expect("it ends");
+    assert!(*killed.lock().unwrap());
+    server.kill();
+    let clock = std::time::Instant::now();
+    server.run();
+    server.wait_for_primary();
+    check(&db, &orders, &format!("it was killed; the run ended with {ended:?} ({:?})", clock.elapsed())).await;
+}

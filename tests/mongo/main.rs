@@ -1,0 +1,14 @@
+//! What the engine promises, on a real MongoDB: a replica set and a standalone.
+//!
+//! - the shortest stories are in the conformance suite, which runs on every driver;
+//! - `everyday`: what people do each day; files of commands, typed documents, what cannot write;
+//! - `damage`: histories that were changed by hand;
+//! - `failing`: a server that steps down, hangs up, and cannot say whether it committed;
+//! - `backfill`: many documents, batch by batch;
+//! - `races`: many processes at once, processes that sleep, die, and have wrong clocks.
+
+mod backfill;
+mod damage;
+mod everyday;
+mod failing;
+mod races;

@@ -1,0 +1,86 @@
+//! Kills a backfill. A batch and its checkpoint are committed together here, so each row is changed once.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
+
+use crate::{Ground, Orders, Sets, for_each, is_full, say};
+
+/// A database with a table of so many rows that nothing was done to.
+fn unfilled<G: Ground>(rows: usize) -> G {
+    let ground = G::new();
+    ground.fill(rows);
+    ground
+}
+
+fn check<G: Ground>(ground: &G, orders: &Orders, rows: usize) {
+    let left = ground.left(orders);
+    assert!(left.status.is_current(), "{}", left.status);
+    let counts = [0, 1, 2].map(|value| ground.with_value(value));
+    assert_eq!(counts, [0, rows, 0], "each row is changed once");
+    assert_eq!(orders.run().succeeded().ran.len(), 0);
+}
+
+fn told<G>(ground: &G, orders: fn(&G) -> Orders) -> Orders {
+    orders(ground).set(Sets::Backfill, 3)
+}
+
+/// Kills it at each point that it passes, or at every so many.
+pub fn backfill_killed_anywhere<G: Ground>(every: usize, orders: fn(&G) -> Orders) {
+    const ROWS: usize = 400;
+    let points = told(&unfilled::<G>(ROWS), orders).run().answer().points;
+    for_each(points.len() / every, |number| {
+        let point = number * every;
+        let ground = unfilled(ROWS);
+        let orders = told(&ground, orders);
+        let name = &points[point - 1];
+        assert!(orders.clone().die_at(point).run().was_killed(), "no death at {point} ({name})");
+        let answer = orders.run().answer();
+        assert_eq!(answer.error, None, "killed at {point} ({name})");
+        check(&ground, &orders, ROWS);
+    });
+    let within = points.iter().filter(|name| name.contains("save_checkpoint")).count();
+    say(format_args!(
+        "a backfill, killed at {} of its {} points: all converged, each row changed once",
+        points.len() / every,
+        points.len()
+    ));
+    assert!(within > 4, "{points:?}");
+}
+
+/// Kills it at moments that no call marks, again and again until it comes to its end.
+pub fn backfill_killed_at_random<G: Ground>(seed: u64, orders: fn(&G) -> Orders) {
+    const ROWS: usize = 20_000;
+    let took = {
+        let ground = unfilled(ROWS);
+        let clock = Instant::now();
+        told(&ground, orders).run().succeeded();
+        clock.elapsed()
+    };
+    let times = if is_full() { 50 } else { 5 };
+    let random = Mutex::new(fastrand::Rng::with_seed(seed));
+    let (killed, within) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    for_each(times, |_| {
+        let ground: G = unfilled(ROWS);
+        let orders = told(&ground, orders);
+        for _ in 0..2 {
+            let delay = took.mul_f64(random.lock().expect("no panic").f64());
+            let mut process = orders.clone().doomed().start();
+            std::thread::sleep(delay);
+            process.kill();
+            killed.fetch_add(usize::from(process.was_killed()), Ordering::SeqCst);
+            let left = ground.left(&orders);
+            let (some, twice) = (ground.with_value(1), ground.with_value(2));
+            assert_eq!(twice, 0, "{}", left.status);
+            within.fetch_add(usize::from((1..ROWS).contains(&some)), Ordering::SeqCst);
+        }
+        assert_eq!(orders.run().answer().error, None);
+        check(&ground, &orders, ROWS);
+    });
+    let (killed, within) = (killed.into_inner(), within.into_inner());
+    say(format_args!(
+        "seed {seed}: a backfill, {times} times, killed {killed} times, {within} of them with some rows changed: all converged, \
+         each row changed once"
+    ));
+    assert!(within > 0, "it takes {took:?}, and was never killed in the middle");
+}
