@@ -24,6 +24,7 @@ mod script;
 pub mod split;
 mod sql_migration;
 pub mod transactions;
+mod way_back;
 
 mod graph;
 mod lock;
@@ -41,6 +42,7 @@ mod target;
 mod backfill;
 mod context;
 mod driver;
+mod heart;
 mod lease;
 mod rows;
 mod store;
@@ -88,6 +90,7 @@ pub use driver::{
 };
 pub use error::{Error, ErrorKind, FailedStatement, Failure, Result, sources};
 pub use event::{EVENT_FORMAT, Event, Observer};
+pub use heart::{Beat, Heart, Renewal};
 pub use history::{Earlier, Head, History, Known, Standing, State};
 pub use id::{InvalidName, MigrationId, Namespace};
 pub use lease::{Acquired, Holder, Lease, LeaseRequest};

@@ -1,4 +1,5 @@
-//! [`Rows`]: the rows of a table, to be changed batch by batch by a backend that speaks SQL.
+//! [`Rows`]: the rows of a table, to be changed batch by batch by a backend that speaks SQL. The few queries that takes are
+//! the same in every SQL; how a key is written as text is the backend's.
 
 use crate::Error;
 
@@ -8,8 +9,8 @@ use crate::Error;
 /// in it stands in its quotes.
 ///
 /// The key is what the rows are read in the order of: the primary key, or the columns of another index whose columns are
-/// never NULL. Without an index on them each batch would read the whole table; and what is set must not change the key, or its
-/// rows are met again.
+/// never NULL (which is looked for once, at the beginning). Without an index on them each batch would read the whole table; and
+/// what is set must not change the key, or its rows are met again.
 ///
 /// ```
 /// use admmgt_core::{BoxError, Context, Rows};
@@ -60,8 +61,40 @@ impl Rows {
         format!("update {} set {} where {}{only}", self.table, self.set, self.between(after, Some(end)))
     }
 
-    /// The condition for the rows behind `after`, up to `end` and with it. Keys are SQL.
-    pub fn between(&self, after: Option<&str>, end: Option<&str>) -> String {
+    /// The query for the key of the last of so many rows behind `after`, as this expression writes it: no row where there are
+    /// fewer. Keys are SQL.
+    pub fn nth(&self, key: &str, after: Option<&str>, count: u64) -> String {
+        let (table, behind, order) = (&self.table, self.between(after, None), self.order("asc"));
+        let skipped = count.saturating_sub(1);
+        format!("select {key} from {table} where {behind} order by {order} limit 1 offset {skipped}")
+    }
+
+    /// The query for the key of the last row of all behind `after`, and how many there are. Keys are SQL.
+    pub fn last(&self, key: &str, after: Option<&str>) -> String {
+        let (table, behind, order) = (&self.table, self.between(after, None), self.order("desc"));
+        format!(
+            "select {key}, (select count(*) from {table} where {behind}) from {table} where {behind} order by {order} limit 1"
+        )
+    }
+
+    /// The query that finds a row without a whole key: it is behind no other, and would be left out without a word.
+    pub fn keyless(&self) -> String {
+        let columns: Vec<String> = self.key.iter().map(|column| format!("{column} is null")).collect();
+        format!("select 1 from {} where {} limit 1", self.table, columns.join(" or "))
+    }
+
+    /// The error where [`Rows::keyless`] finds one.
+    pub fn keyless_error(&self) -> Error {
+        let (table, key) = (&self.table, self.key.join(", "));
+        let problem = format!(
+            "`{table}` has rows where the key `{key}` is NULL, which no batch would come to; fill it first, or choose other \
+             columns"
+        );
+        Error::Usage { problem }
+    }
+
+    /// The condition for the rows behind `after`, up to `end` and with it.
+    fn between(&self, after: Option<&str>, end: Option<&str>) -> String {
         let columns = self.columns();
         let row = |key: &str| if self.key.len() == 1 { key.to_owned() } else { format!("({key})") };
         let after = after.map(|after| format!("{columns} > {}", row(after)));
@@ -76,26 +109,10 @@ impl Rows {
         if self.key.len() == 1 { columns } else { format!("({columns})") }
     }
 
-    /// The columns of the key in this order, which is that of `order`: `a desc, b desc`.
-    pub fn order(&self, order: &str) -> String {
+    /// The columns of the key in one order: `a desc, b desc`.
+    fn order(&self, order: &str) -> String {
         let columns: Vec<String> = self.key.iter().map(|column| format!("{column} {order}")).collect();
         columns.join(", ")
-    }
-
-    /// The error for rows without a whole key.
-    pub fn is_keyless(&self) -> Error {
-        let (table, key) = (&self.table, self.key.join(", "));
-        let problem = format!(
-            "`{table}` has rows where the key `{key}` is NULL, which no batch would come to; fill it first, or choose other \
-             columns"
-        );
-        Error::Usage { problem }
-    }
-
-    /// The condition that holds for rows without a whole key.
-    pub fn keyless(&self) -> String {
-        let columns: Vec<String> = self.key.iter().map(|column| format!("{column} is null")).collect();
-        columns.join(" or ")
     }
 }
 
@@ -114,9 +131,19 @@ mod tests {
             "update t set c = 1 where (a, b) > (1, 'x') and (a, b) <= (2, 'y')"
         );
         assert_eq!(two.between(None, None), "true");
+    }
+
+    #[test]
+    fn the_end_of_a_batch_is_asked_for_by_its_place_and_the_last_one_from_the_end() {
+        let two = Rows::of("t", ["a", "b"]);
         assert_eq!(
-            (two.order("desc"), two.keyless()),
-            ("a desc, b desc".to_owned(), "a is null or b is null".to_owned())
+            two.nth("k(a, b)", Some("1, 2"), 10),
+            "select k(a, b) from t where (a, b) > (1, 2) order by a asc, b asc limit 1 offset 9"
         );
+        assert_eq!(
+            two.last("k(a, b)", None),
+            "select k(a, b), (select count(*) from t where true) from t where true order by a desc, b desc limit 1"
+        );
+        assert_eq!(two.keyless(), "select 1 from t where a is null or b is null limit 1");
     }
 }

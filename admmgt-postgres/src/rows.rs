@@ -22,19 +22,12 @@ impl Batches for PgRows {
         if after.is_none() {
             self.check(link).await?;
         }
-        let rows = &self.0;
-        let (table, behind, key) = (&rows.table, rows.between(after, None), self.quoted());
-        let order = rows.order("asc");
-        let skipped = count.saturating_sub(1);
-        let full = format!("select {key} from {table} where {behind} order by {order} offset {skipped} limit 1");
-        if let Some(row) = look(link, full).await? {
+        let key = self.quoted();
+        if let Some(row) = look(link, self.0.nth(&key, after, count)).await? {
             return Ok(end(row).map(|(end, _)| BatchEnd::new(end, count)));
         }
-        let order = rows.order("desc");
-        let last = format!(
-            "select {key}, (select count(*) from {table} where {behind}) from {table} where {behind} order by {order} limit 1"
-        );
-        Ok(look(link, last).await?.and_then(end).map(|(end, rows)| BatchEnd::new(end, rows)))
+        let last = look(link, self.0.last(&key, after)).await?;
+        Ok(last.and_then(end).map(|(end, rows)| BatchEnd::new(end, rows)))
     }
 
     async fn change(&mut self, cx: &mut Context, after: Option<&str>, end: &str) -> Result<u64, BoxError> {
@@ -59,12 +52,10 @@ impl PgRows {
         columns.join(" || ', ' || ")
     }
 
-    /// A row without a key is behind no other, and would be left out without a word.
     async fn check(&self, link: &mut Link) -> Result<()> {
-        let sql = format!("select 1 from {} where {} limit 1", self.0.table, self.0.keyless());
-        match look(link, sql).await? {
+        match look(link, self.0.keyless()).await? {
             None => Ok(()),
-            Some(_) => Err(self.0.is_keyless()),
+            Some(_) => Err(self.0.keyless_error()),
         }
     }
 }

@@ -17,21 +17,12 @@ impl Batches for SqliteRows {
         if after.is_none() {
             self.check(session).await?;
         }
-        let rows = &self.0;
-        let (table, behind, key) = (&rows.table, rows.between(after, None), self.quoted());
-        let order = rows.order("asc");
-        let skipped = count.saturating_sub(1);
-        let full = format!("select {key} from {table} where {behind} order by {order} limit 1 offset {skipped}");
-        let end = session.look(READING, &full, |row| row.get(0)).await?;
+        let key = self.quoted();
+        let end = session.look(READING, &self.0.nth(&key, after, count), |row| row.get::<_, String>(0)).await?;
         if let Some(end) = end {
-            let end: String = end;
             return Ok(Some(BatchEnd::new(end, count)));
         }
-        let order = rows.order("desc");
-        let last = format!(
-            "select {key}, (select count(*) from {table} where {behind}) from {table} where {behind} order by {order} limit 1"
-        );
-        let last = session.look(READING, &last, |row| Ok((row.get(0)?, row.get(1)?))).await?;
+        let last = session.look(READING, &self.0.last(&key, after), |row| Ok((row.get(0)?, row.get(1)?))).await?;
         Ok(last.map(|(key, rows): (String, i64)| BatchEnd::new(key, rows.unsigned_abs())))
     }
 
@@ -54,12 +45,10 @@ impl SqliteRows {
         columns.join(" || ', ' || ")
     }
 
-    /// A row without a key is behind no other, and would be left out without a word.
     async fn check(&self, session: &mut SqliteSession) -> Result<()> {
-        let sql = format!("select 1 from {} where {} limit 1", self.0.table, self.0.keyless());
-        match session.look(READING, &sql, |_| Ok(())).await? {
+        match session.look(READING, &self.0.keyless(), |_| Ok(())).await? {
             None => Ok(()),
-            Some(()) => Err(self.0.is_keyless()),
+            Some(()) => Err(self.0.keyless_error()),
         }
     }
 }

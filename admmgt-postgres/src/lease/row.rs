@@ -6,12 +6,10 @@ use std::time::{Duration, Instant};
 
 use admmgt_core::stored::HISTORY;
 use admmgt_core::{
-    Acquired, BoxFuture, Error, Holder, Lease, LeaseRequest, Result, Session, SessionOptions, Timestamp, Token,
-    async_trait,
+    Acquired, Beat, BoxFuture, Error, Heart, Holder, Lease, LeaseRequest, Renewal, Result, Session, SessionOptions,
+    Timestamp, Token, async_trait,
 };
 use sqlx::PgConnection;
-use tokio::sync::watch;
-use tokio::task::JoinHandle;
 
 use super::lock;
 use crate::link::Link;
@@ -103,35 +101,36 @@ pub(super) async fn acquire(link: &mut Link, request: &LeaseRequest, ttl: Durati
     };
     let token = row[0].as_deref().and_then(|token| token.parse().ok());
     let token = token.ok_or_else(|| Error::corrupt(format!("table `{TABLE}`"), "its token is no number"))?;
-    let renewal = Renewal { table, owner, token, ttl };
+    let row = Row { table, owner, token, ttl };
     // Only now that the row is there for everybody: who takes the lock after this look finds the row.
     let locked = format!("select {}", lock::is_locked(&link.table(HISTORY)?));
     let locked = link.row("asking for the lease", locked).await?;
     if locked.is_some_and(|row| row[0].as_deref() == Some("t")) {
         // A process without a pooler in between has it, as a lock.
-        link.run("handing back the lease", renewal.release()).await?;
+        link.run("handing back the lease", row.release()).await?;
         let mut holder = Holder::default();
         holder.place = Some("an advisory lock of a connection of its own".to_owned());
         return Ok(Acquired::No(holder));
     }
-    let lease = RowLease::keep(renewal, asked, Arc::clone(&link.server), link.options.clone());
-    Ok(Acquired::Yes(Box::new(lease)))
+    let server = Arc::clone(&link.server);
+    let renewing = Renewing { row: row.clone(), connection: None, server, options: link.options.clone() };
+    Ok(Acquired::Yes(Box::new(RowLease { row, heart: Heart::beat(ttl, asked, renewing) })))
 }
 
 fn expiry(ttl: Duration) -> String {
     format!("clock_timestamp() + {} * interval '1 millisecond'", ttl.as_millis())
 }
 
-/// What is renewed.
+/// The row while it is ours.
 #[derive(Debug, Clone)]
-struct Renewal {
+struct Row {
     table: String,
     owner: String,
     token: u64,
     ttl: Duration,
 }
 
-impl Renewal {
+impl Row {
     fn renew(&self) -> String {
         format!(
             "update {} set expires_at = {} where id = 1 and token = {} and owner = {} and expires_at > clock_timestamp()",
@@ -150,114 +149,62 @@ impl Renewal {
             quote::text(&self.owner)
         )
     }
-
-    /// For how long after the last renewal was asked for the lease is ours beyond doubt.
-    fn good_for(&self) -> Duration {
-        self.ttl - self.ttl / 6
-    }
 }
 
-/// Renews until it is stopped or the lease is lost; says so in words then.
-async fn heartbeat(
-    renewal: Renewal,
-    mut renewed: Instant,
+/// Renews it on a connection of its own.
+#[derive(Debug)]
+struct Renewing {
+    row: Row,
+    connection: Option<PgConnection>,
     server: Arc<Server>,
     options: SessionOptions,
-    lost: watch::Sender<Option<String>>,
-) {
-    let mut connection: Option<PgConnection> = None;
-    loop {
-        let end = renewed + renewal.good_for();
-        tokio::time::sleep(renewal.ttl / 3).await;
-        let problem = loop {
-            let left = end.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                break Some(format!("it could not be renewed for {:?}", renewal.good_for()));
-            }
-            let asked = Instant::now();
-            let beat = beat(&mut connection, &renewal, &server, &options);
-            match tokio::time::timeout(left, beat).await {
-                Ok(Ok(1)) => {
-                    renewed = asked;
-                    break None;
-                }
-                Ok(Ok(_)) => break Some("another process has taken it, because it was not renewed in time".to_owned()),
-                // The connection was lost, or the server has none: there is time for another try.
-                Ok(Err(())) => tokio::time::sleep((renewal.ttl / 30).min(left)).await,
-                Err(_) => {}
-            }
-            connection = None;
+}
+
+#[async_trait]
+impl Renewal for Renewing {
+    async fn renew(&mut self) -> Beat {
+        // Not put back where it fails, or where the answer is not waited for any more.
+        let mut connection = match self.connection.take() {
+            Some(connection) => connection,
+            None => match self.server.connect(&self.options).await {
+                Ok(connection) => connection,
+                Err(_) => return Beat::Missed,
+            },
         };
-        if let Some(problem) = problem {
-            let _ = lost.send(Some(problem));
-            return;
+        match wire::run(&mut connection, self.row.renew()).await {
+            Ok(1) => {
+                self.connection = Some(connection);
+                Beat::Renewed
+            }
+            Ok(_) => Beat::Gone("another process has taken it, because it was not renewed in time".to_owned()),
+            Err(_) => Beat::Missed,
         }
     }
 }
 
-async fn beat(
-    connection: &mut Option<PgConnection>,
-    renewal: &Renewal,
-    server: &Server,
-    options: &SessionOptions,
-) -> std::result::Result<u64, ()> {
-    if connection.is_none() {
-        *connection = Some(server.connect(options).await.map_err(drop)?);
-    }
-    let Some(connection) = connection else { return Err(()) };
-    wire::run(connection, renewal.renew()).await.map_err(drop)
-}
-
+/// Dropped, the row ends by itself.
 #[derive(Debug)]
 struct RowLease {
-    renewal: Renewal,
-    heart: JoinHandle<()>,
-    lost: watch::Receiver<Option<String>>,
-}
-
-impl RowLease {
-    fn keep(renewal: Renewal, asked: Instant, server: Arc<Server>, options: SessionOptions) -> Self {
-        let (send, lost) = watch::channel(None);
-        let heart = tokio::spawn(heartbeat(renewal.clone(), asked, server, options, send));
-        Self { renewal, heart, lost }
-    }
-}
-
-impl Drop for RowLease {
-    /// The row ends by itself where it is not handed back.
-    fn drop(&mut self) {
-        self.heart.abort();
-    }
+    row: Row,
+    heart: Heart,
 }
 
 #[async_trait]
 impl Lease for RowLease {
     fn token(&self) -> Option<Token> {
-        Some(Token(self.renewal.token))
+        Some(Token(self.row.token))
     }
 
     async fn verify(&mut self, _: &mut dyn Session) -> Result<()> {
-        match self.lost.borrow().clone() {
-            Some(problem) => Err(Error::LeaseLost { problem }),
-            None => Ok(()),
-        }
+        self.heart.verify()
     }
 
     fn lost(&self) -> BoxFuture<'static, Error> {
-        let mut lost = self.lost.clone();
-        Box::pin(async move {
-            let told = lost.wait_for(Option::is_some).await.ok().and_then(|problem| problem.clone());
-            match told {
-                Some(problem) => Error::LeaseLost { problem },
-                // The heartbeat was stopped: nobody asks any more.
-                None => std::future::pending().await,
-            }
-        })
+        self.heart.lost()
     }
 
     async fn release(self: Box<Self>, session: &mut dyn Session) -> Result<()> {
-        self.heart.abort();
-        let sql = self.renewal.release();
-        Link::of(session)?.run("handing back the lease", sql).await
+        self.heart.stop();
+        Link::of(session)?.run("handing back the lease", self.row.release()).await
     }
 }
