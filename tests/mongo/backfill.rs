@@ -3,33 +3,13 @@
 use admmgt::mongo::Documents;
 use admmgt::mongodb::bson::{Binary, Bson, DateTime, Timestamp, doc, oid::ObjectId, spec::BinarySubtype};
 use admmgt::prelude::*;
-use admmgt::{ErrorKind, Filled, OnInterrupt};
-use std::sync::{Arc, Mutex};
+use admmgt::{ErrorKind, OnInterrupt};
+use std::sync::Arc;
 
 use admmgt_tests::{
-    AsyncCode, MongoDatabase, Orders, asynchronous, backfill_killed_anywhere, backfill_killed_at_random, is_full,
-    outside,
+    MongoDatabase, Orders, asynchronous, backfill_killed_anywhere, backfill_killed_at_random, batches_of, filling,
+    is_full, outside,
 };
-
-fn filling(documents: Documents) -> (AsyncCode, Arc<Mutex<Vec<Filled>>>) {
-    let filled = Arc::new(Mutex::new(Vec::new()));
-    let told = Arc::clone(&filled);
-    let body = asynchronous("2", move |cx| {
-        let (mut documents, told) = (documents.clone(), Arc::clone(&told));
-        Box::pin(async move {
-            let filled = cx.backfill("it").run(&mut documents).await?;
-            told.lock().unwrap().push(filled);
-            Ok(())
-        })
-    });
-    (body.with(|meta| outside(meta).on_interrupt(OnInterrupt::Retry)), filled)
-}
-
-fn policy(rows: u64) -> Policy {
-    let mut policy = Policy::default();
-    (policy.batch_rows, policy.foreign) = (rows, admmgt::Verdict::Allow);
-    policy
-}
 
 /// One more than there are of anything: an `_id` of each type, and many of some.
 fn ids() -> Vec<Bson> {
@@ -65,7 +45,7 @@ async fn every_document_is_changed_once_whatever_its_id_is() {
             db.collection("t").await.insert_many(all).await.unwrap();
             let (fill, filled) = filling(Documents::of("t").update(doc! { "$inc": { "done": 1 } }));
             let driver = db.driver().prefix(format!("p{rows}")).unwrap();
-            let migrator = Migrator::new(driver).migrations(Migrations::default().and(fill)).policy(policy(rows));
+            let migrator = Migrator::new(driver).migrations(Migrations::default().and(fill)).policy(batches_of(rows));
             migrator.up().await.unwrap();
             let wrong = db.collection("t").await.find_one(doc! { "done": { "$ne": 1 } }).await.unwrap();
             assert_eq!(wrong, None, "batches of {rows}");
@@ -84,7 +64,7 @@ async fn only_what_matches_is_changed_and_a_pipeline_reads_other_fields() {
         let double = doc! { "$set": { "gross": { "$multiply": ["$net", 2] } } };
         let (fill, filled) =
             filling(Documents::of("sales").update(vec![double]).only(doc! { "gross": { "$exists": false } }));
-        db.migrator(Migrations::default().and(fill)).policy(policy(64)).up().await.unwrap();
+        db.migrator(Migrations::default().and(fill)).policy(batches_of(64)).up().await.unwrap();
         assert_eq!(db.count("sales", doc! { "gross": 0 }).await, 100);
         assert_eq!(db.count("sales", doc! { "$expr": { "$eq": ["$gross", { "$multiply": ["$net", 2] }] } }).await, 400);
         assert_eq!(filled.lock().unwrap()[0].changed, 400);
@@ -112,7 +92,7 @@ async fn f112_documents_that_come_and_go_meanwhile_are_no_obstacle() {
         let double = doc! { "$set": { "gross": { "$multiply": ["$net", 2] } } };
         let (fill, _) =
             filling(Documents::of("sales").update(vec![double]).only(doc! { "gross": { "$exists": false } }));
-        let done = db.migrator(Migrations::default().and(fill)).policy(policy(100)).up().await;
+        let done = db.migrator(Migrations::default().and(fill)).policy(batches_of(100)).up().await;
         over.store(true, std::sync::atomic::Ordering::SeqCst);
         assert!(writer.await.unwrap() > 3);
         done.unwrap();
@@ -130,9 +110,7 @@ async fn f113_large_documents_are_changed_in_smaller_batches() {
     }
     let copy = doc! { "$set": { "copy": "$text" } };
     let (fill, filled) = filling(Documents::of("t").update(vec![copy]).only(doc! { "copy": { "$exists": false } }));
-    // The server is busy with them for longer than the short leases of tests.
-    let driver = db.driver().lease_ttl(std::time::Duration::from_secs(60));
-    Migrator::new(driver).migrations(Migrations::default().and(fill)).policy(policy(1000)).up().await.unwrap();
+    db.migrator(Migrations::default().and(fill)).policy(batches_of(1000)).up().await.unwrap();
     assert_eq!(filled.lock().unwrap()[0].changed, 4);
     assert_eq!(db.count("t", doc! { "$expr": { "$eq": ["$copy", "$text"] } }).await, 4);
 }
@@ -160,7 +138,7 @@ async fn without_the_lease_no_batch_is_committed() {
             })
         });
         let body = body.with(|meta| outside(meta).on_interrupt(OnInterrupt::Retry));
-        let error = db.migrator(Migrations::default().and(body)).policy(policy(20)).up().await.unwrap_err();
+        let error = db.migrator(Migrations::default().and(body)).policy(batches_of(20)).up().await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Busy, "{error}");
         // Where there is no transaction, one batch was changed before that could be known.
         let most = if db.url().contains("replicaSet") { 0 } else { 20 };

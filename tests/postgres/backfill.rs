@@ -6,30 +6,11 @@ use std::time::Duration;
 
 use admmgt::prelude::*;
 use admmgt::sqlx::Connection;
-use admmgt::{Error, ErrorKind, Event, Filled, LeaseMode, OnInterrupt, Rows};
+use admmgt::{Error, ErrorKind, Event, LeaseMode, OnInterrupt, Rows};
 use admmgt_tests::{
-    AsyncCode, Database, Orders, asynchronous, backfill_killed_anywhere, backfill_killed_at_random, now, outside, sql,
+    Database, Orders, asynchronous, backfill_killed_anywhere, backfill_killed_at_random, batches_of, filling, now,
+    outside, sql,
 };
-
-fn filling(rows: Rows) -> (AsyncCode, Arc<Mutex<Vec<Filled>>>) {
-    let filled = Arc::new(Mutex::new(Vec::new()));
-    let told = Arc::clone(&filled);
-    let body = asynchronous("2", move |cx| {
-        let (rows, told) = (rows.clone(), Arc::clone(&told));
-        Box::pin(async move {
-            let filled = cx.backfill("it").update(&rows).await?;
-            told.lock().unwrap().push(filled);
-            Ok(())
-        })
-    });
-    (body.with(|meta| outside(meta).on_interrupt(OnInterrupt::Retry)), filled)
-}
-
-fn policy(rows: u64) -> Policy {
-    let mut policy = Policy::default();
-    policy.batch_rows = rows;
-    policy
-}
 
 const TABLE: &str = r"create table t (id bigint primary key, word text unique, a integer, b varchar(9), at timestamptz unique,
         uid uuid unique, num numeric unique, f double precision unique, done integer);
@@ -47,7 +28,7 @@ async fn every_row_is_changed_once_whatever_the_key_is() {
         let (fill, filled) = filling(rows);
         let heard = Arc::new(Mutex::new(Vec::new()));
         let hears = Arc::clone(&heard);
-        let migrator = db.migrator(sql(&[("1", TABLE)]).and(fill)).policy(policy(64));
+        let migrator = db.migrator(sql(&[("1", TABLE)]).and(fill)).policy(batches_of(64));
         let migrator = migrator.observe(move |event: &Event| {
             if let Event::Backfill { seen, changed, of, .. } = event {
                 hears.lock().unwrap().push((*seen, *changed, *of));
@@ -96,7 +77,7 @@ async fn a_batch_that_meets_a_lock_is_tried_again() {
     sqlx::raw_sql("begin; select from t where id = 700 for update").execute(&mut other).await.unwrap();
     let other = Mutex::new(Some(other));
     let (fill, filled) = filling(Rows::of("t", ["id"]).set("done = 1"));
-    let mut policy = policy(64);
+    let mut policy = batches_of(64);
     policy.lock_timeout = Duration::from_millis(100);
     policy.foreign = admmgt::Verdict::Allow;
     let retried = Arc::new(Mutex::new(Vec::new()));
@@ -139,7 +120,7 @@ async fn f112_rows_that_come_and_go_meanwhile_are_no_obstacle() {
         rounds
     });
     let (fill, _) = filling(Rows::of("t", ["id"]).set("gross = 2 * net").only("gross is null"));
-    let mut policy = policy(200);
+    let mut policy = batches_of(200);
     policy.foreign = admmgt::Verdict::Allow;
     let done = db.migrator(Migrations::default().and(fill)).policy(policy).up().await;
     over.store(true, Ordering::SeqCst);

@@ -3,31 +3,11 @@
 use std::sync::{Arc, Mutex};
 
 use admmgt::prelude::*;
-use admmgt::{BatchEnd, Batches, ErrorKind, Event, Filled, OnInterrupt, Rows, async_trait};
+use admmgt::{BatchEnd, Batches, ErrorKind, Event, OnInterrupt, Rows, async_trait};
 use admmgt_tests::{
-    AsyncCode, Orders, Scratch, asynchronous, backfill_killed_anywhere, backfill_killed_at_random, outside, sql,
+    AsyncCode, Orders, Scratch, asynchronous, backfill_killed_anywhere, backfill_killed_at_random, batches_of, filling,
+    outside, sql,
 };
-
-/// A migration that is one backfill, and what it came to.
-fn filling(rows: Rows) -> (AsyncCode, Arc<Mutex<Vec<Filled>>>) {
-    let filled = Arc::new(Mutex::new(Vec::new()));
-    let told = Arc::clone(&filled);
-    let body = asynchronous("2", move |cx| {
-        let (rows, told) = (rows.clone(), Arc::clone(&told));
-        Box::pin(async move {
-            let filled = cx.backfill("it").update(&rows).await?;
-            told.lock().unwrap().push(filled);
-            Ok(())
-        })
-    });
-    (body.with(|meta| outside(meta).on_interrupt(OnInterrupt::Retry)), filled)
-}
-
-fn policy(rows: u64) -> Policy {
-    let mut policy = Policy::default();
-    policy.batch_rows = rows;
-    policy
-}
 
 const TABLE: &str = "create table t (id integer primary key, word text not null, a integer not null, b text not null, done integer);
     with recursive n(i) as (select 1 union all select i + 1 from n where i < 1000)
@@ -44,7 +24,7 @@ async fn every_row_is_changed_once_whatever_the_key_is() {
         let (fill, filled) = filling(rows);
         let heard = Arc::new(Mutex::new(Vec::new()));
         let hears = Arc::clone(&heard);
-        let migrator = scratch.migrator(sql(&[("1", TABLE)]).and(fill)).policy(policy(64));
+        let migrator = scratch.migrator(sql(&[("1", TABLE)]).and(fill)).policy(batches_of(64));
         let migrator = migrator.observe(move |event: &Event| {
             if let Event::Backfill { seen, changed, of, .. } = event {
                 hears.lock().unwrap().push((*seen, *changed, *of));
@@ -68,7 +48,7 @@ async fn a_table_without_a_rowid_has_a_key_too() {
                  with recursive n(i) as (select 1 union all select i + 1 from n where i < 300)
                  insert into t select 'it''s ' || i / 10, randomblob(8), null from n";
     let (fill, filled) = filling(Rows::of("t", ["a", "b"]).set("done = 1"));
-    scratch.migrator(sql(&[("1", table)]).and(fill)).policy(policy(7)).up().await.unwrap();
+    scratch.migrator(sql(&[("1", table)]).and(fill)).policy(batches_of(7)).up().await.unwrap();
     assert_eq!(scratch.number("select count(*) from t where done = 1"), 300);
     assert_eq!(filled.lock().unwrap()[0].changed, 300);
 }
@@ -122,7 +102,7 @@ async fn foreign_keys_hold_in_every_batch() {
                   create table child (id integer primary key, parent integer references parent(id));
                   insert into parent values (1); insert into child values (1, 1), (2, 1), (3, 1)";
     let (fill, _) = filling(Rows::of("child", ["id"]).set("parent = id"));
-    let error = scratch.migrator(sql(&[("1", tables)]).and(fill)).policy(policy(1)).up().await.unwrap_err();
+    let error = scratch.migrator(sql(&[("1", tables)]).and(fill)).policy(batches_of(1)).up().await.unwrap_err();
     assert!(error.to_string().contains("FOREIGN KEY constraint failed"), "{error}");
     assert_eq!(scratch.texts("select parent || '' from child order by id"), ["1", "1", "1"]);
     // Once the parents are there it goes on behind what is done.
@@ -211,7 +191,7 @@ async fn f112_rows_that_come_and_go_meanwhile_are_no_obstacle() {
          with recursive n(i) as (select 1 union all select i + 1 from n where i < 2000) insert into t (net) select i from n",
     );
     let (fill, _) = filling(Rows::of("t", ["id"]).set("gross = 2 * net").only("gross is null"));
-    let mut policy = policy(50);
+    let mut policy = batches_of(50);
     policy.foreign = admmgt::Verdict::Allow;
     let (application, rounds) = (Mutex::new(scratch.connection()), Arc::new(Mutex::new(0)));
     let counts = Arc::clone(&rounds);

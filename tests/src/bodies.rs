@@ -37,12 +37,13 @@ pub struct Code {
 /// A migration from a closure, in a transaction.
 #[track_caller]
 pub fn code(name: &str, body: impl Fn(&mut Connection) -> Result<(), BoxError> + Send + Sync + 'static) -> Code {
-    Code { meta: meta(name), body: Box::new(body) }
+    Code { meta: meta(id(name)), body: Box::new(body) }
 }
 
+/// What a migration of code says of itself.
 #[track_caller]
-fn meta(name: &str) -> Meta {
-    Meta::new(id(name), Checksum::parse("manual:1").expect("a checksum"))
+pub(crate) fn meta(id: MigrationId) -> Meta {
+    Meta::new(id, Checksum::parse("manual:1").expect("a checksum"))
 }
 
 impl Code {
@@ -78,7 +79,7 @@ pub fn asynchronous(
     name: &str,
     body: impl for<'a> Fn(&'a mut Context) -> BoxFuture<'a, Result<(), BoxError>> + Send + Sync + 'static,
 ) -> AsyncCode {
-    AsyncCode { meta: meta(name), body: Box::new(body) }
+    AsyncCode { meta: meta(id(name)), body: Box::new(body) }
 }
 
 /// A migration from a closure over a connection to PostgreSQL.

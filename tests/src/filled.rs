@@ -1,10 +1,55 @@
-//! Kills a backfill. A batch and its checkpoint are committed together here, so each row is changed once.
+//! A backfill as a migration of its own; and one that is killed. A batch and its checkpoint are committed together there,
+//! so each row is changed once.
 
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-use crate::{Ground, Orders, Sets, for_each, is_full, say};
+use admmgt::mongo::Documents;
+use admmgt::prelude::*;
+use admmgt::{BoxFuture, Filled, OnInterrupt, Rows, Verdict};
+
+use crate::{AsyncCode, Ground, Orders, Sets, asynchronous, for_each, is_full, outside, say};
+
+/// What is changed batch by batch.
+pub trait Filling: Clone + Send + Sync + 'static {
+    /// Changes it, as the backfill `it`.
+    fn fill(self, cx: &mut Context) -> BoxFuture<'_, Result<Filled, BoxError>>;
+}
+
+impl Filling for Rows {
+    fn fill(self, cx: &mut Context) -> BoxFuture<'_, Result<Filled, BoxError>> {
+        Box::pin(async move { cx.backfill("it").update(&self).await })
+    }
+}
+
+impl Filling for Documents {
+    fn fill(mut self, cx: &mut Context) -> BoxFuture<'_, Result<Filled, BoxError>> {
+        Box::pin(async move { cx.backfill("it").run(&mut self).await })
+    }
+}
+
+/// The migration `2` that is one backfill, outside of a transaction, and what it came to.
+pub fn filling(what: impl Filling) -> (AsyncCode, Arc<Mutex<Vec<Filled>>>) {
+    let filled = Arc::new(Mutex::new(Vec::new()));
+    let told = Arc::clone(&filled);
+    let body = asynchronous("2", move |cx| {
+        let (what, told) = (what.clone(), Arc::clone(&told));
+        Box::pin(async move {
+            let filled = what.fill(cx).await?;
+            told.lock().expect("no panic").push(filled);
+            Ok(())
+        })
+    });
+    (body.with(|meta| outside(meta).on_interrupt(OnInterrupt::Retry)), filled)
+}
+
+/// Batches that begin with so many rows. Several histories may share the database.
+pub fn batches_of(rows: u64) -> Policy {
+    let mut policy = Policy::default();
+    (policy.batch_rows, policy.foreign) = (rows, Verdict::Allow);
+    policy
+}
 
 /// A database with a table of so many rows that nothing was done to.
 fn unfilled<G: Ground>(rows: usize) -> G {

@@ -34,7 +34,7 @@ pub use bodies::{AsyncCode, Code, asynchronous, code, id, outside, pg, sql};
 pub use bouncer::Bouncer;
 pub use cluster::{Cluster, Standby, binaries, free_port};
 pub use database::{Database, now, now_elsewhere, run_at, server_url, skipped};
-pub use filled::{backfill_killed_anywhere, backfill_killed_at_random};
+pub use filled::{Filling, backfill_killed_anywhere, backfill_killed_at_random, batches_of, filling};
 pub use layouts::{LAYOUTS, Layout};
 pub use mongo::{MONGO_TTL, MongoDatabase, mongo};
 pub use mongod::{Mongod, admin, mongo_database, mongo_url, mongod, run_command};

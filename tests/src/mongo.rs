@@ -5,8 +5,9 @@ use std::time::Duration;
 use admmgt::mongodb::bson::{Document, doc};
 use admmgt::mongodb::{Client, Collection};
 use admmgt::prelude::*;
-use admmgt::{BoxFuture, Checksum, FromContext, Meta, MigrationId, OnInterrupt, TransactionMode};
+use admmgt::{BoxFuture, FromContext, MigrationId, OnInterrupt, TransactionMode};
 
+use crate::bodies::meta;
 use crate::orders::{Hold, Orders};
 use crate::points::pass;
 use crate::{AsyncCode, Ground, Left, Sets, asynchronous, mongo_database, mongo_url, now, run_command, say};
@@ -18,7 +19,7 @@ pub struct MongoDatabase {
     name: String,
 }
 
-/// How long a lease of it lasts.
+/// How long a lease of a process lasts that a test starts: others wait for so long where it is killed.
 pub const MONGO_TTL: Duration = Duration::from_secs(4);
 
 impl MongoDatabase {
@@ -69,9 +70,9 @@ impl MongoDatabase {
         &self.url
     }
 
-    /// The driver.
+    /// The driver. Its lease lasts as long as an application's: a busy machine can stand still for seconds.
     pub fn driver(&self) -> Mongo {
-        Mongo::connect(&self.url).expect("a URL").lease_ttl(MONGO_TTL)
+        Mongo::connect(&self.url).expect("a URL")
     }
 
     /// A migrator of the database with these migrations.
@@ -203,10 +204,6 @@ pub(crate) fn migrations(orders: &Orders) -> Migrations {
             (other, _) => panic!("{other:?} is of SQL"),
         }
     })
-}
-
-fn meta(id: MigrationId) -> Meta {
-    Meta::new(id, Checksum::parse("manual:1").expect("a checksum"))
 }
 
 /// Waits in its body for [`Orders::hold`].

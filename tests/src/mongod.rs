@@ -1,7 +1,6 @@
 //! A MongoDB server of one's own: a replica set of one, or a standalone.
 
 use std::fs::File;
-use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -60,7 +59,8 @@ impl Mongod {
         let data = self.folder.path().join("data");
         std::fs::create_dir_all(&data).expect("a folder");
         let log = File::create(self.folder.path().join("log")).expect("a log");
-        let mut command = Command::new(&self.binary);
+        let mut command = Command::new("setpriv");
+        command.args(["--pdeathsig", "KILL"]).arg(&self.binary);
         if self.is_set {
             command.args(["--replSet", "rs0", "--oplogSize", "50"]);
         }
@@ -70,13 +70,6 @@ impl Mongod {
             command.args(["--setParameter", parameter]);
         }
         command.stdin(Stdio::null()).stdout(log).stderr(Stdio::null());
-        // SAFETY: a plain system call, after `fork` and before `exec`.
-        unsafe {
-            command.pre_exec(|| {
-                libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
-                Ok(())
-            });
-        }
         self.server = Some(command.spawn().expect("the server starts"));
         let clock = Instant::now();
         while self.admin(doc! { "ping": 1 }).is_err() {

@@ -7,9 +7,10 @@ use std::time::{Duration, Instant};
 
 use admmgt::prelude::*;
 use admmgt::rusqlite::Connection;
-use admmgt::{BoxFuture, Checksum, FromContext, Meta, MigrationId, OnInterrupt, Rows, TransactionMode, async_trait};
+use admmgt::{BoxFuture, FromContext, Meta, MigrationId, OnInterrupt, Rows, TransactionMode, async_trait};
 use serde::{Deserialize, Serialize};
 
+use crate::bodies::meta;
 use crate::orders::{Hold, Orders};
 use crate::points::pass;
 use crate::{AsyncCode, asynchronous};
@@ -195,10 +196,7 @@ impl One {
                 Ok(())
             })
         })
-        .with(|_| {
-            let meta = Meta::new(id, Checksum::parse("manual:1").expect("a checksum"));
-            meta.transaction(TransactionMode::None).on_interrupt(OnInterrupt::Retry)
-        })
+        .with(|_| meta(id).transaction(TransactionMode::None).on_interrupt(OnInterrupt::Retry))
     }
 
     fn own_transaction(&self) -> SqlMigration {
@@ -225,7 +223,7 @@ impl One {
 
     fn code(self, way: Way, hold: Option<Hold>) -> Scripted {
         let id = MigrationId::new(&*self.namespace, self.name()).expect("a name");
-        let meta = Meta::new(id, Checksum::parse("manual:1").expect("a checksum"));
+        let meta = meta(id);
         let meta = if way == Way::Outside { meta.transaction(TransactionMode::None) } else { meta };
         Scripted { meta, way, hold, on_server: self.on_server, statements: [self.table(), self.log()] }
     }
