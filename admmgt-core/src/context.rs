@@ -63,6 +63,7 @@ impl Context {
         self.begun = begun;
         self.backfills.clear();
         self.transaction = meta.transaction;
+        self.session.entering(&meta.id);
     }
 
     /// It is over.

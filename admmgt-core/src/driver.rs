@@ -13,7 +13,7 @@ use crate::record::{Author, Batch};
 use crate::rows::Rows;
 use crate::script::{Dialect, Statement};
 use crate::store::StateStore;
-use crate::{Backend, BoxError, BoxFuture, Error, Namespace, Origin, Result, sources};
+use crate::{Backend, BoxError, BoxFuture, Error, MigrationId, Namespace, Origin, Result, sources};
 
 /// What a session may do to the database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -239,6 +239,11 @@ pub trait Session: Debug + Send {
     /// [`Error::Busy`] where another connection kept the database locked for too long,
     /// [`Error::HistoryMoved`].
     async fn begin(&mut self, origin: Origin) -> Result<()>;
+
+    /// Before each body and each probe: whose it is. Default: it is all the same.
+    fn entering(&mut self, migration: &MigrationId) {
+        let _ = migration;
+    }
 
     /// After each body in the transaction of [`Session::begin`]: finds what it may not leave behind, such
     /// as rows that point to nothing, and makes good what it changed in the connection for the next one.

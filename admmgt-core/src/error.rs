@@ -127,7 +127,7 @@ pub enum Error {
         advice: String,
     },
     /// Another connection kept the database locked for too long.
-    #[error("the database stayed locked by another connection for {}. Find the program with the long transaction, or wait longer with `Policy::lock_timeout`", seconds(.waited))]
+    #[error("{}", busy(.waited))]
     Busy {
         /// For how long this one waited.
         waited: Duration,
@@ -436,6 +436,20 @@ fn after_waiting(waited: &Option<Duration>) -> String {
     waited.map_or_else(
         || ". Run `Migrator::up` first".to_owned(),
         |time| format!(". Waited {} for another process to apply them", seconds(&time)),
+    )
+}
+
+fn busy(waited: &Duration) -> String {
+    // Some databases refuse such a write at once.
+    if waited.is_zero() {
+        return "another connection was writing the same at the same time, and this one gave way again and again. Find the \
+                program that writes it, or let it be tried more often with `Policy::retries`"
+            .to_owned();
+    }
+    format!(
+        "the database stayed locked by another connection for {}. Find the program with the long transaction, or wait longer \
+         with `Policy::lock_timeout`",
+        seconds(waited)
     )
 }
 

@@ -367,7 +367,10 @@ impl Migrator {
 
     fn start(&self) -> Run {
         let author = Author::of_this_process();
-        let (set, mut faults) = MigrationSet::examine(&self.listed());
+        let (mut set, mut faults) = MigrationSet::examine(&self.listed());
+        if self.target.direction() == Direction::Down {
+            set = set.with_ways_back(&*self.driver.dialect());
+        }
         if self.migrations.is_none() {
             faults.extend(not_embedded());
         }

@@ -255,7 +255,10 @@ pub(crate) fn prepare(
     }
     let mut resumed: BTreeMap<&MigrationId, WithScript> = BTreeMap::new();
     for (id, known) in state.interrupted().into_iter().filter(|(id, _)| set.has_namespace(id.namespace())) {
-        let wanted = wanted.contains(id);
+        let wanted = match target.direction() {
+            Direction::Up => wanted.contains(id),
+            Direction::Down => back::names(set, target, id),
+        };
         match resume(set, id, known, target, policy, facts).filter(|_| wanted) {
             Some(Ok(step)) => drop(resumed.insert(id, step)),
             Some(Err(refusal)) => refusals.push(refusal),
@@ -265,7 +268,7 @@ pub(crate) fn prepare(
 
     let path = match target.direction() {
         Direction::Up => back::Path::default(),
-        Direction::Down => back::path(set, state, target),
+        Direction::Down => back::path(set, state, &back::without(target, resumed.len())),
     };
     let leaving: HashSet<&MigrationId> =
         path.leaving.iter().map(|leaving| leaving.id).chain(path.again.clone()).collect();

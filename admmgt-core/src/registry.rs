@@ -15,7 +15,8 @@ use crate::history::APPLIED;
 use crate::migration::{Item, Migration};
 use crate::private::{EmbeddedFolder, Registration};
 use crate::refusal::Refusal;
-use crate::{DirError, Meta, MigrationId, MigrationsDir, Namespace};
+use crate::script::Dialect;
+use crate::{DirError, Meta, MigrationId, MigrationsDir, Namespace, way_back};
 
 /// A list of migrations, not yet checked: all that are registered, or those that are named.
 ///
@@ -216,6 +217,20 @@ impl MigrationSet {
         let ordered = order.into_iter().map(|at| migrations.0[at].clone()).collect();
         let is_sound = refusals.is_empty();
         (Self { ordered, place, replaced, heads, is_sound }, refusals)
+    }
+
+    /// With the ways back that the dialect can tell from what migrations do that have none.
+    pub(crate) fn with_ways_back(mut self, dialect: &dyn Dialect) -> Self {
+        for entry in &mut self.ordered {
+            let told = match entry {
+                Entry::Item(item) => way_back::told(*item, dialect),
+                Entry::Shared(migration) => way_back::told(Arc::clone(migration), dialect),
+            };
+            if let Some(migration) = told {
+                *entry = Entry::Shared(migration);
+            }
+        }
+        self
     }
 
     /// The migrations in the order they run.

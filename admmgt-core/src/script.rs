@@ -319,6 +319,13 @@ pub trait Dialect: fmt::Debug + Send + Sync {
         crate::redact::redacted(&statement.text)
     }
 
+    /// The text that takes back what a text does, where its statements tell how: for a migration that has no way back of its
+    /// own. It runs as if it had been written beside it. Default: SQL does not tell.
+    fn way_back(&self, text: &str) -> Option<String> {
+        let _ = text;
+        None
+    }
+
     /// Whether what a statement does is gone with its connection: a setting, a temporary table. A migration
     /// that did so and was interrupted cannot go on in another connection.
     fn is_of_session(&self, statement: &Statement) -> bool {

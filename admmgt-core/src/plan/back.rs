@@ -72,6 +72,24 @@ pub(super) fn path<'a>(set: &MigrationSet, state: &'a State, target: &Target) ->
     path
 }
 
+/// Whether a target takes back what is half-way back already.
+pub(super) fn names(set: &MigrationSet, target: &Target, id: &MigrationId) -> bool {
+    match target {
+        Target::Back(count) => *count > 0,
+        Target::BackTo(last) => set.place(id) > set.place(last),
+        Target::Nothing => true,
+        _ => false,
+    }
+}
+
+/// What is left of a target where so many of those that it names are half-way back already.
+pub(super) fn without(target: &Target, count: usize) -> Target {
+    match target {
+        Target::Back(all) => Target::Back(all.saturating_sub(count)),
+        other => other.clone(),
+    }
+}
+
 /// One that stands as applied, and what is known of it.
 type Applied<'a> = (&'a MigrationId, &'a Known);
 

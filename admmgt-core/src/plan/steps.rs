@@ -46,14 +46,18 @@ pub(super) fn resume(
     let migration = set.get(id).filter(|migration| migration.problems().is_empty())?;
     let meta = migration.meta();
     let probed = facts.probed.iter().find(|(probed, _)| probed == id);
-    let asked = policy.on_interrupt.unwrap_or(meta.on_interrupt);
+    // What is to be done about an interruption is said of the way forwards only.
+    let asked = match direction {
+        Direction::Up => policy.on_interrupt.unwrap_or(meta.on_interrupt),
+        Direction::Down => OnInterrupt::Manual,
+    };
     if asked == OnInterrupt::Probe && probed.is_none() {
         return None;
     }
     // What is on record has ended, whatever a probe says.
     let done = probed.and_then(|(_, statements)| *statements).map_or(done, |statements| statements.max(done));
     // A way back that was interrupted is not gone on with by somebody who wants to go forwards.
-    if direction != Direction::Up || target.direction() != Direction::Up {
+    if direction != target.direction() {
         return None;
     }
     // What cannot run at all is refused where it is pending; here, as interrupted.

@@ -4,8 +4,8 @@ use std::any::Any;
 use std::sync::atomic::Ordering;
 
 use admmgt_core::{
-    Access, Atomicity, Batch, Batches, BlockingJob, BoxError, Capabilities, MakeBatch, Origin, Outcome, Recorded,
-    Result, Rows, Session, Statement,
+    Access, Atomicity, Batch, Batches, BlockingJob, BoxError, Capabilities, MakeBatch, MigrationId, Origin, Outcome,
+    Recorded, Result, Rows, Session, Statement,
 };
 use async_trait::async_trait;
 
@@ -29,6 +29,10 @@ impl Session for FaultySession {
 
     fn in_transaction(&self) -> bool {
         self.inner.in_transaction()
+    }
+
+    fn entering(&mut self, migration: &MigrationId) {
+        self.inner.entering(migration);
     }
 
     fn describe(&self, error: &BoxError) -> String {
