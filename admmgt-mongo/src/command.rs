@@ -1,6 +1,11 @@
 //! What a command of the server does, as far as its name tells, and what its reply says.
 
+use std::time::Duration;
+
 use mongodb::bson::{Bson, Document, doc};
+
+use crate::error::Answer;
+use crate::server::MAJORITY;
 
 /// Whether it would begin or end a transaction.
 pub(crate) fn is_of_transactions(name: &str) -> bool {
@@ -15,17 +20,22 @@ pub(crate) fn runs_in_transaction(command: &Document, made: &[String]) -> bool {
     match name.as_str() {
         "insert" | "update" | "delete" | "find" | "findAndModify" | "findandmodify" | "distinct" => true,
         "create" => !command.contains_key("viewOn") && !command.contains_key("timeseries"),
-        "aggregate" => {
-            let stages = command.get_array("pipeline").map(Vec::as_slice).unwrap_or_default();
-            let writes = |stage: &Bson| {
-                stage.as_document().is_some_and(|stage| stage.keys().any(|key| matches!(&**key, "$out" | "$merge")))
-            };
-            !stages.iter().any(writes)
-        }
+        "aggregate" => !is_writing(command),
         // On what is there already, or may be, the server refuses it.
         "createIndexes" => of.as_str().is_some_and(|name| made.iter().any(|made| made == name)),
         _ => false,
     }
+}
+
+/// The stage of a pipeline that writes what comes out of it.
+pub(crate) fn writing_stage<'a>(pipeline: impl IntoIterator<Item = &'a Document>) -> Option<&'a str> {
+    let mut stages = pipeline.into_iter().flat_map(Document::keys).map(String::as_str);
+    stages.find(|stage| matches!(*stage, "$out" | "$merge"))
+}
+
+fn is_writing(aggregate: &Document) -> bool {
+    let stages = aggregate.get_array("pipeline").map(Vec::as_slice).unwrap_or_default();
+    writing_stage(stages.iter().filter_map(Bson::as_document)).is_some()
 }
 
 /// Whether the server takes a command on its database `admin` only, though it is about another one.
@@ -72,26 +82,28 @@ fn writes(command: &Document) -> bool {
         "renameCollection",
         "dropDatabase",
     ];
-    WRITE.iter().any(|name| is_first(command, name))
+    WRITE.iter().any(|name| is_first(command, name)) || is_first(command, "aggregate") && is_writing(command)
 }
 
 /// The command with what it was not given: outside of a transaction the concern that it is safe, and everywhere how long
 /// it may take.
-pub(crate) fn limited(mut command: Document, in_transaction: bool, millis: Option<i64>) -> Document {
+pub(crate) fn limited(mut command: Document, in_transaction: bool, limit: Option<Duration>) -> Document {
     if !in_transaction && writes(&command) && !command.contains_key("writeConcern") {
-        command.insert("writeConcern", doc! { "w": "majority", "j": true, "wtimeout": 30_000 });
+        let millis = i64::try_from(MAJORITY.as_millis()).unwrap_or(i64::MAX);
+        command.insert("writeConcern", doc! { "w": "majority", "j": true, "wtimeout": millis });
     }
-    if let Some(millis) = millis.filter(|_| !command.contains_key("maxTimeMS")) {
-        command.insert("maxTimeMS", millis);
+    // The server takes none for what it reads of a cursor: that has the time of its query.
+    if let Some(limit) = limit.filter(|_| !command.contains_key("maxTimeMS") && !is_first(&command, "getMore")) {
+        command.insert("maxTimeMS", i64::try_from(limit.as_millis()).unwrap_or(i64::MAX));
     }
     command
 }
 
 /// What failed in a reply that says it is fine: the first write that did, or the concern.
-pub(crate) fn failed(reply: &Document) -> Option<(i32, String)> {
+pub(crate) fn failed(reply: &Document) -> Option<Answer> {
     let first = reply.get_array("writeErrors").ok().and_then(|errors| errors.first()).and_then(Bson::as_document);
     let error = first.or_else(|| reply.get_document("writeConcernError").ok())?;
-    Some((error.get_i32("code").unwrap_or_default(), error.get_str("errmsg").unwrap_or_default().to_owned()))
+    Some(Answer::replied(error.get_i32("code").unwrap_or_default(), error.get_str("errmsg").unwrap_or_default()))
 }
 
 /// How many documents it inserted, changed or took away.
@@ -128,9 +140,9 @@ mod tests {
     #[test]
     fn a_reply_can_tell_of_writes_that_failed() {
         let reply = doc! { "ok": 1.0, "n": 1, "writeErrors": [{ "index": 1, "code": 11000, "errmsg": "E11000" }] };
-        assert_eq!(failed(&reply), Some((11000, "E11000".to_owned())));
+        assert_eq!(failed(&reply).unwrap().code(), Some(11000));
         let slow = doc! { "ok": 1.0, "writeConcernError": { "code": 64, "errmsg": "waiting" } };
-        assert_eq!(failed(&slow), Some((64, "waiting".to_owned())));
+        assert_eq!(failed(&slow).unwrap().code(), Some(64));
         assert_eq!(failed(&doc! { "ok": 1.0, "n": 3 }), None);
         assert_eq!(changed(&doc! { "insert": "a" }, &doc! { "n": 3 }), 3);
         assert_eq!(changed(&doc! { "update": "a" }, &doc! { "n": 3, "nModified": 2, "upserted": [{}] }), 3);
@@ -138,11 +150,17 @@ mod tests {
 
     #[test]
     fn a_write_outside_of_a_transaction_is_to_be_safe() {
-        let outside = limited(doc! { "drop": "a" }, false, Some(5));
+        let limit = Some(Duration::from_millis(5));
+        let outside = limited(doc! { "drop": "a" }, false, limit);
         assert_eq!(outside.get_document("writeConcern").unwrap().get_str("w"), Ok("majority"));
         assert_eq!(outside.get_i64("maxTimeMS"), Ok(5));
         assert_eq!(limited(doc! { "insert": "a" }, true, None), doc! { "insert": "a" });
         let own = doc! { "insert": "a", "writeConcern": { "w": 1 }, "maxTimeMS": 7 };
-        assert_eq!(limited(own.clone(), false, Some(5)), own);
+        assert_eq!(limited(own.clone(), false, limit), own);
+        let reads = doc! { "aggregate": "a", "pipeline": [{ "$match": {} }] };
+        assert_eq!(limited(reads.clone(), false, None), reads);
+        let writes = doc! { "aggregate": "a", "pipeline": [{ "$merge": "b" }] };
+        assert!(limited(writes, false, None).contains_key("writeConcern"));
+        assert_eq!(limited(doc! { "getMore": 5_i64 }, false, limit), doc! { "getMore": 5_i64 });
     }
 }

@@ -4,6 +4,8 @@ use admmgt_core::{Dialect, Names, Script, ScriptProblem, Statement, TransactionM
 use mongodb::bson::{Bson, Document};
 
 use crate::command;
+use crate::step::Step;
+use crate::steps::Steps;
 
 /// Commands in JSON, with MongoDB's extended JSON for what JSON has no word for: `{"$oid": "…"}`, `{"$date": "…"}`.
 ///
@@ -29,11 +31,11 @@ impl Dialect for MongoDialect {
         let (mut made, mut outside) = (Vec::new(), None);
         for statement in &statements {
             match read(statement) {
-                Ok(command) => {
-                    if !command::runs_in_transaction(&command, &made) && outside.is_none() {
-                        outside = Some((statement, command.keys().next().cloned().unwrap_or_default()));
+                Ok(said) => {
+                    if !said.runs_in_transaction(&made) && outside.is_none() {
+                        outside = Some((statement, name(statement)));
                     }
-                    made.extend(command::makes(&command).map(str::to_owned));
+                    made.extend(said.command().as_ref().and_then(command::makes).map(str::to_owned));
                 }
                 Err(problem) => problems.push(problem),
             }
@@ -60,7 +62,11 @@ impl Dialect for MongoDialect {
     }
 
     fn names(&self, statement: &Statement) -> Names {
-        let Ok(command) = read(statement) else { return Names::Unknown };
+        let Ok(said) = read(statement) else { return Names::Unknown };
+        if let Said::Step(Step::Rename { from, .. }) = said {
+            return Names::Frees(from);
+        }
+        let Some(command) = said.command() else { return Names::Unknown };
         match (command::makes(&command), command::frees(&command)) {
             (Some(name), _) => Names::Creates(name.to_owned()),
             (_, Some(name)) => Names::Frees(name.to_owned()),
@@ -70,21 +76,93 @@ impl Dialect for MongoDialect {
 
     /// The command and what it is about: `create users`.
     fn redacted(&self, statement: &Statement) -> String {
-        let command = read(statement).unwrap_or_default();
+        let command = document(statement).unwrap_or_default();
         match command.iter().next() {
             Some((name, Bson::String(of))) => format!("{name} {of}"),
+            Some((name, Bson::Document(command))) if name == "run" => {
+                format!("run {}", command.keys().next().map_or("…", String::as_str))
+            }
             Some((name, _)) => name.clone(),
             None => "…".to_owned(),
         }
     }
 
+    /// Of a text of steps alone, each of which has one: in the opposite order.
+    fn way_back(&self, text: &str) -> Option<String> {
+        let statements = split(text).ok()?;
+        let back = statements.iter().enumerate().rev().map(|(at, statement)| match read(statement).ok()? {
+            Said::Step(step) => step.back(i64::try_from(at + 1).ok()?),
+            Said::Command(_) => None,
+        });
+        let back: Steps = back.collect::<Option<Vec<_>>>()?.into_iter().fold(Steps::new(), Steps::and);
+        Some(back.to_string()).filter(|text| !text.is_empty())
+    }
+
     fn is_resumable(&self, statement: &Statement) -> bool {
-        read(statement).is_ok_and(|command| command::is_repeatable(&command))
+        match read(statement) {
+            Ok(Said::Step(step)) => step.is_resumable(),
+            Ok(Said::Command(command)) => command::is_repeatable(&command),
+            Err(_) => false,
+        }
     }
 }
 
-/// The command of a statement.
-pub(crate) fn read(statement: &Statement) -> Result<Document, ScriptProblem> {
+/// What a statement says.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Said {
+    /// A step of ours.
+    Step(Step),
+    /// A command of the server's own.
+    Command(Document),
+}
+
+impl Said {
+    fn runs_in_transaction(&self, made: &[String]) -> bool {
+        match self {
+            Self::Step(step) => step.runs_in_transaction(made),
+            Self::Command(command) => command::runs_in_transaction(command, made),
+        }
+    }
+
+    /// The server's command that it comes to, where it is one.
+    fn command(&self) -> Option<Document> {
+        match self {
+            Self::Step(step) => Some(step.as_command()).filter(|command| !command.is_empty()),
+            Self::Command(command) => Some(command.clone()),
+        }
+    }
+}
+
+/// The name of what a statement does.
+fn name(statement: &Statement) -> String {
+    document(statement).ok().and_then(|command| command.keys().next().cloned()).unwrap_or_default()
+}
+
+/// What a statement says, if it can be said.
+pub(crate) fn read(statement: &Statement) -> Result<Said, ScriptProblem> {
+    let command = document(statement)?;
+    let problem = |words: String| ScriptProblem::new(statement.line, statement.column, words);
+    let said = match Step::of(&command).map_err(problem)? {
+        Some(step) => Said::Step(step),
+        None => Said::Command(command),
+    };
+    let Some(command) = said.command() else { return Ok(said) };
+    let Some(name) = command.keys().next() else {
+        return Err(problem("a command has a name: its first field".to_owned()));
+    };
+    if command::is_of_transactions(name) {
+        let words =
+            format!("`{name}` is the executor's: the change and its record are committed together; take it out");
+        return Err(problem(words));
+    }
+    if name.starts_with('$') {
+        return Err(problem(format!("`{name}` is no command; the first field is the command's name")));
+    }
+    Ok(said)
+}
+
+/// The object that a statement is.
+fn document(statement: &Statement) -> Result<Document, ScriptProblem> {
     let problem = |line: usize, column: usize, message: String| {
         // Within the statement, which begins where it begins.
         let line = u32::try_from(line).unwrap_or(u32::MAX).max(1);
@@ -92,23 +170,11 @@ pub(crate) fn read(statement: &Statement) -> Result<Document, ScriptProblem> {
         let column = if line == 1 { statement.column + column.saturating_sub(1) } else { column };
         ScriptProblem::new(statement.line + line - 1, column, message)
     };
-    let command: Document = serde_json::from_str(&statement.text).map_err(|error| {
+    serde_json::from_str(&statement.text).map_err(|error| {
         let words = error.to_string();
         let words = words.rsplit_once(" at line ").map_or(&*words, |(words, _)| words);
         problem(error.line(), error.column(), format!("this is no command in JSON: {words}"))
-    })?;
-    let Some(name) = command.keys().next() else {
-        return Err(problem(1, 1, "a command has a name: its first field".to_owned()));
-    };
-    if command::is_of_transactions(name) {
-        let words =
-            format!("`{name}` is the executor's: the change and its record are committed together; take it out");
-        return Err(problem(1, 1, words));
-    }
-    if name.starts_with('$') {
-        return Err(problem(1, 1, format!("`{name}` is no command; the first field is the command's name")));
-    }
-    Ok(command)
+    })
 }
 
 /// Cuts a text into the objects of its outermost level, or of its one array.

@@ -263,13 +263,7 @@ pub(crate) async fn checkpoint(link: &mut Link, key: &CheckpointKey) -> Result<O
     let found = link.ours(CHECKPOINTS).find_one(doc! { "_id": key.to_string() }).await;
     let found = found.map_err(|error| link.failed("reading a checkpoint", &error))?;
     let Some(found) = found else {
-        // It is made now, so that no transaction has to make it.
-        let name = link.server.collection(CHECKPOINTS);
-        match link.database().create_collection(name).await {
-            Ok(()) => {}
-            Err(error) if crate::error::code(&error) == Some(48) => {}
-            Err(error) => return Err(link.failed("making the collection of checkpoints", &error)),
-        }
+        link.make(CHECKPOINTS, "making the collection of checkpoints").await?;
         return Ok(None);
     };
     let place = || format!("the checkpoint `{key}`");
@@ -304,7 +298,7 @@ pub(crate) async fn save(
     };
     let checkpoints = link.ours(CHECKPOINTS);
     let save = checkpoints.update_one(doc! { "_id": key.to_string() }, doc! { "$set": set }).upsert(true);
-    let saved = if link.in_transaction { save.session(link.handle().session()).await } else { save.await };
+    let saved = if link.in_transaction() { save.session(link.handle().session()).await } else { save.await };
     saved.map(drop).map_err(|error| link.failed("saving a checkpoint", &error))
 }
 

@@ -12,7 +12,9 @@ use mongodb::error::{
 /// What the server said, in words that may be shown: without the values that a command held.
 ///
 /// It stands in [`Error::Database`] and in [`Failure`](admmgt_core::Failure) where a command of a JSON migration, or one of
-/// admmgt's own, failed. A body in Rust has the error of [`mongodb`] itself.
+/// admmgt's own, failed. A body in Rust has the error of [`mongodb`] itself; only where a reply to
+/// [`MongoSession::run_command`](crate::MongoSession::run_command) was fine and told of a write that failed, there is one of these
+/// in it: `error.get_custom::<Answer>()`.
 ///
 /// ```
 /// use admmgt_mongo::Answer;
@@ -24,6 +26,8 @@ use mongodb::error::{
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
     words: String,
+    /// What is in the way; told to whoever called, and never put on record.
+    detail: Option<String>,
     code: Option<i32>,
     is_transient: bool,
 }
@@ -34,13 +38,31 @@ impl Answer {
         self.code
     }
 
+    /// Which documents or values are in the way, where the server or a step has found that out. It holds what stands in the
+    /// database.
+    pub fn detail(&self) -> Option<&str> {
+        self.detail.as_deref()
+    }
+
     pub(crate) fn of(error: &mongodb::error::Error) -> Self {
-        Self { words: words(error), code: code(error), is_transient: is_transient_answer(error) }
+        let is_transient = is_transient_answer(error);
+        Self { words: words(error), detail: detail(error), code: code(error), is_transient }
+    }
+
+    /// What a step has found out by itself.
+    pub(crate) fn found(words: String, detail: String) -> Self {
+        Self { words, detail: Some(detail), code: None, is_transient: false }
+    }
+
+    /// As the error of what was being done.
+    pub(crate) fn while_doing(self, action: &str) -> Error {
+        Error::database(action, self.code.map(|code| code.to_string()), self)
     }
 
     /// What a reply says in itself: a write of several can fail in a reply that is `ok`.
     pub(crate) fn replied(code: i32, message: &str) -> Self {
-        Self { words: told(code, message), code: Some(code), is_transient: TRANSIENT.contains(&code) }
+        let (words, detail) = (told(code, message), key_in(code, message).map(str::to_owned));
+        Self { words, detail, code: Some(code), is_transient: TRANSIENT.contains(&code) }
     }
 }
 
@@ -70,6 +92,7 @@ pub(crate) fn code(error: &mongodb::error::Error) -> Option<i32> {
             let first = write_errors.as_ref().and_then(|errors| errors.first()).map(|error| error.code);
             first.or_else(|| write_concern_error.as_ref().map(|error| error.code))
         }
+        ErrorKind::Custom(_) => error.get_custom::<Answer>().and_then(Answer::code),
         _ => None,
     }
 }
@@ -143,7 +166,10 @@ pub(crate) fn words(error: &mongodb::error::Error) -> String {
         | ErrorKind::DnsResolve { message, .. }
         | ErrorKind::IncompatibleServer { message, .. }
         | ErrorKind::InvalidTlsConfig { message, .. } => message.clone(),
-        other => without_values(&other.to_string()),
+        other => match error.get_custom::<Answer>() {
+            Some(answer) => answer.to_string(),
+            None => without_values(&other.to_string()),
+        },
     }
 }
 
@@ -155,6 +181,23 @@ fn told(code: i32, message: &str) -> String {
         words.push_str(advice);
     }
     words
+}
+
+/// The key that is there twice, where that is what was wrong.
+fn key_in(code: i32, message: &str) -> Option<&str> {
+    message.find("dup key:").filter(|_| code == 11000).map(|at| &message[at..])
+}
+
+fn detail(error: &mongodb::error::Error) -> Option<String> {
+    let found = match error.kind.as_ref() {
+        ErrorKind::Command(error) => key_in(error.code, &error.message),
+        ErrorKind::Write(WriteFailure::WriteError(error)) => key_in(error.code, &error.message),
+        ErrorKind::InsertMany(InsertManyError { write_errors: Some(errors), .. }) => {
+            errors.first().and_then(|first| key_in(first.code, &first.message))
+        }
+        _ => error.get_custom::<Answer>().and_then(Answer::detail),
+    };
+    found.map(str::to_owned)
 }
 
 /// What to do about an answer, where its words do not say.
@@ -170,7 +213,8 @@ fn advice(code: i32) -> Option<&'static str> {
         50 | 262 => "allow more with `Policy::statement_timeout`, if that was the reason",
         67 | 72 | 263 => "it cannot be done in a transaction: give the migration `transaction = \"none\"`",
         85 | 86 => {
-            "an index of that name or on these keys is there and is another one: replace it, or give it another name"
+            "an index of that name or on these keys is there and is another one: replace it (`replaceIndex`), or give it another \
+             name"
         }
         257 | 388 => "it is too large for one transaction: change the documents in batches, with a backfill",
         14031 => "the server's disk is full; free some space and start again",
@@ -234,7 +278,7 @@ impl Asked<'_> {
             (_, Some(112)) => Error::Busy { waited: Duration::ZERO },
             (_, Some(13)) => Error::NotAllowed { action: action.to_owned(), problem: said },
             _ if is_lost(error) => Error::ConnectionLost { what, problem: said },
-            (_, code) => Error::database(action, code.map(|code| code.to_string()), Answer::of(error)),
+            _ => Answer::of(error).while_doing(action),
         }
     }
 
@@ -245,11 +289,6 @@ impl Asked<'_> {
                 .to_owned();
         Error::ReadOnly { what: self.what.to_owned(), advice }
     }
-}
-
-/// The client's error in any error, also where another stands for it and leads only to what is behind it.
-fn client_in<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a mongodb::error::Error> {
-    error.downcast_ref()
 }
 
 /// Whether an error holds the client's own words, which may be a whole document.
@@ -263,9 +302,19 @@ pub(crate) fn is_transient(error: &BoxError) -> bool {
         Some(Error::Busy { .. }) => true,
         _ => match error.downcast_ref::<Answer>() {
             Some(answer) => answer.is_transient,
-            None => client_in(error).is_some_and(is_transient_answer),
+            None => error.downcast_ref().is_some_and(is_transient_answer),
         },
     })
+}
+
+/// An error of a body in words for whoever called: with what is in the way.
+pub(crate) fn explain(error: &BoxError) -> String {
+    let behind = |error: &(dyn std::error::Error + 'static)| match error.downcast_ref::<Answer>() {
+        Some(answer) => answer.detail.clone(),
+        None => error.downcast_ref().and_then(detail),
+    };
+    let detail = sources(&**error).find_map(behind);
+    detail.map_or_else(|| describe(error), |detail| format!("{}: {detail}", describe(error)))
 }
 
 /// An error of a body in words that may be put on record.
@@ -277,7 +326,7 @@ pub(crate) fn describe(error: &BoxError) -> String {
     };
     let text = error.to_string();
     for error in sources(&**error) {
-        if let Some(client) = client_in(error) {
+        if let Some(client) = error.downcast_ref() {
             return around(&text, client);
         }
     }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::ops::{Deref, DerefMut};
+use std::time::Duration;
 
 use mongodb::action::{
     CreateCollection, CreateIndex, Delete, DropCollection, DropIndex, FindOneAndDelete, FindOneAndUpdate, InsertMany,
@@ -10,13 +11,12 @@ use mongodb::action::{
 use mongodb::bson::Document;
 use mongodb::error::Result;
 use mongodb::options::UpdateModifications;
-use mongodb::{ClientSession, Database, IndexModel};
+use mongodb::{ClientSession, IndexModel};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::command;
-use crate::error::Answer;
-use crate::read::{Cursor, Find, MongoReader, ReadCollection, aggregated};
+use crate::read::{Cursor, MongoReader, ReadCollection, aggregated};
 
 /// A database, bound to the session of a run and to its transaction: whatever is done through it is in the transaction,
 /// where there is one.
@@ -45,6 +45,10 @@ use crate::read::{Cursor, Find, MongoReader, ReadCollection, aggregated};
 #[derive(Debug)]
 pub struct MongoSession {
     reader: MongoReader,
+    /// A transaction of the run's is open.
+    pub(crate) in_transaction: bool,
+    /// How long a command may take.
+    limit: Option<Duration>,
 }
 
 impl Deref for MongoSession {
@@ -62,8 +66,8 @@ impl DerefMut for MongoSession {
 }
 
 impl MongoSession {
-    pub(crate) fn new(reader: MongoReader) -> Self {
-        Self { reader }
+    pub(crate) fn new(reader: MongoReader, limit: Option<Duration>) -> Self {
+        Self { reader, in_transaction: false, limit }
     }
 
     pub(crate) fn reader(&mut self) -> &mut MongoReader {
@@ -72,10 +76,6 @@ impl MongoSession {
 
     pub(crate) fn session(&mut self) -> &mut ClientSession {
         self.reader.parts().1
-    }
-
-    pub(crate) fn parts(&mut self) -> (&Database, &mut ClientSession) {
-        self.reader.parts()
     }
 
     /// A collection, of documents or of a type of one's own that serde can read and write.
@@ -90,22 +90,30 @@ impl MongoSession {
         database.create_collection(name).session(session)
     }
 
-    /// Runs a command of the server: `doc! { "collMod": "users", … }`. A reply that tells of writes that failed is an error.
+    /// Runs a command of the server: `doc! { "collMod": "users", … }`. Where it names no write concern and no time, it is
+    /// given those that a migration has: a majority of the servers and their disks, and `Policy::statement_timeout`.
     ///
     /// # Errors
-    /// What the server answered. A command that would begin or end a transaction is refused.
+    /// What the server answered. A reply that tells of a write that failed is an error, too, of the client's custom kind with an
+    /// [`Answer`](crate::Answer). A command that would begin or end a transaction is refused.
     pub async fn run_command(&mut self, command: Document) -> Result<Document> {
         if let Some(name) = command.keys().next().filter(|name| command::is_of_transactions(name)) {
             let words = format!("`{name}` is the executor's: the change and its record are committed together");
             return Err(mongodb::error::Error::custom(words));
         }
-        let (database, session) = self.reader.parts();
-        let database = if command::is_of_admin(&command) { &database.client().database("admin") } else { database };
-        let reply = database.run_command(command).session(session).await?;
+        let reply = self.send(command).await?;
         match command::failed(&reply) {
-            Some((code, message)) => Err(mongodb::error::Error::custom(Answer::replied(code, &message).to_string())),
+            Some(answer) => Err(mongodb::error::Error::custom(answer)),
             None => Ok(reply),
         }
+    }
+
+    /// Sends a command with what it was not given, to the database that takes it.
+    pub(crate) async fn send(&mut self, command: Document) -> Result<Document> {
+        let command = command::limited(command, self.in_transaction, self.limit);
+        let (database, session) = self.reader.parts();
+        let database = if command::is_of_admin(&command) { &database.client().database("admin") } else { database };
+        database.run_command(command).session(session).await
     }
 }
 
@@ -166,11 +174,6 @@ impl<T: Send + Sync + DeserializeOwned> MongoCollection<'_, T> {
 }
 
 impl<T: Send + Sync> MongoCollection<'_, T> {
-    /// The documents that match.
-    pub fn find(&mut self, filter: Document) -> Find<'_, T> {
-        self.0.find(filter)
-    }
-
     /// Changes the first document that matches.
     pub fn update_one(&mut self, filter: Document, update: impl Into<UpdateModifications>) -> Update<'_> {
         self.0.collection.update_one(filter, update).session(&mut *self.0.session)

@@ -1,7 +1,7 @@
 //! The heads: one document that is the truth of how far the history goes, and the proof that a writer may still write.
 //!
 //! ```text
-//! { _id: "head", format, began, token, seq, heads, tail: [records] }
+//! { _id: "head", format, token, seq, heads, tail: [records], pending, proofs }
 //! ```
 //!
 //! A write moves `seq` from the number it read, where `token` is still its own: one operation, in the transaction or alone,
@@ -17,6 +17,7 @@ use mongodb::bson::{Bson, Document, RawDocumentBuf, doc};
 use mongodb::options::ReturnDocument;
 
 use crate::error::{self, Asked};
+use crate::kept;
 use crate::lease;
 use crate::link::Link;
 use crate::records::{document, record, signed};
@@ -47,7 +48,7 @@ pub(crate) async fn peek(server: &Server, database: &Database) -> Result<Option<
     }
 }
 
-fn damaged(problem: &str) -> Error {
+pub(crate) fn damaged(problem: &str) -> Error {
     Error::corrupt(format!("the document `{ID}` of the state"), format!("{problem}; restore it from a backup"))
 }
 
@@ -90,7 +91,7 @@ async fn check_unused(link: &mut Link) -> Result<()> {
     }
 }
 
-async fn find(link: &mut Link) -> Result<Option<Document>> {
+pub(crate) async fn find(link: &mut Link) -> Result<Option<Document>> {
     let found = link.ours(STATE).find_one(doc! { "_id": ID }).await;
     found.map_err(|error| link.failed("reading the heads", &error))
 }
@@ -103,6 +104,7 @@ pub(crate) async fn prepare(link: &mut Link) -> Result<()> {
         return stored::check_format(number(&found, "format")?);
     }
     check_unused(link).await?;
+    link.make(HISTORY, "preparing the state").await?;
     let state = link.ours(STATE);
     let made = state
         .update_one(
@@ -117,13 +119,7 @@ pub(crate) async fn prepare(link: &mut Link) -> Result<()> {
         Err(error) if error::code(&error) == Some(11000) => {}
         Err(error) => return Err(link.failed("preparing the state", &error)),
     }
-    // It is made now, so that a transaction need not make it.
-    let made = link.database().create_collection(link.server.collection(HISTORY)).await;
-    match made {
-        Ok(()) => Ok(()),
-        Err(error) if error::code(&error) == Some(48) => Ok(()),
-        Err(error) => Err(link.failed("preparing the state", &error)),
-    }
+    Ok(())
 }
 
 /// From now on nobody with an older token writes. Returns the newest: it is another one where somebody took the document of
@@ -214,7 +210,7 @@ fn moved(seen: u64, last: i64) -> Error {
 
 /// Writes records and moves the heads, in no transaction of the run's.
 pub(crate) async fn append(link: &mut Link, batch: &Batch) -> Result<()> {
-    let documents = documents(batch);
+    let documents = documents(link, batch);
     let large = size(&documents) > TAIL_LIMIT;
     if large && link.facts.capabilities.transactions {
         link.begin().await?;
@@ -228,11 +224,9 @@ pub(crate) async fn append(link: &mut Link, batch: &Batch) -> Result<()> {
             flush(link).await?;
         }
         if size(&documents) > DOCUMENT_LIMIT {
-            let problem =
-                "these records are too large to be written at once, and this server has no transactions; apply \
-                           fewer migrations at a time, with a target"
-                    .to_owned();
-            return Err(Error::Usage { problem });
+            let problem = "these records are too large to be written at once, and this server has no transactions; apply fewer \
+                           migrations at a time, with a target";
+            return Err(Error::Usage { problem: problem.to_owned() });
         }
         move_head(link, batch, Some(documents)).await?;
     }
@@ -245,7 +239,7 @@ pub(crate) async fn write(link: &mut Link, batch: &Batch) -> Result<()> {
         // Whatever else was written has proven the lease.
         return Ok(());
     }
-    let documents = documents(batch);
+    let documents = documents(link, batch);
     if size(&documents) <= TAIL_LIMIT {
         return move_head(link, batch, Some(documents)).await;
     }
@@ -260,8 +254,10 @@ pub(crate) async fn write(link: &mut Link, batch: &Batch) -> Result<()> {
     }
 }
 
-fn documents(batch: &Batch) -> Vec<Document> {
-    batch.records.iter().map(document).collect()
+fn documents(link: &Link, batch: &Batch) -> Vec<Document> {
+    let mut documents: Vec<Document> = batch.records.iter().map(document).collect();
+    kept::put(link.kept.as_ref(), batch, &mut documents);
+    documents
 }
 
 /// Moves the head from the record before the batch to its last one, if nobody else has, the lease is ours and nobody has a
@@ -273,27 +269,31 @@ async fn move_head(link: &mut Link, batch: &Batch, tail: Option<Vec<Document>>) 
         return Err(Error::HistoryMoved { problem: format!("record {after} is there already") });
     }
     let mut update = doc! { "$set": { "seq": signed(last), "heads": stored::heads_text(&batch.heads) } };
+    if kept::is_settled(batch) {
+        update.insert("$unset", doc! { kept::PENDING: "" });
+    }
     if let Some(tail) = tail {
         update.insert("$push", doc! { "tail": { "$each": tail } });
     }
-    let token = batch.fence.map_or(Bson::Null, |Token(token)| signed(token).into());
     let at = if after == 0 {
         doc! { "$in": [null, 0_i64] }
     } else {
         doc! { "$eq": signed(after) }
     };
-    match guarded(link, batch.fence, doc! { "_id": ID, "token": token, "seq": at }, update).await? {
+    match guarded(link, batch.fence, doc! { "_id": ID, "seq": at }, update).await? {
         true => Ok(()),
         false => Err(why_not(link, batch, after).await),
     }
 }
 
-/// Updates the heads, and looks at the lease at the same time. `false` where nothing matched.
-async fn guarded(link: &mut Link, fence: Option<Token>, whose: Document, update: Document) -> Result<bool> {
+/// Updates the heads where their token is still this one, and looks at the lease at the same time. `false` where nothing
+/// matched.
+async fn guarded(link: &mut Link, fence: Option<Token>, mut heads: Document, update: Document) -> Result<bool> {
     let state = link.ours(STATE);
     let lease = lease::Look::new(link, fence)?;
-    let update = state.update_one(whose, update);
-    let (held, updated) = if link.in_transaction {
+    heads.insert("token", fence.map(|Token(token)| signed(token)));
+    let update = state.update_one(heads, update);
+    let (held, updated) = if link.in_transaction() {
         let update = update.session(link.handle().session());
         tokio::join!(lease.is_held(), update.into_future())
     } else {
@@ -315,10 +315,11 @@ fn size(documents: &[Document]) -> usize {
 pub(crate) async fn wrote(link: &mut Link, batch: &Batch) -> Result<()> {
     let Some(last) = batch.records.last() else { return Ok(()) };
     link.saw(last.seq);
-    let documents = documents(batch);
+    let documents = documents(link, batch);
     if size(&documents) <= TAIL_LIMIT || !link.facts.capabilities.transactions {
         link.tail.extend(documents);
     }
+    link.kept = None;
     if link.tail.len() < TAIL && size(&link.tail) <= TAIL_LIMIT {
         return Ok(());
     }
@@ -374,11 +375,19 @@ async fn why_not(link: &mut Link, batch: &Batch, after: u64) -> Error {
     moved(after, number(&found, "seq").unwrap_or_default())
 }
 
+/// Writes something beside the heads.
+pub(crate) async fn note(link: &mut Link, fields: Document) -> Result<()> {
+    let fence = link.fence;
+    match guarded(link, fence, doc! { "_id": ID }, doc! { "$set": fields }).await? {
+        true => Ok(()),
+        false => Err(lease::lost("another process has taken it since")),
+    }
+}
+
 /// Proves in the transaction that is open, or at once, that nobody has a newer token.
 pub(crate) async fn prove(link: &mut Link, fence: Option<Token>) -> Result<()> {
-    let token = fence.map_or(Bson::Null, |Token(token)| signed(token).into());
     let proof = doc! { "$inc": { "proofs": 1_i64 } };
-    match guarded(link, fence, doc! { "_id": ID, "token": token }, proof).await? {
+    match guarded(link, fence, doc! { "_id": ID }, proof).await? {
         true => Ok(()),
         false => Err(lease::lost("another process has taken it since")),
     }

@@ -1,19 +1,15 @@
 //! The lease: a document that one operation takes where it is free or over its time, all by the server's clock. Only when
 //! to stop for want of an answer is decided by our own monotonic clock.
 
-use std::future::Future;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use admmgt_core::{
-    Acquired, BoxFuture, Error, Holder, Lease, LeaseRequest, Result, Session, Timestamp, Token, async_trait,
+    Acquired, Beat, BoxFuture, Error, Heart, Holder, Lease, LeaseRequest, Renewal, Result, Session, Timestamp, Token,
+    async_trait,
 };
 use mongodb::Collection;
 use mongodb::bson::{Bson, Document, doc};
 use mongodb::options::ReturnDocument;
-use tokio::sync::watch;
-use tokio::task::JoinHandle;
 
 use crate::error;
 use crate::head::{self, STATE};
@@ -21,6 +17,8 @@ use crate::link::Link;
 use crate::records::signed;
 
 const ID: &str = "lease";
+
+const TAKEN: &str = "it was handed back by hand, or another process has taken it";
 
 pub(crate) fn lost(problem: &str) -> Error {
     Error::LeaseLost { problem: problem.to_owned() }
@@ -38,8 +36,7 @@ impl Look {
         let (Some(Token(token)), Some(owner)) = (fence, link.owner.clone()) else {
             return Err(lost("nothing is written without the lease"));
         };
-        let time = doc! { "$gt": ["$expires_at", "$$NOW"] };
-        let ours = doc! { "_id": ID, "token": signed(token), "owner": owner, "$expr": time };
+        let ours = doc! { "_id": ID, "token": signed(token), "owner": owner, "$expr": in_time() };
         Ok(Self { state: link.ours(STATE), ours })
     }
 
@@ -55,9 +52,18 @@ type Answered = std::result::Result<bool, mongodb::error::Error>;
 pub(crate) fn judged(link: &mut Link, held: Answered) -> Result<()> {
     match held {
         Ok(true) => Ok(()),
-        Ok(false) => Err(lost("it was handed back by hand, or another process has taken it")),
+        Ok(false) => Err(lost(TAKEN)),
         Err(error) => Err(link.failed("looking at the lease", &error)),
     }
+}
+
+/// That its time is not over, as an expression.
+fn in_time() -> Document {
+    doc! { "$gt": ["$expires_at", "$$NOW"] }
+}
+
+fn expiry(ttl: Duration) -> Document {
+    doc! { "$add": ["$$NOW", i64::try_from(ttl.as_millis()).unwrap_or(i64::MAX)] }
 }
 
 /// An upsert takes no `$expr`, so the server's `$$NOW` goes into the pipeline of the update.
@@ -68,7 +74,6 @@ fn taking(owner: &str, session: &Bson, request: &LeaseRequest, ttl: Duration) ->
     ] };
     let where_free = |new: Bson, old: &str| doc! { "$cond": ["$free", new, old] };
     let text = |text: &str| Bson::from(doc! { "$literal": text });
-    let expiry = doc! { "$add": ["$$NOW", i64::try_from(ttl.as_millis()).unwrap_or(i64::MAX)] };
     vec![
         doc! { "$set": { "free": free } },
         doc! { "$set": {
@@ -81,7 +86,7 @@ fn taking(owner: &str, session: &Bson, request: &LeaseRequest, ttl: Duration) ->
             "host": where_free(text(request.author.host.as_str()), "$host"),
             "pid": where_free(Bson::from(i64::from(std::process::id())), "$pid"),
             "since": where_free("$$NOW".into(), "$since"),
-            "expires_at": where_free(expiry.into(), "$expires_at"),
+            "expires_at": where_free(expiry(ttl).into(), "$expires_at"),
         } },
         doc! { "$unset": "free" },
     ]
@@ -113,7 +118,7 @@ pub(crate) async fn acquire(link: &mut Link, request: &LeaseRequest) -> Result<A
     let token = token.ok_or_else(|| {
         Error::corrupt(format!("the document `{ID}` of the state"), "its token is no number; restore it from a backup")
     })?;
-    let renewal = Renewal { state, owner: owner.clone(), token, ttl };
+    let ours = Ours { state, owner: owner.clone(), token, ttl };
     if let Some(before @ Bson::Binary(_)) = found.get("before") {
         // The server keeps the transaction of a client that is gone for a minute, with all it has locked. It is the same
         // user's; where it is not, that minute is waited for.
@@ -122,20 +127,21 @@ pub(crate) async fn acquire(link: &mut Link, request: &LeaseRequest) -> Result<A
     let newest = match head::fence(link, token).await {
         Ok(newest) => newest,
         Err(error) => {
-            let _ = renewal.release().await;
+            let _ = ours.release().await;
             return Err(error);
         }
     };
-    if newest > signed(token) || asked.elapsed() >= renewal.good_for() {
+    if newest > signed(token) || asked.elapsed() >= Heart::good_for(ttl) {
         // Somebody took the document away and its tokens began anew; or the fence was waited for for too long. Asked again,
         // it goes on behind the newest.
         let behind = doc! { "$max": { "token": newest } };
-        let _ = renewal.state.update_one(doc! { "_id": ID }, behind).await;
-        renewal.owner_released().await;
+        let _ = ours.state.update_one(doc! { "_id": ID }, behind).await;
+        let _ = Ours { token: u64::try_from(newest).unwrap_or(token), ..ours }.release().await;
         return Ok(Acquired::No(Holder::default()));
     }
-    link.owner = Some(owner);
-    Ok(Acquired::Yes(Box::new(MongoLease::keep(renewal, asked))))
+    (link.owner, link.fence) = (Some(owner), Some(Token(token)));
+    let heart = Heart::beat(ttl, asked, ours.clone());
+    Ok(Acquired::Yes(Box::new(MongoLease { ours, heart })))
 }
 
 fn holder(found: &Document) -> Holder {
@@ -149,146 +155,70 @@ fn holder(found: &Document) -> Holder {
     holder
 }
 
-/// What is renewed.
+/// The document while it is ours.
 #[derive(Debug, Clone)]
-struct Renewal {
+struct Ours {
     state: Collection<Document>,
     owner: String,
     token: u64,
     ttl: Duration,
 }
 
-impl Renewal {
-    /// Whether it is ours for another time.
-    async fn renew(&self) -> std::result::Result<bool, mongodb::error::Error> {
-        let ours = doc! {
-            "_id": ID, "token": signed(self.token), "owner": &self.owner,
-            "$expr": { "$gt": ["$expires_at", "$$NOW"] },
-        };
-        let millis = i64::try_from(self.ttl.as_millis()).unwrap_or(i64::MAX);
-        let longer = vec![doc! { "$set": { "expires_at": { "$add": ["$$NOW", millis] } } }];
-        Ok(self.state.update_one(ours, longer).await?.matched_count == 1)
+impl Ours {
+    fn document(&self) -> Document {
+        doc! { "_id": ID, "token": signed(self.token), "owner": &self.owner }
     }
 
     /// The token stays for ever: one that began again would not tell an old holder from a new one.
     async fn release(&self) -> std::result::Result<(), mongodb::error::Error> {
-        let ours = doc! { "_id": ID, "token": signed(self.token), "owner": &self.owner };
-        self.state.update_one(ours, doc! { "$set": { "owner": null, "session": null } }).await.map(drop)
-    }
-
-    /// Frees it by the owner alone: its token has just been put forward.
-    async fn owner_released(&self) {
-        let ours = doc! { "_id": ID, "owner": &self.owner };
-        let _ = self.state.update_one(ours, doc! { "$set": { "owner": null, "session": null } }).await;
-    }
-
-    /// For how long after the last renewal was asked for the lease is ours beyond doubt.
-    fn good_for(&self) -> Duration {
-        self.ttl - self.ttl / 6
+        let free = doc! { "$set": { "owner": null, "session": null } };
+        self.state.update_one(self.document(), free).await.map(drop)
     }
 }
 
-/// Renews until it is stopped or the lease is lost; says so in words then.
-async fn heartbeat(renewal: Renewal, renewed: Arc<Mutex<Instant>>, lost: watch::Sender<Option<String>>) {
-    loop {
-        let end = at(&renewed) + renewal.good_for();
-        tokio::time::sleep(renewal.ttl / 3).await;
-        let problem = loop {
-            let left = end.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                break Some(format!("it could not be renewed for {:?}", renewal.good_for()));
-            }
-            let asked = Instant::now();
-            match tokio::time::timeout(left, renewal.renew()).await {
-                Ok(Ok(true)) => {
-                    *renewed.lock().unwrap_or_else(PoisonError::into_inner) = asked;
-                    break None;
-                }
-                Ok(Ok(false)) => break Some("it was handed back by hand, or another process has taken it".to_owned()),
-                // There is time for another try.
-                Ok(Err(_)) => tokio::time::sleep((renewal.ttl / 30).min(left)).await,
-                Err(_) => {}
-            }
-        };
-        if let Some(problem) = problem {
-            let _ = lost.send(Some(problem));
-            return;
+#[async_trait]
+impl Renewal for Ours {
+    async fn renew(&mut self) -> Beat {
+        let mut ours = self.document();
+        ours.insert("$expr", in_time());
+        let longer = vec![doc! { "$set": { "expires_at": expiry(self.ttl) } }];
+        match self.state.update_one(ours, longer).await {
+            Ok(update) if update.matched_count == 1 => Beat::Renewed,
+            Ok(_) => Beat::Gone(TAKEN.to_owned()),
+            Err(_) => Beat::Missed,
         }
     }
 }
 
-fn at(renewed: &Mutex<Instant>) -> Instant {
-    *renewed.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
+/// Dropped, the document ends by itself.
 #[derive(Debug)]
 struct MongoLease {
-    renewal: Renewal,
-    /// When the last renewal was asked for: a process that slept looks at this before its heartbeat wakes.
-    renewed: Arc<Mutex<Instant>>,
-    heart: JoinHandle<()>,
-    lost: watch::Receiver<Option<String>>,
-}
-
-impl MongoLease {
-    fn keep(renewal: Renewal, asked: Instant) -> Self {
-        let (send, lost) = watch::channel(None);
-        let renewed = Arc::new(Mutex::new(asked));
-        let heart = tokio::spawn(heartbeat(renewal.clone(), Arc::clone(&renewed), send));
-        Self { renewal, renewed, heart, lost }
-    }
-
-    fn is_over(renewal: &Renewal, renewed: &Mutex<Instant>) -> Option<Error> {
-        let over = at(renewed).elapsed() >= renewal.good_for();
-        over.then(|| lost(&format!("it was not renewed for {:?}", renewal.good_for())))
-    }
-}
-
-impl Drop for MongoLease {
-    /// The document ends by itself where it is not handed back.
-    fn drop(&mut self) {
-        self.heart.abort();
-    }
+    ours: Ours,
+    heart: Heart,
 }
 
 #[async_trait]
 impl Lease for MongoLease {
     fn token(&self) -> Option<Token> {
-        Some(Token(self.renewal.token))
+        Some(Token(self.ours.token))
     }
 
     async fn verify(&mut self, _: &mut dyn Session) -> Result<()> {
-        if let Some(problem) = self.lost.borrow().clone() {
-            return Err(Error::LeaseLost { problem });
-        }
-        Self::is_over(&self.renewal, &self.renewed).map_or(Ok(()), Err)
+        self.heart.verify()
     }
 
     fn lost(&self) -> BoxFuture<'static, Error> {
-        let mut lost = self.lost.clone();
-        let (renewal, renewed) = (self.renewal.clone(), Arc::clone(&self.renewed));
-        let mut told = Box::pin(async move {
-            let told = lost.wait_for(Option::is_some).await.ok().and_then(|problem| problem.clone());
-            match told {
-                Some(problem) => Error::LeaseLost { problem },
-                // The heartbeat was stopped: nobody asks any more.
-                None => std::future::pending().await,
-            }
-        });
-        Box::pin(std::future::poll_fn(move |task| match Self::is_over(&renewal, &renewed) {
-            Some(error) => Poll::Ready(error),
-            None => told.as_mut().poll(task),
-        }))
+        self.heart.lost()
     }
 
     async fn release(self: Box<Self>, session: &mut dyn Session) -> Result<()> {
-        self.heart.abort();
+        self.heart.stop();
         let link = Link::of(session)?;
         // They stand with the heads, where this cannot be done.
         let _ = head::flush(link).await;
-        let released = self.renewal.release().await;
+        let released = self.ours.release().await;
         released.map_err(|error| link.failed("handing back the lease", &error))?;
-        link.owner = None;
+        (link.owner, link.fence) = (None, None);
         Ok(())
     }
 }

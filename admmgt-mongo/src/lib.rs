@@ -5,6 +5,7 @@
 //!                              │
 //!                            link: the client's session, what the server can do
 //!                              │
+//!                              ├── perform: a statement of a file, a command of the server or a step with a way back
 //!                              ├── store ──▶ _admmgt_history, _admmgt_state (heads, and the newest token)
 //!                              └── lease: a document with the server's clock, and a heartbeat
 //! ```
@@ -32,6 +33,14 @@ mod error;
 mod command;
 mod dialect;
 
+mod step;
+mod steps;
+
+mod index;
+mod kept;
+mod perform;
+mod validator;
+
 pub use dialect::MongoDialect;
 pub use documents::Documents;
 pub use driver::Mongo;
@@ -39,3 +48,4 @@ pub use error::Answer;
 pub use handle::{MongoCollection, MongoSession};
 pub use mongodb;
 pub use read::{Cursor, Find, MongoReader, ReadCollection};
+pub use steps::{Steps, Validator};

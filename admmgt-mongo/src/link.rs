@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 
-use admmgt_core::{Access, Error, Result, Session, SessionOptions};
+use admmgt_core::{Error, MigrationId, Result, Session, SessionOptions, Token};
 use mongodb::bson::{Bson, Document, doc};
 use mongodb::options::{ReadConcern, TransactionOptions};
 use mongodb::{Collection, Database};
 
+use crate::command;
 use crate::error::{self, Asked};
 use crate::handle::MongoSession;
+use crate::kept::Kept;
 use crate::read::MongoReader;
 use crate::server::{Facts, Server, safely};
 
@@ -22,10 +24,16 @@ pub(crate) struct Link {
     pub(crate) what: String,
     /// What bodies get.
     handle: MongoSession,
-    /// A transaction of ours is open.
-    pub(crate) in_transaction: bool,
     /// The owner that this run's lease is written with.
     pub(crate) owner: Option<String>,
+    /// The token of that lease.
+    pub(crate) fence: Option<Token>,
+    /// The migration whose body runs.
+    pub(crate) entered: Option<MigrationId>,
+    /// What there was before a step that has no record yet.
+    pub(crate) kept: Option<Kept>,
+    /// What those who run it should know, at the end.
+    pub(crate) notices: Vec<String>,
     /// The last record that was seen or written.
     pub(crate) seen: Option<u64>,
     /// Records that are committed with the heads, and may not stand in the history yet.
@@ -41,7 +49,7 @@ impl Link {
         let asked = Asked { what: &what };
         let session = database.client().start_session().await;
         let session = session.map_err(|error| asked.failed("beginning a session", &error))?;
-        let handle = MongoSession::new(MongoReader::new(database, session));
+        let handle = MongoSession::new(MongoReader::new(database, session), options.statement_timeout);
         let options = options.clone();
         Ok(Self {
             server,
@@ -49,8 +57,11 @@ impl Link {
             facts,
             what,
             handle,
-            in_transaction: false,
             owner: None,
+            fence: None,
+            entered: None,
+            kept: None,
+            notices: Vec::new(),
             seen: None,
             tail: Vec::new(),
             lost: None,
@@ -62,23 +73,13 @@ impl Link {
         session.connection().downcast_mut().ok_or_else(|| Error::wrong_backend("MongoSession"))
     }
 
-    /// What bodies get.
-    pub(crate) fn lend(&mut self) -> Result<&mut MongoSession> {
-        if self.options.access == Access::Read {
-            let problem = "this run only reads; take `&mut MongoReader`, which cannot write".to_owned();
-            return Err(Error::Usage { problem });
-        }
-        Ok(&mut self.handle)
-    }
-
-    /// What only reads.
-    pub(crate) fn reader(&mut self) -> &mut MongoReader {
-        self.handle.reader()
-    }
-
-    /// For our own commands.
+    /// What bodies get, and our own commands.
     pub(crate) fn handle(&mut self) -> &mut MongoSession {
         &mut self.handle
+    }
+
+    pub(crate) fn in_transaction(&self) -> bool {
+        self.handle.in_transaction
     }
 
     pub(crate) fn database(&self) -> &Database {
@@ -88,6 +89,25 @@ impl Link {
     /// One of our collections, used outside of the session: what is asked there is as it is now.
     pub(crate) fn ours(&self, name: &str) -> Collection<Document> {
         self.database().collection(&self.server.collection(name))
+    }
+
+    /// Runs a command of ours in the session.
+    pub(crate) async fn command(&mut self, action: &str, command: Document) -> Result<Document> {
+        let sent = self.handle.send(command).await;
+        let reply = sent.map_err(|error| self.failed(action, &error))?;
+        match command::failed(&reply) {
+            Some(answer) => Err(answer.while_doing(action)),
+            None => Ok(reply),
+        }
+    }
+
+    /// Makes one of our collections where it is not there, so that no transaction has to make it.
+    pub(crate) async fn make(&mut self, name: &str, action: &str) -> Result<()> {
+        match self.database().create_collection(self.server.collection(name)).await {
+            Ok(()) => Ok(()),
+            Err(error) if error::code(&error) == Some(48) => Ok(()),
+            Err(error) => Err(self.failed(action, &error)),
+        }
     }
 
     /// The error of an answer to a command of ours.
@@ -117,13 +137,13 @@ impl Link {
         let options = TransactionOptions::builder().read_concern(ReadConcern::local()).write_concern(safely()).build();
         let begun = self.handle.session().start_transaction().with_options(options).await;
         begun.map_err(|error| self.failed("beginning a transaction", &error))?;
-        self.in_transaction = true;
+        self.handle.in_transaction = true;
         Ok(())
     }
 
     /// Commits it; whether it was committed is asked until somebody knows.
     pub(crate) async fn commit(&mut self) -> Result<()> {
-        self.in_transaction = false;
+        self.handle.in_transaction = false;
         let (mut tries, mut unknown) = (0, false);
         let error = loop {
             let Err(error) = self.handle.session().commit_transaction().await else { return Ok(()) };
@@ -149,7 +169,8 @@ impl Link {
             self.kill(id).await;
         }
         if let Ok(session) = self.database().client().start_session().await {
-            self.handle = MongoSession::new(MongoReader::new(self.database().clone(), session));
+            let reader = MongoReader::new(self.database().clone(), session);
+            self.handle = MongoSession::new(reader, self.options.statement_timeout);
         }
     }
 
@@ -161,7 +182,7 @@ impl Link {
 
     /// Takes it back. What is open ends by itself where that cannot be sent.
     pub(crate) async fn abort(&mut self) {
-        self.in_transaction = false;
+        self.handle.in_transaction = false;
         let _ = self.handle.session().abort_transaction().await;
     }
 }

@@ -10,6 +10,8 @@ use mongodb::options::FindOptions;
 use mongodb::{ClientSession, Collection, Database, SessionCursor};
 use serde::de::DeserializeOwned;
 
+use crate::command;
+
 /// A database that can only be read, through the session of a run: what it reads is what the migration has written.
 ///
 /// A probe takes it, so that nothing can be changed by looking:
@@ -109,9 +111,7 @@ impl<'a, T: Send + Sync> ReadCollection<'a, T> {
     /// # Errors
     /// What the server answered, and where the pipeline would write.
     pub async fn aggregate(&mut self, pipeline: Vec<Document>) -> Result<Vec<Document>> {
-        if let Some(stage) =
-            pipeline.iter().find_map(|stage| stage.keys().find(|key| matches!(&***key, "$out" | "$merge")))
-        {
+        if let Some(stage) = command::writing_stage(&pipeline) {
             return Err(mongodb::error::Error::custom(format!("`{stage}` writes, and this handle only reads")));
         }
         aggregated(&self.collection, self.session, pipeline).await
@@ -166,7 +166,7 @@ impl<'a, T: Send + Sync> Find<'a, T> {
         self
     }
 
-    /// With all options that the client has.
+    /// With the client's own options, in the place of what was said before.
     pub fn options(mut self, options: FindOptions) -> Self {
         self.options = options;
         self

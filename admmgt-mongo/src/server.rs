@@ -91,7 +91,7 @@ impl Server {
 }
 
 /// How long a majority may take to have a write. Whoever waits longer is told that it is not known to be safe.
-const MAJORITY: Duration = Duration::from_secs(30);
+pub(crate) const MAJORITY: Duration = Duration::from_secs(30);
 
 /// On a majority of the servers, and on their disks.
 pub(crate) fn safely() -> WriteConcern {

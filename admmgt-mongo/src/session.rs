@@ -3,42 +3,27 @@
 use std::any::Any;
 
 use admmgt_core::{
-    Access, Atomicity, Batch, BoxError, Capabilities, Error, Origin, Outcome, Result, Session, Statement, async_trait,
+    Access, Atomicity, Batch, BoxError, Capabilities, Error, MakeBatch, MigrationId, Origin, Outcome, Recorded, Result,
+    Session, Statement, async_trait,
 };
 
-use crate::command;
-use crate::dialect;
-use crate::error::{self, Answer};
+use crate::dialect::{self, Said};
+use crate::error;
 use crate::head;
 use crate::link::Link;
+use crate::perform;
 
 /// The link of a run.
 #[derive(Debug)]
 pub(crate) struct LinkSession(pub(crate) Link);
 
 impl LinkSession {
-    async fn run(&mut self, statement: &Statement) -> Result<Outcome> {
-        let link = &mut self.0;
-        let command = dialect::read(statement).map_err(|problem| Error::Script { problems: vec![problem] })?;
-        let millis = link.options.statement_timeout.and_then(|time| i64::try_from(time.as_millis()).ok());
-        let command = command::limited(command, link.in_transaction, millis);
-        let (database, session) = link.handle().parts();
-        let database = if command::is_of_admin(&command) { &database.client().database("admin") } else { database };
-        let reply = match database.run_command(command.clone()).session(session).await {
-            Ok(reply) => reply,
-            // All of the transaction is gone, and can be done again.
-            Err(error) if link.in_transaction => {
-                let code = error::code(&error).map(|code| code.to_string());
-                return Err(Error::database("running a command", code, Answer::of(&error)));
-            }
-            Err(error) => return Err(link.failed("running a command", &error)),
-        };
-        match command::failed(&reply) {
-            Some((code, message)) => {
-                let answer = Answer::replied(code, &message);
-                Err(Error::database("running a command", Some(code.to_string()), answer))
-            }
-            None => Ok(Outcome::rows(command::changed(&command, &reply))),
+    /// Runs a statement; `recorded` where it will have a record of its own.
+    async fn run(&mut self, statement: &Statement, recorded: bool) -> Result<Outcome> {
+        let refused = |problem| Error::Script { problems: vec![problem] };
+        match dialect::read(statement).map_err(refused)? {
+            Said::Step(step) => perform::perform(&mut self.0, recorded.then_some(&*statement.text), &step).await,
+            Said::Command(command) => perform::run(&mut self.0, &command).await,
         }
     }
 }
@@ -77,12 +62,35 @@ impl Session for LinkSession {
         Ok(Atomicity::Kept)
     }
 
+    fn entering(&mut self, migration: &MigrationId) {
+        self.0.entered = Some(migration.clone());
+    }
+
     async fn execute(&mut self, statement: &Statement) -> Result<Outcome> {
-        self.run(statement).await
+        self.run(statement, false).await
+    }
+
+    async fn execute_recorded(&mut self, statement: &Statement, _: &mut MakeBatch<'_>) -> Result<(Outcome, Recorded)> {
+        Ok((self.run(statement, true).await?, Recorded::NotYet))
+    }
+
+    async fn resuming(&mut self, statement: &Statement, may_have_ended: bool) -> Result<bool> {
+        match dialect::read(statement) {
+            Ok(Said::Step(step)) if may_have_ended => perform::has_ended(&mut self.0, &step).await,
+            _ => Ok(false),
+        }
+    }
+
+    async fn notices(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.0.notices)
     }
 
     fn describe(&self, error: &BoxError) -> String {
         error::describe(error)
+    }
+
+    fn explain(&self, error: &BoxError) -> String {
+        error::explain(error)
     }
 
     fn may_be_shown(&self, error: &BoxError) -> bool {

@@ -6,9 +6,12 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use admmgt::mongo::Steps;
+use admmgt::mongodb::IndexModel;
 use admmgt::mongodb::bson::{Document, doc};
+use admmgt::mongodb::options::IndexOptions;
 use admmgt::prelude::*;
-use admmgt::{ErrorKind, Event, OnInterrupt};
+use admmgt::{Direction, ErrorKind, Event, OnInterrupt};
 use admmgt_tests::{MongoDatabase, Mongod, Orders, Sets, admin, is_full, say};
 
 /// A server of these tests alone: what fails there fails for everybody. `None` where MongoDB is not installed.
@@ -102,23 +105,27 @@ fn orders(db: &MongoDatabase, set: Sets) -> Orders {
     Orders::at(format!("{}&appName=admmgt-test", db.url()), &std::env::temp_dir()).set(set, 3)
 }
 
-fn migrator(orders: &Orders) -> Migrator {
+/// How long a run that fails keeps its lease.
+const SHORT: Duration = Duration::from_secs(1);
+/// Long enough for a machine that is busy with others.
+const LONG: Duration = Duration::from_secs(30);
+
+fn migrator(orders: &Orders, lease: Duration) -> Migrator {
     let mut policy = orders.policy();
     policy.on_interrupt = Some(OnInterrupt::Retry);
-    // A run that fails keeps its lease for so long.
-    let driver = orders.mongo().unwrap().lease_ttl(Duration::from_secs(1));
+    let driver = orders.mongo().unwrap().lease_ttl(lease);
     Migrator::new(driver).migrations(Sets::migrations(orders)).policy(policy)
 }
 
 /// What is there says what is on record, whatever was lost on the way.
 async fn check(db: &MongoDatabase, orders: &Orders, what: &str) {
-    migrator(orders).up().await.unwrap_or_else(|error| panic!("{what}: the run after: {error}"));
+    migrator(orders, LONG).up().await.unwrap_or_else(|error| panic!("{what}: the run after: {error}"));
     let log = db.all("log").await;
     let mut log: Vec<&str> = log.iter().map(|row| row.get_str("migration").unwrap()).collect();
     log.sort_unstable();
     assert_eq!(log, ["app/0001", "app/0002", "app/0003"], "{what}");
     assert_eq!(db.count("_admmgt_history", doc! { "kind": "applied" }).await, 3, "{what}");
-    let status = migrator(orders).status().await.unwrap();
+    let status = migrator(orders, LONG).status().await.unwrap();
     assert!(status.is_current(), "{what}: {status}");
 }
 
@@ -143,7 +150,7 @@ async fn everywhere(set: Sets, times: i32, every: usize) -> (usize, usize) {
                 }
                 let (at, fault) = (url.clone(), fault.clone());
                 let once = Arc::new(Mutex::new(false));
-                let run = migrator(&orders).observe(move |event: &Event| {
+                let run = migrator(&orders, SHORT).observe(move |event: &Event| {
                     let mut once = once.lock().unwrap();
                     if is_now(event, when) && !std::mem::replace(&mut *once, true) {
                         set_fault(&at, &fault, command, times);
@@ -191,7 +198,7 @@ async fn a_step_down_in_the_middle_is_got_over() {
         let db = MongoDatabase::at(&server.url("admin"));
         let orders = orders(&db, Sets::Small);
         let (url, once) = (server.url("admin"), Arc::new(Mutex::new(false)));
-        let run = migrator(&orders).observe(move |event: &Event| {
+        let run = migrator(&orders, SHORT).observe(move |event: &Event| {
             let mut once = once.lock().unwrap();
             if is_now(event, when) && !std::mem::replace(&mut *once, true) {
                 let _ = admin(&url, doc! { "replSetStepDown": 1, "secondaryCatchUpPeriodSecs": 0, "force": true });
@@ -215,7 +222,7 @@ async fn a_server_that_is_killed_in_the_middle_comes_back_with_all_that_was_comm
     let killed = Arc::new(Mutex::new(false));
     let pid = server.pid();
     let kills = Arc::clone(&killed);
-    let run = migrator(&orders).observe(move |event: &Event| {
+    let run = migrator(&orders, SHORT).observe(move |event: &Event| {
         if is_now(event, When::BodyDone) && !std::mem::replace(&mut *kills.lock().unwrap(), true) {
             // SAFETY: a plain system call.
             unsafe { libc::kill(pid, libc::SIGKILL) };
@@ -231,3 +238,101 @@ async fn a_server_that_is_killed_in_the_middle_comes_back_with_all_that_was_comm
     server.wait_for_primary();
     check(&db, &orders, &format!("it was killed; the run ended with {ended:?} ({:?})", clock.elapsed())).await;
 }
+
+/// What steps change: the names of the collections, and the indexes and the validator of the one that is not ours.
+async fn schema(db: &MongoDatabase) -> Vec<Document> {
+    let mut all = Vec::new();
+    for name in db.names().await {
+        let first = |reply: &Document| reply.get_document("cursor").unwrap().get_array("firstBatch").unwrap().clone();
+        let about = first(&db.run(doc! { "listCollections": 1, "filter": { "name": &name } }).await);
+        let mut indexes = first(&db.run(doc! { "listIndexes": &name }).await);
+        indexes.sort_by_key(|index| index.as_document().unwrap().get_str("name").unwrap().to_owned());
+        all.push(doc! { "name": name, "options": about[0].as_document().unwrap().get("options"), "indexes": indexes });
+    }
+    all
+}
+
+/// The connection is lost at one command of the steps, and at all that follow; then the server is well again. Forwards the
+/// next run goes on to the end, and the way back, interrupted or not, leads to what was there before the first attempt.
+#[tokio::test]
+async fn steps_that_are_interrupted_anywhere_go_on_and_are_taken_back_to_what_was_there() {
+    let Some(server) = server() else { return };
+    let server = server.as_ref().expect("MongoDB is installed: the shared server runs");
+    let url = server.url("admin");
+    let key = |keys: Document, name: &str| {
+        let options = IndexOptions::builder().name(name.to_owned()).build();
+        IndexModel::builder().keys(keys).options(options).build()
+    };
+    let rule = |field: &str| doc! { "$jsonSchema": { "required": [field] } };
+    let steps = Steps::new()
+        .set_validator("t", rule("b"))
+        .replace_index("t", key(doc! { "b": 1 }, "mine"))
+        .drop_index("t", "gone")
+        .create_index("t", key(doc! { "c": 1 }, "new"))
+        .rename("t", "u");
+    let every = if is_full() { 1 } else { 7 };
+    for direction in [Direction::Up, Direction::Down] {
+        let (mut skipped, mut interrupted) = (0, 0);
+        loop {
+            let db = MongoDatabase::at(&url);
+            let said =
+                doc! { "create": "t", "validator": rule("a"), "validationLevel": "strict", "validationAction": "warn" };
+            db.run(said).await;
+            let indexes = [doc! { "key": { "a": 1 }, "name": "mine" }, doc! { "key": { "g": 1 }, "name": "gone" }];
+            db.run(doc! { "createIndexes": "t", "indexes": indexes.to_vec() }).await;
+            let before = schema(&db).await;
+            let orders = orders(&db, Sets::Small);
+            let mut policy = orders.policy();
+            policy.reconnect_wait = Duration::from_millis(200);
+            let migrator = |lease| {
+                let driver = orders.mongo().unwrap().lease_ttl(lease);
+                let all = Migrations::new([steps.migration("app", "1").unwrap()]);
+                Migrator::new(driver).migrations(all).policy(policy.clone())
+            };
+            if direction == Direction::Down {
+                migrator(LONG).up().await.unwrap();
+            }
+            let data = doc! { "failCommands": COMMANDS.to_vec(), "closeConnection": true, "appName": "admmgt-test" };
+            let mode = doc! { "skip": skipped };
+            let on = doc! { "configureFailPoint": "failCommand", "mode": mode, "data": data };
+            let before_it = admin(&url, on).unwrap().get_i32("count").unwrap();
+            let ended = match direction {
+                Direction::Up => migrator(SHORT).up().await,
+                Direction::Down => migrator(SHORT).down(Target::Nothing).await,
+            };
+            let off = admin(&url, doc! { "configureFailPoint": "failCommand", "mode": "off" }).unwrap();
+            let was_hit = off.get_i32("count").unwrap() > before_it;
+            let what = format!("{direction:?}, from command {skipped} on; the run ended with {ended:?}");
+            assert_eq!(ended.is_err(), was_hit, "{what}");
+            if direction == Direction::Up {
+                migrator(LONG).up().await.unwrap_or_else(|error| panic!("{what}: the run after: {error}"));
+            }
+            let down = migrator(LONG).down(Target::Nothing).await;
+            down.unwrap_or_else(|error| panic!("{what}: the way back: {error}"));
+            assert_eq!(schema(&db).await, before, "{what}");
+            if !was_hit {
+                break;
+            }
+            (skipped, interrupted) = (skipped + every, interrupted + 1);
+        }
+        say(format_args!(
+            "steps, {direction:?}, interrupted at {interrupted} commands: each was taken back to what was there"
+        ));
+        assert!(interrupted > 4, "{interrupted}");
+    }
+}
+
+const COMMANDS: [&str; 12] = [
+    "aggregate",
+    "collMod",
+    "create",
+    "createIndexes",
+    "dropIndexes",
+    "find",
+    "findAndModify",
+    "insert",
+    "listCollections",
+    "listIndexes",
+    "renameCollection",
+    "update",
+];

@@ -5,6 +5,7 @@
 //! - `damage`: histories that were changed by hand;
 //! - `failing`: a server that steps down, hangs up, and cannot say whether it committed;
 //! - `backfill`: many documents, batch by batch;
+//! - `steps`: declared steps and their ways back;
 //! - `races`: many processes at once, processes that sleep, die, and have wrong clocks.
 
 mod backfill;
@@ -12,3 +13,4 @@ mod damage;
 mod everyday;
 mod failing;
 mod races;
+mod steps;
