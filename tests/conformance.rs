@@ -9,6 +9,7 @@ use std::time::Duration;
 use admmgt::mongodb::bson::doc;
 use admmgt::prelude::*;
 use admmgt::{Driver, LeaseMode, MemoryDriver, Result};
+use admmgt_example_drivers::Settings;
 use admmgt_testkit::{MemorySetup, Setup, Step, Suite, async_trait, sql};
 use admmgt_tests::{is_full, mongo_database, mongo_url, run_command, server_url};
 
@@ -119,6 +120,17 @@ const CONNECTIONS: [&str; 25] = [
     "store::a_session_that_is_dropped_is_rolled_back",
 ];
 
+/// What a line of settings cannot say: a value that is repeated, what takes long, and a text that never ends.
+const OF_SETTINGS: [&str; 7] = [
+    "executor::a_text_that_ends_its_transaction_is_never_applied_by_half",
+    "executor::code_that_ends_its_transaction_is_never_applied_by_half",
+    "limits::a_run_that_is_dropped_in_a_long_statement_ends",
+    "limits::a_statement_that_takes_too_long_is_cut_short",
+    "text::a_text_that_never_ends_is_refused_before_anything_runs",
+    "text::a_value_in_a_failing_statement_is_told_to_nobody",
+    "text::what_looks_like_the_end_of_a_statement_is_none",
+];
+
 fn main() -> ExitCode {
     let suite = Suite::new()
         .thorough(is_full())
@@ -140,7 +152,10 @@ fn main() -> ExitCode {
         .driver("memory", MemorySetup::new(MemoryDriver::new))
         .driver("memory, no transactions", MemorySetup::new(MemoryDriver::without_transactions))
         .driver("SQLite", Files(concat!(env!("CARGO_TARGET_TMPDIR"), "/conformance").into()))
-        .driver("SQLite in memory", InMemory::default());
+        .driver("SQLite in memory", InMemory::default())
+        .leaves_out("settings", TOKENS)
+        .leaves_out("settings", OF_SETTINGS)
+        .driver("settings", SettingsFiles(concat!(env!("CARGO_TARGET_TMPDIR"), "/settings").into()));
     let suite = match server_url() {
         Some(url) => suite.driver("PostgreSQL", Schemas { url: url.clone(), lease: LeaseMode::Session }).driver(
             "PostgreSQL, lease in a row",
@@ -172,6 +187,33 @@ impl Setup for Files {
 
     fn script(&self, steps: &[Step<'_>]) -> Option<String> {
         Some(sql(steps))
+    }
+
+    async fn remove(&self, name: &str) {
+        let _ = std::fs::remove_dir_all(self.0.join(name));
+    }
+}
+
+/// A file each, in a folder each: the driver of the chapter.
+struct SettingsFiles(std::path::PathBuf);
+
+#[async_trait]
+impl Setup for SettingsFiles {
+    async fn database(&self, name: &str) -> Result<Arc<dyn Driver>> {
+        let folder = self.0.join(name);
+        std::fs::create_dir_all(&folder).expect("a folder");
+        Ok(Arc::new(Settings(folder.join("settings.json"))))
+    }
+
+    fn script(&self, steps: &[Step<'_>]) -> Option<String> {
+        let one = |step: &Step<'_>| match step {
+            Step::Make(name) => Some(format!("add {name} 1\n")),
+            Step::Drop(name) => Some(format!("remove {name}\n")),
+            Step::Fail => Some("remove what_is_not_there\n".to_owned()),
+            // A line is a statement, whatever is in it; nothing of it ends a transaction, takes long, or is repeated.
+            _ => None,
+        };
+        steps.iter().map(one).collect()
     }
 
     async fn remove(&self, name: &str) {

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)] // a test that cannot go on says where
 
 use std::any::Any;
+use std::future::Future;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -28,6 +29,24 @@ impl Indexes {
             sent: Arc::default(),
             waiting: Arc::default(),
             waits: Arc::new(AtomicBool::new(true)),
+        }
+    }
+
+    /// Migrations `1`, `2` … of what each does and how it is taken back.
+    fn with_ways_back(&self, texts: &[(&str, &str)]) -> Migrator {
+        let one = |((up, down), number): (&(&str, &str), i32)| {
+            let one = SqlMigration::new("app", number.to_string(), (*up).to_owned()).unwrap();
+            let one = if down.is_empty() { one } else { one.down((*down).to_owned()) };
+            one.with(|meta| meta.transaction(TransactionMode::None))
+        };
+        Migrator::new(self.clone()).migrations(Migrations::new(texts.iter().zip(1..).map(one)))
+    }
+
+    /// A run that is dropped in `index slow`.
+    async fn drop_slow(&self, run: impl Future<Output = Result<Report>>) {
+        tokio::select! {
+            ended = run => panic!("it waits: {ended:?}"),
+            () = self.waiting.notified() => {}
         }
     }
 
@@ -70,6 +89,11 @@ struct Words(Arc<dyn Dialect>);
 impl Dialect for Words {
     fn parse(&self, sql: &str, mode: TransactionMode) -> Result<Script, Vec<ScriptProblem>> {
         self.0.parse(sql, mode)
+    }
+
+    fn way_back(&self, text: &str) -> Option<String> {
+        let lines: Option<Vec<_>> = text.lines().map(|line| line.strip_prefix("told ")).collect();
+        Some(lines?.into_iter().rev().map(|line| format!("untold {line}\n")).collect())
     }
 
     fn is_resumable(&self, statement: &Statement) -> bool {
@@ -162,10 +186,7 @@ async fn only_where_an_earlier_run_came_to_is_looked_what_it_left() {
 async fn what_had_ended_and_was_not_on_record_does_not_run_again() {
     let driver = Indexes::new();
     let migrator = driver.migrator("index a\nindex slow\nindex c");
-    tokio::select! {
-        ended = migrator.up() => panic!("it waits: {ended:?}"),
-        () = driver.waiting.notified() => {}
-    }
+    driver.drop_slow(migrator.up()).await;
     assert_eq!(driver.sent(), ["index a", "index slow"]);
     migrator.up().await.unwrap();
     assert_eq!(driver.sent(), ["index slow? true", "index c"]);
@@ -177,6 +198,82 @@ async fn one_that_can_simply_run_again_does_after_an_error_that_may_be_gone() {
     let driver = Indexes::new();
     driver.migrator("one\nindex locked\ntwo").up().await.unwrap();
     assert_eq!(driver.sent(), ["one", "index locked", "index locked", "index locked", "two"]);
+}
+
+/// Three migrations, of which the way back of the last one was interrupted in its second statement.
+async fn half_way_back() -> (Indexes, Migrator) {
+    let driver = Indexes::new();
+    let migrator =
+        driver.with_ways_back(&[("a", "index no a"), ("b", "index no b"), ("c", "index x\nindex slow\nindex y")]);
+    migrator.up().await.unwrap();
+    driver.drop_slow(migrator.down(Target::Back(1))).await;
+    driver.sent();
+    (driver, migrator)
+}
+
+#[tokio::test]
+async fn a_way_back_that_was_interrupted_goes_on_where_it_can_simply_run_again() {
+    for (target, sent, left) in [
+        (Target::Back(1), &["index slow? true", "index y"][..], 2),
+        (Target::Back(2), &["index slow? true", "index y", "index no b"], 1),
+        (Target::BackTo("app/1".parse().unwrap()), &["index slow? true", "index y", "index no b"], 1),
+        (Target::Nothing, &["index slow? true", "index y", "index no b", "index no a"], 0),
+    ] {
+        let (driver, migrator) = half_way_back().await;
+        let plan = migrator.clone().target(target.clone()).plan().await.unwrap();
+        assert_eq!(plan.steps[0].resume, Some(1), "{target}");
+        migrator.down(target.clone()).await.unwrap();
+        assert_eq!(driver.sent(), sent, "{target}");
+        let status = migrator.status().await.unwrap();
+        let applied = status.migrations.iter().filter(|one| one.standing == Standing::Applied).count();
+        assert_eq!(applied, left, "{target}");
+        assert_eq!(status.pending().len(), 3 - left, "{target}");
+    }
+}
+
+#[tokio::test]
+async fn nobody_goes_forwards_or_elsewhere_over_a_way_back_that_was_interrupted() {
+    let (driver, migrator) = half_way_back().await;
+    for target in [Target::Back(0), Target::BackTo("app/3".parse().unwrap()), Target::Again(1)] {
+        let error = migrator.down(target.clone()).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Interrupted, "{target}: {error}");
+    }
+    assert_eq!(migrator.up().await.unwrap_err().kind(), ErrorKind::Interrupted);
+    assert!(driver.sent().is_empty());
+}
+
+/// What is to be done about an interruption is said of the way forwards.
+#[tokio::test]
+async fn a_way_back_that_cannot_simply_run_again_is_for_a_person() {
+    let driver = Indexes::new();
+    let migrator = driver.with_ways_back(&[("a", "index a\nslow b\nindex broken")]);
+    migrator.up().await.unwrap();
+    assert!(migrator.down(Target::Back(1)).await.is_err());
+    let edited = driver.with_ways_back(&[("a", "index a\nslow b\nplain")]);
+    for choice in [None, Some(OnInterrupt::Retry), Some(OnInterrupt::Probe)] {
+        let mut policy = Policy::default();
+        policy.on_interrupt = choice;
+        let error = edited.clone().policy(policy).down(Target::Back(1)).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Interrupted, "{choice:?}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn a_dialect_can_tell_the_way_back_of_what_has_none() {
+    let driver = Indexes::new();
+    let migrator = driver.with_ways_back(&[("told a\ntold b", ""), ("told c", "written")]);
+    migrator.up().await.unwrap();
+    driver.sent();
+    let plan = migrator.clone().target(Target::Nothing).plan().await.unwrap();
+    assert_eq!(plan.steps.len(), 2);
+    migrator.down(Target::Nothing).await.unwrap();
+    assert_eq!(driver.sent(), ["written", "untold b", "untold a"]);
+
+    // Of what is not said in its words it tells none, and of what is repeatable there is an earlier form.
+    let mixed = driver.with_ways_back(&[("told a\nother", "")]);
+    mixed.up().await.unwrap();
+    let error = mixed.down(Target::Back(1)).await.unwrap_err();
+    assert!(error.to_string().contains("has no way back"), "{error}");
 }
 
 #[tokio::test]

@@ -6,7 +6,12 @@
 //! - [`TestServer`], [`TestDatabase`]: what a backend offers for that; [`MemoryServer`] is the worked example;
 //!   [`Schema`] and [`Rows`] are what is compared;
 //! - [`Setup`] and [`Step`]: what the suite must be told of a kind of database; `Suite`: the tests;
-//! - [`FaultyDriver`]: a driver of which a chosen call fails, is late, or has its answer lost.
+//! - [`FaultyDriver`]: a driver of which a chosen call fails, is late, or has its answer lost;
+//! - [`drivers`]: the chapter on writing one.
+
+#[cfg(doc)]
+#[doc = include_str!("../DRIVERS.md")]
+pub mod drivers {}
 
 mod assert;
 mod databases;
