@@ -9,9 +9,10 @@ use std::time::Duration;
 use admmgt::mongodb::bson::doc;
 use admmgt::prelude::*;
 use admmgt::{Driver, LeaseMode, MemoryDriver, Result};
-use admmgt_example_drivers::Settings;
+use admmgt_example_drivers::{JsonDirectory, Settings};
 use admmgt_testkit::{MemorySetup, Setup, Step, Suite, async_trait, sql};
 use admmgt_tests::{is_full, mongo_database, mongo_url, run_command, server_url};
+use serde_json::json;
 
 /// What needs a token, which a lease that is a lock of its session does not have.
 const TOKENS: [&str; 6] = [
@@ -155,7 +156,11 @@ fn main() -> ExitCode {
         .driver("SQLite in memory", InMemory::default())
         .leaves_out("settings", TOKENS)
         .leaves_out("settings", OF_SETTINGS)
-        .driver("settings", SettingsFiles(concat!(env!("CARGO_TARGET_TMPDIR"), "/settings").into()));
+        .driver("settings", SettingsFiles(concat!(env!("CARGO_TARGET_TMPDIR"), "/settings").into()))
+        .leaves_out("JSON directory", TOKENS)
+        .leaves_out("JSON directory", TRANSACTIONS)
+        .leaves_out("JSON directory", GROUPS_AND_SLEEPERS)
+        .driver("JSON directory", JsonFolders(concat!(env!("CARGO_TARGET_TMPDIR"), "/json_directory").into()));
     let suite = match server_url() {
         Some(url) => suite.driver("PostgreSQL", Schemas { url: url.clone(), lease: LeaseMode::Session }).driver(
             "PostgreSQL, lease in a row",
@@ -214,6 +219,36 @@ impl Setup for SettingsFiles {
             _ => None,
         };
         steps.iter().map(one).collect()
+    }
+
+    async fn remove(&self, name: &str) {
+        let _ = std::fs::remove_dir_all(self.0.join(name));
+    }
+}
+
+/// A folder each.
+struct JsonFolders(std::path::PathBuf);
+
+#[async_trait]
+impl Setup for JsonFolders {
+    async fn database(&self, name: &str) -> Result<Arc<dyn Driver>> {
+        let folder = self.0.join(name);
+        std::fs::create_dir_all(&folder).expect("a folder");
+        Ok(Arc::new(JsonDirectory(folder)))
+    }
+
+    fn script(&self, steps: &[Step<'_>]) -> Option<String> {
+        let one = |step: &Step<'_>| match step {
+            Step::Make(name) => Some(json!({"create": name, "document": {}}).to_string()),
+            Step::Disguised(name) => Some(json!({"create": name, "document": {"it": "\"}}; {"}}).to_string()),
+            Step::Drop(name) => Some(json!({"delete": name}).to_string()),
+            Step::Fail => Some(json!({"delete": "what_is_not_there"}).to_string()),
+            Step::Secret(word) => Some(json!({"merge": "what_is_not_there", "document": {"it": word}}).to_string()),
+            Step::Endless => Some(r#"{"create": "words", "document": {"it": "never"#.to_owned()),
+            // There is no transaction to end, and no command takes long.
+            _ => None,
+        };
+        steps.iter().map(|step| Some(one(step)? + "\n")).collect()
     }
 
     async fn remove(&self, name: &str) {
