@@ -219,8 +219,20 @@ impl MigrationSet {
         (Self { ordered, place, replaced, heads, is_sound }, refusals)
     }
 
-    /// With the ways back that the dialect can tell from what migrations do that have none.
-    pub(crate) fn with_ways_back(mut self, dialect: &dyn Dialect) -> Self {
+    /// With the ways back that the dialect can tell from what migrations do that have none of their own, as a run has them that
+    /// leads back.
+    ///
+    /// ```
+    /// use admmgt_core::{Driver, MemoryDriver, MigrationSet, Migrations, SqlMigration};
+    ///
+    /// let users = SqlMigration::new("app", "0001_users", "create users")?;
+    /// let set = MigrationSet::new(&Migrations::new([users])).unwrap();
+    /// // The lines of this one do not tell.
+    /// let set = set.with_ways_back(&*MemoryDriver::new().dialect());
+    /// assert!(set.metas().all(|meta| !meta.reversible));
+    /// # Ok::<(), admmgt_core::InvalidName>(())
+    /// ```
+    pub fn with_ways_back(mut self, dialect: &dyn Dialect) -> Self {
         for entry in &mut self.ordered {
             let told = match entry {
                 Entry::Item(item) => way_back::told(*item, dialect),

@@ -7,8 +7,10 @@ use mongodb::bson::{Bson, Document, RawDocumentBuf, doc};
 use mongodb::options::UpdateModifications;
 
 use crate::driver::Mongo;
+use crate::error;
 use crate::handle::MongoSession;
 use crate::head;
+use crate::lease;
 use crate::link::Link;
 use crate::records::signed;
 
@@ -284,7 +286,8 @@ pub(crate) async fn checkpoint(link: &mut Link, key: &CheckpointKey) -> Result<O
     Ok(Some(Checkpoint::stored(count("begun")?, after, count("seen")?, count("changed")?, ended)))
 }
 
-/// Saves it, in the transaction that is open or at once, if the lease is still ours.
+/// Saves it, in the transaction that is open or at once, if the lease is still ours. Where there is no transaction, another may
+/// have it since: then there is a newer token in what it has saved, and this one stays out of it.
 pub(crate) async fn save(
     link: &mut Link,
     key: &CheckpointKey,
@@ -293,13 +296,20 @@ pub(crate) async fn save(
 ) -> Result<()> {
     head::prove(link, fence).await?;
     let Checkpoint { begun, after, seen, changed, ended, .. } = checkpoint;
+    let token = fence.map(|Token(token)| signed(token));
     let set = doc! {
-        "begun": signed(*begun), "last_key": after.clone(), "seen": signed(*seen), "changed": signed(*changed), "ended": *ended,
+        "token": token, "begun": signed(*begun), "last_key": after.clone(), "seen": signed(*seen), "changed": signed(*changed), "ended": *ended,
     };
     let checkpoints = link.ours(CHECKPOINTS);
-    let save = checkpoints.update_one(doc! { "_id": key.to_string() }, doc! { "$set": set }).upsert(true);
+    let older = doc! { "_id": key.to_string(), "$or": [{ "token": null }, { "token": { "$lte": token } }] };
+    let save = checkpoints.update_one(older, doc! { "$set": set }).upsert(true);
     let saved = if link.in_transaction() { save.session(link.handle().session()).await } else { save.await };
-    saved.map(drop).map_err(|error| link.failed("saving a checkpoint", &error))
+    match saved {
+        Ok(_) => Ok(()),
+        // It is there, with a newer token.
+        Err(error) if error::code(&error) == Some(11000) => Err(lease::taken_since()),
+        Err(error) => Err(link.failed("saving a checkpoint", &error)),
+    }
 }
 
 #[cfg(test)]

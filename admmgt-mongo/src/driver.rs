@@ -45,7 +45,8 @@ pub struct Mongo {
 
 impl Mongo {
     /// A database by its URL: `mongodb://user:password@one:27017,two:27017/shop?replicaSet=rs0`. Nothing connects yet.
-    /// One client is made, with the first run, and serves all runs of the same runtime.
+    /// One client is made, with the first run and as long to wait for a server as that one has, and serves all runs of the same
+    /// runtime.
     ///
     /// ```
     /// use admmgt_mongo::Mongo;
@@ -58,7 +59,13 @@ impl Mongo {
     /// Where it is no such URL, or names no database. The URL is not repeated: it may hold a password.
     pub fn connect(url: &str) -> Result<Self> {
         place::check(url)?;
-        Ok(Self { server: Arc::new(Server::at(url)) })
+        Ok(Self { server: Arc::new(Server::at(url, None)) })
+    }
+
+    /// A database of the server of a URL, whichever that names.
+    #[cfg(feature = "testkit")]
+    pub(crate) fn at(url: &str, database: &str) -> Self {
+        Self { server: Arc::new(Server::at(url, Some(database))) }
     }
 
     /// A database of the application's own client.

@@ -75,9 +75,12 @@ impl fmt::Display for Answer {
 impl std::error::Error for Answer {}
 
 /// What may be gone the next time: 112 write conflict, 24 lock timeout, 251 no such transaction, 246 snapshot unavailable,
-/// 225 and 290 transactions that took too long, 262 exceeded time limit, 267 a transaction that is being prepared, 388 and 257
-/// transactions that are too large (of a backfill's batches, which are made smaller).
-const TRANSIENT: [i32; 10] = [112, 24, 251, 246, 225, 290, 262, 267, 388, 257];
+/// 225 a transaction that took too long to begin, 262 exceeded time limit, 267 a transaction that is being prepared; of a sharded
+/// cluster 13388 and 249 a routing that was out of date, 239 a snapshot that is too old, 46 and 117 a chunk that is just being moved.
+const TRANSIENT: [i32; 12] = [112, 24, 251, 246, 225, 262, 267, 13388, 249, 239, 46, 117];
+
+/// A transaction that changes too much, or for too long: 257, 388, 290. Done again, it does so again.
+const TOO_LARGE: [i32; 3] = [257, 388, 290];
 
 /// The server steps down, shuts down, or is no primary (any more): another is asked next.
 const NO_PRIMARY: [i32; 14] = [189, 10107, 13435, 13436, 91, 11600, 11602, 10058, 6, 7, 89, 9001, 133, 134];
@@ -116,7 +119,7 @@ pub(crate) fn is_unknown_commit(error: &mongodb::error::Error) -> bool {
 /// Whether the server has certainly not committed, after a commit was sent to it: the transaction is to be done again, or is too
 /// large.
 pub(crate) fn is_not_committed(error: &mongodb::error::Error) -> bool {
-    error.contains_label(TRANSIENT_TRANSACTION_ERROR) || matches!(code(error), Some(257 | 388 | 290))
+    error.contains_label(TRANSIENT_TRANSACTION_ERROR) || code(error).is_some_and(|code| TOO_LARGE.contains(&code))
 }
 
 /// Whether nothing else was wrong with an insert of many but that some of them are there already.
@@ -130,9 +133,9 @@ pub(crate) fn is_taken_only(error: &mongodb::error::Error) -> bool {
 }
 
 fn is_transient_answer(error: &mongodb::error::Error) -> bool {
-    error.contains_label(TRANSIENT_TRANSACTION_ERROR)
-        || is_lost(error)
-        || code(error).is_some_and(|code| TRANSIENT.contains(&code))
+    let is = |codes: &[i32]| code(error).is_some_and(|code| codes.contains(&code));
+    // The label is on what was too large, too, and does not make it smaller.
+    is(&TRANSIENT) || is_lost(error) || error.contains_label(TRANSIENT_TRANSACTION_ERROR) && !is(&TOO_LARGE)
 }
 
 /// The codes whose words name what stands in the database's schema, and never a value.
@@ -211,7 +214,11 @@ fn advice(code: i32) -> Option<&'static str> {
         }
         13 => "migrate as a user who may (`readWrite` and `dbAdmin` on the database)",
         50 | 262 => "allow more with `Policy::statement_timeout`, if that was the reason",
-        67 | 72 | 263 => "it cannot be done in a transaction: give the migration `transaction = \"none\"`",
+        61 => "the collection is sharded: name its shard key in the filter",
+        67 => {
+            "a unique index of a sharded collection begins with the shard key; elsewhere its options do not fit one another"
+        }
+        72 | 263 => "where it runs in a transaction, give the migration `transaction = \"none\"`",
         85 | 86 => {
             "an index of that name or on these keys is there and is another one: replace it (`replaceIndex`), or give it another \
              name"
@@ -307,6 +314,15 @@ pub(crate) fn is_transient(error: &BoxError) -> bool {
     })
 }
 
+/// Whether the transaction was too large, so that a smaller one may go well.
+pub(crate) fn is_too_large(error: &BoxError) -> bool {
+    sources(&**error).any(|error| {
+        let client = || error.downcast_ref().and_then(code);
+        let code = error.downcast_ref().map_or_else(client, |answer: &Answer| answer.code);
+        code.is_some_and(|code| TOO_LARGE.contains(&code))
+    })
+}
+
 /// An error of a body in words for whoever called: with what is in the way.
 pub(crate) fn explain(error: &BoxError) -> String {
     let behind = |error: &(dyn std::error::Error + 'static)| match error.downcast_ref::<Answer>() {
@@ -373,6 +389,44 @@ mod tests {
             answer.starts_with("not authorized on shop to execute command {…} (code 13); migrate as a user"),
             "{answer}"
         );
+    }
+
+    /// F114: as a sharded cluster answers; there is none among the test servers.
+    #[test]
+    fn what_a_sharded_cluster_refuses_is_told_with_what_to_do() {
+        for (code, reply, words) in [
+            (
+                67,
+                "cannot create unique index over { email: 1.0 } with shard key pattern { region: 1.0 }",
+                "cannot create unique index over {…} (code 67); a unique index of a sharded collection begins with the shard key",
+            ),
+            (61, "Query for sharded findAndModify must contain the shard key", "name its shard key in the filter"),
+            (290, "Transaction was aborted because it exceeded transactionLifetimeLimitSeconds", "or a backfill"),
+            (
+                257,
+                "Total size of all transaction operations must be less than 16793600",
+                "change the documents in batches",
+            ),
+        ] {
+            let answer = Answer::replied(code, reply);
+            assert!(answer.to_string().contains(words), "{answer}");
+        }
+        for (code, reply) in [
+            (13388, "sharding status of collection shop.users is not currently known and needs to be recovered"),
+            (249, "version mismatch detected for database shop"),
+            (117, "Collection shop.users is currently migrating a chunk"),
+        ] {
+            assert!(is_transient(&Answer::replied(code, reply).into()), "{code}");
+        }
+    }
+
+    #[test]
+    fn what_was_too_large_is_known_and_is_not_gone_the_next_time() {
+        for code in TOO_LARGE {
+            let error: BoxError = Error::database("running", None, Answer::replied(code, "")).into();
+            assert!(is_too_large(&error) && !is_transient(&error), "{code}");
+        }
+        assert!(!is_too_large(&Answer::replied(112, "").into()) && !is_too_large(&"nothing of the database's".into()));
     }
 
     #[test]

@@ -370,7 +370,7 @@ async fn why_not(link: &mut Link, batch: &Batch, after: u64) -> Error {
     };
     let token = number(&found, "token").ok();
     if token != batch.fence.map(|Token(token)| signed(token)) {
-        return lease::lost("another process has taken it since");
+        return lease::taken_since();
     }
     moved(after, number(&found, "seq").unwrap_or_default())
 }
@@ -380,7 +380,7 @@ pub(crate) async fn note(link: &mut Link, fields: Document) -> Result<()> {
     let fence = link.fence;
     match guarded(link, fence, doc! { "_id": ID }, doc! { "$set": fields }).await? {
         true => Ok(()),
-        false => Err(lease::lost("another process has taken it since")),
+        false => Err(lease::taken_since()),
     }
 }
 
@@ -389,6 +389,6 @@ pub(crate) async fn prove(link: &mut Link, fence: Option<Token>) -> Result<()> {
     let proof = doc! { "$inc": { "proofs": 1_i64 } };
     match guarded(link, fence, doc! { "_id": ID }, proof).await? {
         true => Ok(()),
-        false => Err(lease::lost("another process has taken it since")),
+        false => Err(lease::taken_since()),
     }
 }

@@ -4,13 +4,16 @@
 //! itself has made for what there was before; and it stands with the record of the step for good.
 //!
 //! ```text
-//! before: { validator: "users", was: "{…}" }    before: { index: "users", name: "email_1", was: "{…}" }
+//! before: { validator: "users", was: bytes, shown: "{…}" }
+//! before: { index: "users", name: "email_1", was: bytes, shown: "{…}" }
 //! ```
 //!
-//! `was` is extended JSON: older servers store no names with a `$` or a dot in them.
+//! `was` are the bytes of a document, since older servers store no names with a `$` or a dot in them; `shown` is the same as
+//! JSON, for people.
 
 use admmgt_core::{Batch, Error, MigrationId, RecordKind, Result};
-use mongodb::bson::{Bson, Document, doc};
+use mongodb::bson::spec::BinarySubtype;
+use mongodb::bson::{Binary, Bson, Document, RawDocumentBuf, doc};
 
 use crate::head;
 use crate::link::Link;
@@ -29,7 +32,10 @@ pub(crate) const PENDING: &str = "pending";
 /// collection or index. Returns what there was.
 pub(crate) async fn keep(link: &mut Link, statement: &str, mut of_what: Document, now: Document) -> Result<Document> {
     let Some(of) = link.entered.clone() else { return Ok(now) };
-    of_what.insert("was", text(&now));
+    let raw = RawDocumentBuf::try_from(&now)
+        .map_err(|error| Error::database("saving what there was before a step", None, error))?;
+    of_what.insert("was", Binary { subtype: BinarySubtype::Generic, bytes: raw.into_bytes() });
+    of_what.insert("shown", serde_json::to_string(&now).unwrap_or_default());
     let whose = doc! { "of": of.to_string(), "statement": statement };
     let saved = head::find(link).await?.and_then(|mut found| found.remove(PENDING));
     let before = match saved {
@@ -51,16 +57,14 @@ pub(crate) async fn keep(link: &mut Link, statement: &str, mut of_what: Document
     Ok(was)
 }
 
-fn text(document: &Document) -> String {
-    Bson::from(document.clone()).into_canonical_extjson().to_string()
-}
-
 fn was(before: &Document) -> Result<Document> {
-    let was = before.get_str("was").ok().and_then(|text| serde_json::from_str(text).ok());
-    was.ok_or_else(|| {
-        let problem = "it does not say in words that can be read; restore it from a backup";
-        Error::corrupt("what there was before a step", problem)
-    })
+    let bytes = match before.get("was") {
+        Some(Bson::Binary(binary)) => binary.bytes.clone(),
+        _ => Vec::new(),
+    };
+    let raw = RawDocumentBuf::from_bytes(bytes).ok();
+    raw.and_then(|raw| Document::try_from(&*raw).ok())
+        .ok_or_else(|| Error::corrupt("what there was before a step", "it is no document; restore it from a backup"))
 }
 
 /// Puts it beside the record of its step.
@@ -121,8 +125,10 @@ mod tests {
                 "e": { "$in": [1, 1.5, null, true] } },
             "was": [{ "v": 2, "key": { "a.b": 1.0, "c": "text" } }],
         };
-        assert_eq!(was(&doc! { "was": text(&was_there) }).unwrap(), was_there);
-        for wrong in [doc! {}, doc! { "was": "{" }, doc! { "was": 5 }] {
+        let bytes = RawDocumentBuf::try_from(&was_there).unwrap().into_bytes();
+        let kept = |bytes| doc! { "was": Binary { subtype: BinarySubtype::Generic, bytes } };
+        assert_eq!(was(&kept(bytes)).unwrap(), was_there);
+        for wrong in [doc! {}, doc! { "was": "{" }, kept(vec![1, 2, 3])] {
             assert!(was(&wrong).unwrap_err().to_string().contains("restore it from a backup"));
         }
     }

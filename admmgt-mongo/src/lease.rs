@@ -20,8 +20,13 @@ const ID: &str = "lease";
 
 const TAKEN: &str = "it was handed back by hand, or another process has taken it";
 
-pub(crate) fn lost(problem: &str) -> Error {
+fn lost(problem: &str) -> Error {
     Error::LeaseLost { problem: problem.to_owned() }
+}
+
+/// There is a newer token than ours.
+pub(crate) fn taken_since() -> Error {
+    lost("another process has taken it since")
 }
 
 /// A look at the lease: whether it is this run's. It was handed back by hand, taken away, or its time is over, where it is
@@ -142,6 +147,15 @@ pub(crate) async fn acquire(link: &mut Link, request: &LeaseRequest) -> Result<A
     (link.owner, link.fence) = (Some(owner), Some(Token(token)));
     let heart = Heart::beat(ttl, asked, ours.clone());
     Ok(Acquired::Yes(Box::new(MongoLease { ours, heart })))
+}
+
+/// The run goes on in another session: whoever takes the lease next ends that one.
+pub(crate) async fn moved(link: &mut Link) {
+    let Some(owner) = link.owner.clone() else { return };
+    let session = link.handle().session().id().get("id").cloned().unwrap_or(Bson::Null);
+    let ours = doc! { "_id": ID, "owner": owner };
+    // Where it cannot be noted, the server ends what is open after a minute.
+    let _ = link.ours(STATE).update_one(ours, doc! { "$set": { "session": session } }).await;
 }
 
 fn holder(found: &Document) -> Holder {

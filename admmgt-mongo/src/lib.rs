@@ -27,6 +27,7 @@ mod records;
 mod store;
 
 mod documents;
+mod foreign;
 
 mod error;
 
@@ -35,6 +36,9 @@ mod dialect;
 
 mod step;
 mod steps;
+
+#[cfg(feature = "testkit")]
+mod testkit;
 
 mod index;
 mod kept;
@@ -49,3 +53,5 @@ pub use handle::{MongoCollection, MongoSession};
 pub use mongodb;
 pub use read::{Cursor, Find, MongoReader, ReadCollection};
 pub use steps::{Steps, Validator};
+#[cfg(feature = "testkit")]
+pub use testkit::{MongoTest, MongoTestServer};

@@ -11,6 +11,7 @@ use crate::command;
 use crate::error::{self, Asked};
 use crate::handle::MongoSession;
 use crate::kept::Kept;
+use crate::lease;
 use crate::read::MongoReader;
 use crate::server::{Facts, Server, safely};
 
@@ -38,6 +39,8 @@ pub(crate) struct Link {
     pub(crate) seen: Option<u64>,
     /// Records that are committed with the heads, and may not stand in the history yet.
     pub(crate) tail: Vec<Document>,
+    /// What runs is a batch of a backfill.
+    pub(crate) in_batch: bool,
     /// The conversation was lost in the middle of something.
     pub(crate) lost: Option<String>,
 }
@@ -64,6 +67,7 @@ impl Link {
             notices: Vec::new(),
             seen: None,
             tail: Vec::new(),
+            in_batch: false,
             lost: None,
         })
     }
@@ -171,6 +175,7 @@ impl Link {
         if let Ok(session) = self.database().client().start_session().await {
             let reader = MongoReader::new(self.database().clone(), session);
             self.handle = MongoSession::new(reader, self.options.statement_timeout);
+            lease::moved(self).await;
         }
     }
 

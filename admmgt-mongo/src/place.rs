@@ -6,6 +6,16 @@ const FORM: &str = "`mongodb://user:password@host:27017/database`";
 
 /// Looks at a URL as far as it can be without asking a name server. It is not repeated: it may hold a password.
 pub(crate) fn check(url: &str) -> Result<()> {
+    if database(check_server(url)?).is_none() {
+        let words =
+            format!("the URL names no database; write {FORM}, with `authSource` where users are in another one");
+        return Err(Error::Usage { problem: words });
+    }
+    Ok(())
+}
+
+/// As far as it says which server that is. Returns what comes behind the scheme.
+pub(crate) fn check_server(url: &str) -> Result<&str> {
     let wrong = |problem: String| Error::Usage { problem };
     let Some((scheme, rest)) = url.split_once("://") else {
         return Err(wrong(format!("that is not a URL of MongoDB; write {FORM}")));
@@ -20,12 +30,7 @@ pub(crate) fn check(url: &str) -> Result<()> {
         }
         _ => return Err(wrong(format!("that is not a URL of MongoDB; write {FORM}"))),
     }
-    if database(rest).is_none() {
-        return Err(wrong(format!(
-            "the URL names no database; write {FORM}, with `authSource` where users are in another one"
-        )));
-    }
-    Ok(())
+    Ok(rest)
 }
 
 fn database(rest: &str) -> Option<&str> {

@@ -45,8 +45,8 @@ impl Server {
         Self { from, database, prefix: "_admmgt".to_owned(), ttl: Duration::from_secs(30) }
     }
 
-    pub(crate) fn at(url: &str) -> Self {
-        Self::new(From::Url { url: url.into(), kept: Arc::default() }, None)
+    pub(crate) fn at(url: &str, database: Option<&str>) -> Self {
+        Self::new(From::Url { url: url.into(), kept: Arc::default() }, database.map(str::to_owned))
     }
 
     pub(crate) fn of(client: &Client, database: &str) -> Self {

@@ -43,7 +43,13 @@ impl Session for LinkSession {
         if let (Origin::Code, Some(seen)) = (origin, link.seen) {
             head::check(link, seen).await?;
         }
+        link.in_batch = false;
         link.begin().await
+    }
+
+    async fn begin_batch(&mut self) -> Result<()> {
+        self.0.in_batch = true;
+        self.0.begin().await
     }
 
     async fn commit(&mut self, batch: &Batch) -> Result<Atomicity> {
@@ -98,7 +104,8 @@ impl Session for LinkSession {
     }
 
     fn is_transient(&self, error: &BoxError) -> bool {
-        error::is_transient(error)
+        // A batch is made smaller, and fits the next time.
+        error::is_transient(error) || self.0.in_batch && error::is_too_large(error)
     }
 
     async fn reset(&mut self) -> Result<()> {

@@ -4,8 +4,10 @@ use std::fmt;
 
 use admmgt_core::{InvalidName, SqlMigration};
 use mongodb::IndexModel;
-use mongodb::bson::{self, Bson, Document, doc};
+use mongodb::bson::{Bson, Document, doc};
 use mongodb::options::{ValidationAction, ValidationLevel};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 /// Declared changes of collections, validators and indexes: a migration whose way back nobody has to write. What there was
 /// before a step, the earlier validator or index, is kept with its record.
@@ -101,8 +103,8 @@ impl Steps {
         let Validator { rule, level, action } = validator.into();
         let mut step = doc! { "setValidator": collection.into(), "validator": rule };
         let words = [
-            ("validationLevel", level.and_then(|level| bson::to_bson(&level).ok())),
-            ("validationAction", action.and_then(|action| bson::to_bson(&action).ok())),
+            ("validationLevel", level.as_ref().and_then(in_bson::<_, Bson>)),
+            ("validationAction", action.as_ref().and_then(in_bson::<_, Bson>)),
         ];
         step.extend(words.into_iter().filter_map(|(field, word)| Some((field.to_owned(), word?))));
         self.and(step)
@@ -148,7 +150,7 @@ impl Steps {
     fn index(self, step: &str, collection: String, index: &IndexModel) -> Self {
         let mut document = doc! { step: collection };
         // A model is a document of the server's by its own rules.
-        document.extend(bson::to_document(index).unwrap_or_default());
+        document.extend(in_bson::<_, Document>(index).unwrap_or_default());
         self.and(document)
     }
 
@@ -161,6 +163,11 @@ impl Steps {
 /// A text that [`MongoDialect`](crate::MongoDialect) reads: a line of extended JSON for each step.
 impl fmt::Display for Steps {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|step| writeln!(f, "{}", Bson::from(step.clone()).into_relaxed_extjson()))
+        self.0.iter().try_for_each(|step| writeln!(f, "{}", serde_json::to_string(step).unwrap_or_default()))
     }
+}
+
+/// A value as the server would have it, by way of JSON: the functions for that have other names in other versions of BSON.
+fn in_bson<T: Serialize, B: DeserializeOwned>(value: &T) -> Option<B> {
+    serde_json::from_str(&serde_json::to_string(value).ok()?).ok()
 }

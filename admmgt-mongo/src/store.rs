@@ -1,11 +1,12 @@
 //! The history, as collections of the database itself.
 
 use admmgt_core::{
-    Acquired, Batch, Checkpoint, CheckpointKey, Head, History, LeaseRequest, Namespace, Result, Session, StateStore,
-    Token, async_trait,
+    Acquired, Batch, Checkpoint, CheckpointKey, ForeignHistory, Head, History, LeaseRequest, Namespace, Result,
+    Session, StateStore, Token, async_trait,
 };
 
 use crate::documents;
+use crate::foreign;
 use crate::head;
 use crate::lease;
 use crate::link::Link;
@@ -44,6 +45,10 @@ impl StateStore for MongoStore {
         fence: Option<Token>,
     ) -> Result<()> {
         documents::save(Link::of(session)?, key, checkpoint, fence).await
+    }
+
+    async fn foreign(&self, session: &mut dyn Session) -> Result<Vec<ForeignHistory>> {
+        foreign::histories(Link::of(session)?).await
     }
 
     async fn names(&self, session: &mut dyn Session) -> Result<Vec<String>> {

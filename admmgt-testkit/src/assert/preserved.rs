@@ -61,6 +61,7 @@ async fn look<S: TestServer>(databases: &TestDatabases<S>, preserved: Preserved<
     let set = databases.set().map_err(words)?;
     let id = known(&set, &[preserved.by])?.remove(0);
     let database = databases.empty().await.map_err(words)?;
+    let set = set.with_ways_back(&*database.driver().dialect());
     let migrator = databases.migrator(&database).map_err(words)?;
     let next = migrator.clone().target(Target::Next(1));
     loop {

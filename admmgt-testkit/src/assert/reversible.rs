@@ -38,6 +38,7 @@ async fn look<S: TestServer>(databases: &TestDatabases<S>, except: &[&str]) -> R
     let set = databases.set().map_err(words)?;
     let except = known(&set, except)?;
     let database = databases.empty().await.map_err(words)?;
+    let set = set.with_ways_back(&*database.driver().dialect());
     let migrator = databases.migrator(&database).map_err(words)?;
     let next = migrator.clone().target(Target::Next(1));
     let mut found = Vec::new();
