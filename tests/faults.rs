@@ -37,9 +37,6 @@ const TENANTS: &str = "concerns many databases at once, which nothing here runs 
 const SQLITE: &str = "is about SQLite's files";
 const MONGO: &str = "is about MongoDB";
 const SQL: &str = "is about SQL, or what only servers of SQL have";
-const NO_TOOLS: &str = "no history of another tool of MongoDB is read yet";
-const STEPS: &str = "there are no declared steps for validators yet; a migration's own `collMod` is its author's";
-const SHARDS: &str = "no server of the tests has shards yet";
 const REBUILD: &str =
     "nothing here rebuilds a table by itself yet; what a migration's own SQL does to it is its author's";
 const LIBRARY: &str = "nothing of ours needs what an old library lacks: the oldest that rusqlite compiles in is tested (`oldest_rusqlite`)";
@@ -74,7 +71,7 @@ const FAULTS: [(u8, &str, Fault, Fault, Fault); 114] = [
     (25, "a pooler is in between", Not("nothing stands between a program and its file"), Shown(&["postgres/pooler::a_pooler_is_found_out_and_refused", "postgres/pooler::with_the_lease_in_a_row_all_works_behind_a_pooler"]), Not("there is no pooler that would share a session")),
     (26, "a holder of the lease sleeps too long", Shown(&["suite/races::a_holder_that_sleeps_is_waited_for_or_writes_nothing_afterwards"]), Shown(&["suite/races::a_holder_that_sleeps_is_waited_for_or_writes_nothing_afterwards", "postgres/pooler::a_holder_that_slept_too_long_aborts_on_its_stale_token"]), Shown(&["suite/races::a_holder_that_sleeps_is_waited_for_or_writes_nothing_afterwards", "mongo/races::a_holder_that_slept_too_long_aborts"])),
     (27, "a clock is wrong", Shown(&["sqlite/races::f27_a_clock_that_is_wrong_by_an_hour_changes_nothing"]), Shown(&["postgres/pooler::f27_a_clock_that_is_wrong_by_an_hour_changes_nothing"]), Shown(&["mongo/races::f27_a_clock_that_is_wrong_by_an_hour_changes_nothing"])),
-    (28, "the lease cannot be renewed", Not("its lease is a lock of the operating system, which is not renewed and does not end"), Shown(&["postgres/pooler::f28_a_holder_that_cannot_renew_stops_before_the_end_of_its_lease"]), Shown(&["suite/lease::it_is_kept_for_as_long_as_its_holder_works", "mongo/races::a_holder_that_slept_too_long_aborts"])),
+    (28, "the lease cannot be renewed", Not("its lease is a lock of the operating system, which is not renewed and does not end"), Shown(&["postgres/pooler::f28_a_holder_that_cannot_renew_stops_before_the_end_of_its_lease"]), Shown(&["suite/lease::it_is_kept_for_as_long_as_its_holder_works", "mongo/races::a_holder_that_slept_too_long_aborts", "mongo/failing::f28_a_lease_that_cannot_be_renewed_ends_the_body_in_time"])),
     (29, "the lease is taken away", Shown(&["sqlite/races::a_lease_that_was_taken_away_stops_the_run", "sqlite/races::a_history_written_behind_our_back_stops_the_run"]), Shown(&["postgres/guard::a_body_that_lets_go_of_the_lease_is_found_out", "postgres/pooler::a_lease_that_cannot_be_renewed_stops_the_body"]), Shown(&["suite/lease::one_that_was_taken_away_is_noticed", "suite/lease::a_body_ends_when_its_lease_is_lost", "mongo/backfill::without_the_lease_no_batch_is_committed"])),
     (30, "two runs of one process, and one connection", Shown(&["sqlite/races::one_connection_is_not_given_to_two_runs_at_once"]), Shown(&["postgres/environment::a_pool_without_a_free_connection_is_no_obstacle"]), Not("a client is a pool of its own: two runs have a session each")),
     (31, "an applied file was edited", Shown(&["suite/planning::an_edited_text_is_refused", "sqlite/refusals::an_edit_of_applied_sql_is_shown_line_by_line"]), Shown(&["suite/planning::an_edited_text_is_refused", "postgres/sources::f31_f32_an_edit_of_applied_sql_is_refused_and_line_ends_are_none"]), Shown(&["suite/planning::an_edited_text_is_refused", "mongo/everyday::an_edit_of_what_was_applied_is_refused"])),
@@ -118,7 +115,7 @@ const FAULTS: [(u8, &str, Fault, Fault, Fault); 114] = [
     (69, "columns that are missing", Shown(&["sqlite/damage::f69_columns_that_an_older_version_had_not_are_added"]), Shown(&["postgres/damage::columns_that_are_missing_are_added_and_others_left_alone"]), Shown(&["mongo/damage::fields_of_another_version_are_no_obstacle"])),
     (70, "a newer format", Shown(&["sqlite/damage::a_format_that_is_newer_or_none_is_refused"]), Shown(&["postgres/damage::a_history_of_a_newer_version_is_not_touched"]), Shown(&["mongo/damage::f70_what_a_newer_version_wrote_is_not_touched"])),
     (71, "garbage in the history", Shown(&["sqlite/damage::each_column_of_a_damaged_record_is_named", "sqlite/damage::the_heads_of_a_damaged_record_are_named"]), Shown(&["postgres/damage::a_damaged_record_is_named_by_its_row_and_column"]), Shown(&["mongo/damage::a_garbage_record_is_named", "mongo/damage::heads_that_cannot_be_read_are_named"])),
-    (72, "the history of another tool", Shown(&["sqlite/adopt::histories_of_other_tools_are_counted_in_and_left_alone", "sqlite/adopt::nothing_runs_over_what_another_tool_has_done"]), Shown(&["postgres/adopt::histories_of_other_tools_are_counted_in_and_left_alone"]), Not(NO_TOOLS)),
+    (72, "the history of another tool", Shown(&["sqlite/adopt::histories_of_other_tools_are_counted_in_and_left_alone", "sqlite/adopt::nothing_runs_over_what_another_tool_has_done"]), Shown(&["postgres/adopt::histories_of_other_tools_are_counted_in_and_left_alone"]), Shown(&["mongo/adopt::histories_of_other_tools_are_counted_in_and_left_alone"])),
     (73, "something else has our table's name", Shown(&["sqlite/damage::rows_and_tables_that_were_taken_away_are_missed"]), Shown(&["postgres/damage::something_else_with_the_name_of_our_table_is_told"]), Shown(&["mongo/damage::a_view_in_our_place_is_no_history"])),
     (74, "an emptied history", Shown(&["sqlite/damage::a_history_emptied_by_hand_is_not_taken_for_a_new_one", "sqlite/adopt::what_is_there_already_is_found_before_anything_runs"]), Shown(&["postgres/damage::a_damaged_record_is_named_by_its_row_and_column", "postgres/adopt::a_database_that_is_not_empty_is_not_run_over"]), Shown(&["mongo/damage::a_history_that_was_emptied_is_refused", "mongo/damage::a_record_that_is_gone_is_missed"])),
     (75, "two histories", Not("the history of a file has one name: sets share it by their namespaces (`several_sets_share_one_database`)"), Shown(&["postgres/damage::two_histories_of_one_database_are_independent"]), Shown(&["mongo/everyday::two_histories_share_a_database"])),
@@ -152,15 +149,15 @@ const FAULTS: [(u8, &str, Fault, Fault, Fault); 114] = [
     (103, "transactions on a standalone", Not(MONGO), Not(MONGO), Shown(&["mongo/everyday::a_standalone_runs_without_transactions_and_says_so", "mongo-server::what_has_transactions_says_so_in_its_hello"])),
     (104, "the primary steps down", Not(MONGO), Not(MONGO), Shown(&["mongo/failing::a_step_down_in_the_middle_is_got_over", "mongo/failing::whatever_the_server_does_thrice_in_a_transaction_the_run_or_the_next_one_converges"])),
     (105, "the answer to a commit is unknown", Not(MONGO), Not(MONGO), Shown(&["mongo/failing::whatever_the_server_does_once_in_a_transaction_the_run_or_the_next_one_converges"])),
-    (106, "an index on duplicates", Not(MONGO), Not(MONGO), Shown(&["mongo/everyday::f106_f107_an_index_that_cannot_be_made_leaves_none"])),
-    (107, "an index of another form", Not(MONGO), Not(MONGO), Shown(&["mongo/everyday::f106_f107_an_index_that_cannot_be_made_leaves_none"])),
+    (106, "an index on duplicates", Not(MONGO), Not(MONGO), Shown(&["mongo/everyday::f106_f107_an_index_that_cannot_be_made_leaves_none", "mongo/steps::f106_an_index_that_cannot_be_built_leaves_what_was_there"])),
+    (107, "an index of another form", Not(MONGO), Not(MONGO), Shown(&["mongo/everyday::f106_f107_an_index_that_cannot_be_made_leaves_none", "mongo/steps::f107_an_index_in_the_way_is_told_with_what_to_do", "mongo/steps::an_index_is_replaced_by_its_name_or_by_its_keys"])),
     (108, "what cannot be in a transaction", Not(MONGO), Not(MONGO), Shown(&["mongo/everyday::f108_what_cannot_be_in_a_transaction_runs_without_one", "mongo-command::what_runs_in_a_transaction_is_known_by_its_name"])),
-    (109, "a validator that documents violate", Not(MONGO), Not(MONGO), Not(STEPS)),
+    (109, "a validator that documents violate", Not(MONGO), Not(MONGO), Shown(&["mongo/steps::f109_documents_that_do_not_fit_a_validator_are_counted_before_it_is_set"])),
     (110, "a write concern that is not met", Not(MONGO), Not(MONGO), Shown(&["mongo/failing::whatever_the_server_does_once_in_a_transaction_the_run_or_the_next_one_converges"])),
     (111, "the lease is dropped", Not(MONGO), Not(MONGO), Shown(&["mongo/everyday::f111_a_lease_that_is_dropped_stops_the_run"])),
     (112, "others write during a backfill", Shown(&["sqlite/backfill::f112_rows_that_come_and_go_meanwhile_are_no_obstacle"]), Shown(&["postgres/backfill::f112_rows_that_come_and_go_meanwhile_are_no_obstacle"]), Shown(&["mongo/backfill::f112_documents_that_come_and_go_meanwhile_are_no_obstacle"])),
-    (113, "documents and transactions that are too large", Not(MONGO), Not(MONGO), Shown(&["mongo/backfill::f113_large_documents_are_changed_in_smaller_batches"])),
-    (114, "a sharded collection", Not(MONGO), Not(MONGO), Not(SHARDS)),
+    (113, "documents and transactions that are too large", Not(MONGO), Not(MONGO), Shown(&["mongo/backfill::f113_large_documents_are_changed", "mongo/failing::f113_a_batch_that_is_too_large_for_a_transaction_is_made_smaller"])),
+    (114, "a sharded collection", Not(MONGO), Not(MONGO), Shown(&["mongo-error::what_a_sharded_cluster_refuses_is_told_with_what_to_do"])),
 ];
 
 #[test]

@@ -1,13 +1,16 @@
 //! What the first landing stored is read by every later version, and what a newer one stored is refused.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use admmgt::mongo::Documents;
+use admmgt::mongodb::bson::{Document, doc};
 use admmgt::prelude::*;
 use admmgt::rusqlite::Connection;
 use admmgt::{
     Access, Driver, Event, Plan, RecordKind, Session, SessionOptions, Standing, State, Status, TransactionMode,
 };
-use admmgt_tests::{Database, Scratch};
+use admmgt_tests::{Database, MongoDatabase, Scratch, filling};
 use expect_test::expect;
 
 fn golden(name: &str) -> PathBuf {
@@ -167,4 +170,77 @@ async fn a_newer_format_on_postgres_is_refused_and_left_alone() {
     let error = db.migrator(more).up().await.unwrap_err();
     assert!(matches!(error, admmgt::Error::NewerFormat { found: 2, .. }), "{error}");
     assert_eq!(db.number("select count(*) from _admmgt_history").await, 9);
+}
+
+/// A database of MongoDB with the golden history, to change.
+async fn on_mongo() -> Option<MongoDatabase> {
+    let db = MongoDatabase::new()?;
+    let golden: BTreeMap<String, Vec<Document>> = serde_json::from_str(&text("mongo.json")).unwrap();
+    for (collection, documents) in golden {
+        db.collection(&collection).await.insert_many(documents).await.unwrap();
+    }
+    Some(db)
+}
+
+/// The migrations that it was made with.
+fn of_mongo() -> Migrations {
+    let sql = |id: &str, text: String| SqlMigration::new("app", id, text).unwrap();
+    let rule = "{\"setValidator\": \"users\", \"validator\": {\"name\": {\"$type\": \"string\"}}}";
+    let (fill, _) = filling(Documents::of("users").update(doc! { "$set": { "plan": "free" } }));
+    Migrations::new([
+        sql("0001_users", "{\"create\": \"users\"}".to_owned()),
+        sql("0002_long", "{\"insert\": \"users\", \"documents\": [{\"name\": \"Ada\"}]}\n".repeat(100)),
+        sql("0003_half", format!("{rule} {{\"find\": \"users\", \"filter\": {{\"$no\": 1}}}}")),
+        sql("0004_validator", rule.to_owned()),
+    ])
+    .and(SqlMigration::new("library", "0001_books", "{\"create\": \"books\"}").unwrap())
+    .and(fill)
+}
+
+#[tokio::test]
+async fn a_history_of_version_1_on_mongo_is_current_and_takes_new_migrations() {
+    let Some(db) = on_mongo().await else { return };
+    db.migrator(of_mongo()).ensure_current().await.unwrap();
+    db.migrator(of_mongo()).verify().await.unwrap();
+    assert_eq!(db.migrator(of_mongo()).up().await.unwrap().to_string(), "nothing to do: 6 migrations are applied");
+    let more = of_mongo().and(SqlMigration::new("app", "0009_more", "{\"create\": \"more\"}").unwrap());
+    assert_eq!(db.migrator(more.clone()).up().await.unwrap().ran.len(), 1);
+    assert_eq!(db.migrator(more).up().await.unwrap().ran.len(), 0);
+}
+
+#[tokio::test]
+async fn every_record_of_version_1_on_mongo_is_understood() {
+    let Some(db) = on_mongo().await else { return };
+    let records = db.migrator(of_mongo()).history().await.unwrap();
+    let kinds: Vec<RecordKind> = records.iter().map(|record| record.kind).collect();
+    use RecordKind::{Applied, Failed, Resolved, Started, StepDone};
+    let half = [Started, StepDone, Failed, Resolved];
+    let validator = [Started, StepDone, Applied];
+    let expected = [&[Applied, Applied, Failed][..], &half, &validator, &[Started, Applied, Applied]].concat();
+    assert_eq!(kinds.len(), expected.len(), "{kinds:?}");
+    assert!(records.iter().all(|record| &*record.by == "golden"));
+    // What there was before a step is put back.
+    db.run(doc! { "create": "users", "validator": { "age": 1 } }).await;
+    let validator = || async {
+        let found = db.run(doc! { "listCollections": 1, "filter": { "name": "users" } }).await;
+        let found = found.get_document("cursor").unwrap().get_array("firstBatch").unwrap()[0].clone();
+        found.as_document().unwrap().get_document("options").unwrap().get_document("validator").unwrap().clone()
+    };
+    db.migrator(of_mongo().filter(|meta| meta.id.id() != "2"))
+        .down(Target::BackTo("app/0003_half".parse().unwrap()))
+        .await
+        .unwrap();
+    assert_eq!(validator().await, doc! { "name": { "$type": "string" } });
+}
+
+#[tokio::test]
+async fn a_newer_format_on_mongo_is_refused_and_left_alone() {
+    let Some(db) = on_mongo().await else { return };
+    let newer = doc! { "q": { "_id": "head" }, "u": { "$set": { "format": 2 } } };
+    db.run(doc! { "update": "_admmgt_state", "updates": [newer] }).await;
+    let before = (db.all("_admmgt_state").await, db.all("_admmgt_history").await);
+    let more = of_mongo().and(SqlMigration::new("app", "0009_more", "{\"create\": \"more\"}").unwrap());
+    let error = db.migrator(more).up().await.unwrap_err();
+    assert!(matches!(error, admmgt::Error::NewerFormat { found: 2, .. }), "{error}");
+    assert_eq!((db.all("_admmgt_state").await, db.all("_admmgt_history").await), before);
 }

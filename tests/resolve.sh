@@ -8,8 +8,8 @@ root=$1 action=$2
 work=${CARGO_TARGET_DIR:-$root/target}/resolve
 mkdir -p "$work"
 
-application() { # name, a line of [dependencies]
-  local folder=$work/$1
+application() { # name, a line of [dependencies], and the features where they are others
+  local folder=$work/$1 features=${3:-'"sqlite", "postgres"'}
   mkdir -p "$folder/src"
   cat >"$folder/Cargo.toml" <<TOML
 [package]
@@ -17,7 +17,7 @@ name = "beside-$1"
 version = "0.0.0"
 edition = "2024"
 [dependencies]
-admmgt = { path = "$root/admmgt", features = ["sqlite", "postgres"] }
+admmgt = { path = "$root/admmgt", features = [$features] }
 $2
 [workspace]
 TOML
@@ -43,6 +43,7 @@ beside() {
   application sea-orm1 'sea-orm = { version = "1", features = ["sqlx-sqlite", "runtime-tokio-rustls"] }'
   application sea-orm2 'sea-orm = { version = "2", features = ["sqlx-sqlite", "runtime-tokio-rustls"] }'
   application alone ''
+  application bson3 'mongodb = { version = "3.9", default-features = false, features = ["compat-3-3-0", "bson-3", "rustls-tls"] }' '"sqlite", "mongo"'
 }
 
 rusqlite_of() {
@@ -61,6 +62,9 @@ case $action in
     folder=$(beside | grep sqlx09)
     (cd "$folder" && CARGO_TARGET_DIR=$work/target cargo check --quiet)
     echo "compiles beside sqlx 0.9: rusqlite $(rusqlite_of "$folder")"
+    folder=$(beside | grep bson3)
+    (cd "$folder" && CARGO_TARGET_DIR=$work/target cargo check --quiet)
+    echo "compiles where the application's documents are those of bson 3"
     ;;
   rusqlite)
     # A copy of the tree, because the version is chosen in the lockfile.

@@ -7,8 +7,8 @@ use admmgt::{ErrorKind, OnInterrupt};
 use std::sync::Arc;
 
 use admmgt_tests::{
-    MongoDatabase, Orders, asynchronous, backfill_killed_anywhere, backfill_killed_at_random, batches_of, filling,
-    is_full, outside,
+    AloneDatabase, MongoDatabase, Orders, asynchronous, backfill_killed_anywhere, backfill_killed_at_random,
+    batches_of, filling, is_full, outside,
 };
 
 /// One more than there are of anything: an `_id` of each type, and many of some.
@@ -100,9 +100,9 @@ async fn f112_documents_that_come_and_go_meanwhile_are_no_obstacle() {
     }
 }
 
-/// F113: documents of many megabytes; a batch that is too large for one transaction is made smaller.
+/// F113: documents of many megabytes. (A batch that is too large for one transaction: `failing`.)
 #[tokio::test]
-async fn f113_large_documents_are_changed_in_smaller_batches() {
+async fn f113_large_documents_are_changed() {
     let Some(db) = MongoDatabase::new() else { return };
     let large = "x".repeat(3 << 20);
     for number in 0..4 {
@@ -161,5 +161,15 @@ fn killed_anywhere_a_backfill_goes_on() {
 fn killed_at_random_moments_a_backfill_goes_on() {
     if MongoDatabase::ours().is_some() {
         backfill_killed_at_random(2032, |db: &MongoDatabase| Orders::at(db.url().to_owned(), &std::env::temp_dir()));
+    }
+}
+
+/// Without transactions, one batch may be done again.
+#[test]
+fn killed_anywhere_on_a_standalone_a_backfill_goes_on() {
+    if MongoDatabase::alone().is_some() {
+        backfill_killed_anywhere(if is_full() { 1 } else { 9 }, |db: &AloneDatabase| {
+            Orders::at(db.url().to_owned(), &std::env::temp_dir())
+        });
     }
 }

@@ -6,19 +6,32 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use admmgt::mongo::Steps;
+use admmgt::mongo::{Documents, Steps};
 use admmgt::mongodb::IndexModel;
 use admmgt::mongodb::bson::{Document, doc};
 use admmgt::mongodb::options::IndexOptions;
 use admmgt::prelude::*;
 use admmgt::{Direction, ErrorKind, Event, OnInterrupt};
-use admmgt_tests::{MongoDatabase, Mongod, Orders, Sets, admin, is_full, say};
+use admmgt_tests::{MongoDatabase, Mongod, Orders, Sets, admin, asynchronous, batches_of, filling, is_full, say};
 
-/// A server of these tests alone: what fails there fails for everybody. `None` where MongoDB is not installed.
+/// A replica set of these tests alone: what fails there fails for everybody. `None` where MongoDB is not installed.
 fn server() -> Option<MutexGuard<'static, Option<Mongod>>> {
     static SET: Mutex<Option<Mongod>> = Mutex::new(None);
+    started(&SET, Mongod::replica_set)
+}
+
+/// A standalone of these tests alone.
+fn alone() -> Option<MutexGuard<'static, Option<Mongod>>> {
+    static ALONE: Mutex<Option<Mongod>> = Mutex::new(None);
+    started(&ALONE, Mongod::standalone)
+}
+
+fn started(
+    kept: &'static Mutex<Option<Mongod>>,
+    start: fn() -> Option<Mongod>,
+) -> Option<MutexGuard<'static, Option<Mongod>>> {
     // The process that has started it must live on, and so must the thread.
-    let mut server = SET.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut server = kept.lock().unwrap_or_else(PoisonError::into_inner);
     if std::env::var_os("ADMMGT_TEST_MONGO").is_none() {
         let test = std::thread::current().name().unwrap_or("a test").to_owned();
         say(format_args!("SKIPPED {test}: it needs a server of its own; `./tests/run test` starts one"));
@@ -27,7 +40,7 @@ fn server() -> Option<MutexGuard<'static, Option<Mongod>>> {
     if server.is_none() {
         let (send, receive) = std::sync::mpsc::channel();
         std::thread::spawn(move || {
-            let _ = send.send(Mongod::replica_set());
+            let _ = send.send(start());
             loop {
                 std::thread::park();
             }
@@ -97,12 +110,20 @@ fn set_fault(url: &str, fault: &Document, command: &str, times: i32) {
     admin(url, on).expect("the fault is set");
 }
 
-fn clear(url: &str) {
-    admin(url, doc! { "configureFailPoint": "failCommand", "mode": "off" }).expect("the fault is off");
+/// How often commands have failed until now; from now on none does.
+fn clear(url: &str) -> i32 {
+    let off = admin(url, doc! { "configureFailPoint": "failCommand", "mode": "off" }).expect("the fault is off");
+    off.get_i32("count").expect("a count")
 }
 
 fn orders(db: &MongoDatabase, set: Sets) -> Orders {
-    Orders::at(format!("{}&appName=admmgt-test", db.url()), &std::env::temp_dir()).set(set, 3)
+    Orders::at(named(db), &std::env::temp_dir()).set(set, 3)
+}
+
+/// The address of a database, with the name of the application that faults are for.
+fn named(db: &MongoDatabase) -> String {
+    let next = if db.url().contains('?') { '&' } else { '?' };
+    format!("{}{next}appName=admmgt-test", db.url())
 }
 
 /// How long a run that fails keeps its lease.
@@ -129,13 +150,14 @@ async fn check(db: &MongoDatabase, orders: &Orders, what: &str) {
     assert!(status.is_current(), "{what}: {status}");
 }
 
-/// In the fast tier, every so many of them.
+/// In the fast tier, every so many of them. How many runs met a fault, and how many of them got over it.
 async fn everywhere(set: Sets, times: i32, every: usize) -> (usize, usize) {
     let Some(server) = server() else { return (0, 0) };
     let server = server.as_ref().expect("MongoDB is installed: the shared server runs");
     let url = server.url("admin");
     let (mut tried, mut got_over, mut number) = (0, 0, 0);
     for (name, fault, commands) in faults() {
+        let before_it = tried;
         for command in commands {
             for when in MOMENTS {
                 number += 1;
@@ -144,6 +166,10 @@ async fn everywhere(set: Sets, times: i32, every: usize) -> (usize, usize) {
                 }
                 let db = MongoDatabase::at(&url);
                 let orders = orders(&db, set);
+                if set == Sets::Backfill {
+                    db.filled(ROWS).await;
+                }
+                let hits = clear(&url);
                 // Nobody makes the collections of the state and of the history in the middle of a fault that is to be elsewhere.
                 if when == When::Start {
                     set_fault(&url, &fault, command, times);
@@ -157,20 +183,33 @@ async fn everywhere(set: Sets, times: i32, every: usize) -> (usize, usize) {
                     }
                 });
                 let ended = run.up().await;
-                clear(&url);
-                tried += 1;
-                got_over += usize::from(ended.is_ok());
+                let was_hit = clear(&url) > hits;
+                tried += usize::from(was_hit);
+                got_over += usize::from(was_hit && ended.is_ok());
                 let what =
                     format!("it {name} at `{command}`, {times} times, from {when:?} on; the run ended with {ended:?}");
                 if let Err(error) = &ended {
                     assert!(error.kind() != ErrorKind::Refused && error.kind() != ErrorKind::State, "{what}");
                 }
+                assert!(was_hit || ended.is_ok(), "{what}");
                 check(&db, &orders, &what).await;
+                if set == Sets::Backfill {
+                    assert_eq!(
+                        db.count("big", doc! { "value": 1 }).await,
+                        ROWS,
+                        "{what}: each document is changed once"
+                    );
+                }
             }
         }
+        assert!(tried > before_it || !is_full(), "no command met a server that {name}");
     }
+    assert!(tried > 9, "{tried} runs met a fault");
     (tried, got_over)
 }
+
+/// Of a collection that is changed batch by batch.
+const ROWS: usize = 3000;
 
 #[tokio::test]
 async fn whatever_the_server_does_once_in_a_transaction_the_run_or_the_next_one_converges() {
@@ -189,6 +228,74 @@ async fn whatever_the_server_does_thrice_in_a_transaction_the_run_or_the_next_on
     ));
 }
 
+/// What runs without a transaction: a backfill, each batch with its checkpoint, and the records of its migration.
+#[tokio::test]
+async fn whatever_the_server_does_once_in_a_backfill_the_run_or_the_next_one_converges() {
+    let (tried, got_over) = everywhere(Sets::Backfill, 1, 7).await;
+    say(format_args!(
+        "a fault at one command of a run with a backfill: {tried} runs, {got_over} got over it, and each next one converged"
+    ));
+}
+
+/// F113: what is too large for one transaction is done in smaller batches.
+#[tokio::test]
+async fn f113_a_batch_that_is_too_large_for_a_transaction_is_made_smaller() {
+    let Some(server) = server() else { return };
+    let server = server.as_ref().expect("MongoDB is installed: the shared server runs");
+    let db = MongoDatabase::at(&server.url("admin"));
+    db.filled(ROWS).await;
+    let url = named(&db);
+    let (fill, filled) = filling(Documents::of("big").update(doc! { "$inc": { "value": 1 } }));
+    let (heard, at, big) = (Arc::new(Mutex::new(Vec::new())), server.url("admin"), format!("{}.big", db.name()));
+    let hears = Arc::clone(&heard);
+    let migrator = Migrator::new(Mongo::connect(&url).unwrap()).migrations(Migrations::default().and(fill));
+    let migrator = migrator.policy(batches_of(1000)).observe(move |event: &Event| match event {
+        // Its first two tries: a batch of 1,000, and one of 250.
+        Event::MigrationStarted { .. } => {
+            let data = doc! { "failCommands": ["update"], "errorCode": 257, "namespace": &big };
+            admin(&at, doc! { "configureFailPoint": "failCommand", "mode": { "times": 2 }, "data": data }).unwrap();
+        }
+        Event::MigrationRetried { error, .. } => hears.lock().unwrap().push(error.clone()),
+        _ => {}
+    });
+    migrator.up().await.unwrap();
+    clear(&server.url("admin"));
+    let heard = heard.lock().unwrap();
+    assert_eq!(heard.len(), 2, "{heard:?}");
+    assert!(heard[0].contains("change the documents in batches"), "{heard:?}");
+    assert!(filled.lock().unwrap()[0].batches > 3, "{filled:?}");
+    assert_eq!(db.count("big", doc! { "value": 1 }).await, ROWS);
+}
+
+/// F28: the server answers, and nobody can write the lease any more. The body ends before another could have it.
+#[tokio::test]
+async fn f28_a_lease_that_cannot_be_renewed_ends_the_body_in_time() {
+    let Some(server) = server() else { return };
+    let server = server.as_ref().expect("MongoDB is installed: the shared server runs");
+    let db = MongoDatabase::at(&server.url("admin"));
+    let url = named(&db);
+    let (at, state) = (server.url("admin"), format!("{}._admmgt_state", db.name()));
+    let ended = Arc::new(Mutex::new(false));
+    let ends = Arc::clone(&ended);
+    let body = asynchronous("1", move |_| {
+        let (at, state, ends) = (at.clone(), state.clone(), Arc::clone(&ends));
+        Box::pin(async move {
+            let data = doc! { "failCommands": ["update"], "errorCode": 8000, "namespace": state };
+            admin(&at, doc! { "configureFailPoint": "failCommand", "mode": "alwaysOn", "data": data })?;
+            tokio::time::sleep(Duration::from_secs(60)).await;
+            *ends.lock().unwrap() = true;
+            Ok(())
+        })
+    });
+    let driver = Mongo::connect(&url).unwrap().lease_ttl(Duration::from_secs(2));
+    let clock = std::time::Instant::now();
+    let error = Migrator::new(driver).migrations(Migrations::default().and(body)).up().await.unwrap_err();
+    assert!(clear(&server.url("admin")) > 0);
+    assert!(error.to_string().contains("it could not be renewed for"), "{error}");
+    assert!(!*ended.lock().unwrap() && clock.elapsed() < Duration::from_secs(60), "{:?}", clock.elapsed());
+    assert_eq!(db.count("_admmgt_history", doc! { "kind": "applied" }).await, 0);
+}
+
 /// A real one: nobody is primary for a while.
 #[tokio::test]
 async fn a_step_down_in_the_middle_is_got_over() {
@@ -204,8 +311,11 @@ async fn a_step_down_in_the_middle_is_got_over() {
                 let _ = admin(&url, doc! { "replSetStepDown": 1, "secondaryCatchUpPeriodSecs": 0, "force": true });
             }
         });
+        let election = || server.admin(doc! { "hello": 1 }).unwrap().get("electionId").cloned();
+        let before_it = election();
         let ended = run.up().await;
         server.wait_for_primary();
+        assert_ne!(election(), before_it, "it stepped down at {when:?}, and was elected again");
         check(&db, &orders, &format!("a step-down at {when:?}; the run ended with {ended:?}")).await;
     }
 }
@@ -254,10 +364,7 @@ async fn schema(db: &MongoDatabase) -> Vec<Document> {
 
 /// The connection is lost at one command of the steps, and at all that follow; then the server is well again. Forwards the
 /// next run goes on to the end, and the way back, interrupted or not, leads to what was there before the first attempt.
-#[tokio::test]
-async fn steps_that_are_interrupted_anywhere_go_on_and_are_taken_back_to_what_was_there() {
-    let Some(server) = server() else { return };
-    let server = server.as_ref().expect("MongoDB is installed: the shared server runs");
+async fn interrupted_anywhere(server: &Mongod, every: usize) {
     let url = server.url("admin");
     let key = |keys: Document, name: &str| {
         let options = IndexOptions::builder().name(name.to_owned()).build();
@@ -270,7 +377,7 @@ async fn steps_that_are_interrupted_anywhere_go_on_and_are_taken_back_to_what_wa
         .drop_index("t", "gone")
         .create_index("t", key(doc! { "c": 1 }, "new"))
         .rename("t", "u");
-    let every = if is_full() { 1 } else { 7 };
+    let every = if is_full() { 1 } else { every };
     for direction in [Direction::Up, Direction::Down] {
         let (mut skipped, mut interrupted) = (0, 0);
         loop {
@@ -293,15 +400,14 @@ async fn steps_that_are_interrupted_anywhere_go_on_and_are_taken_back_to_what_wa
                 migrator(LONG).up().await.unwrap();
             }
             let data = doc! { "failCommands": COMMANDS.to_vec(), "closeConnection": true, "appName": "admmgt-test" };
-            let mode = doc! { "skip": skipped };
-            let on = doc! { "configureFailPoint": "failCommand", "mode": mode, "data": data };
-            let before_it = admin(&url, on).unwrap().get_i32("count").unwrap();
+            let mode = doc! { "skip": i32::try_from(skipped).unwrap() };
+            let hits = clear(&url);
+            admin(&url, doc! { "configureFailPoint": "failCommand", "mode": mode, "data": data }).unwrap();
             let ended = match direction {
                 Direction::Up => migrator(SHORT).up().await,
                 Direction::Down => migrator(SHORT).down(Target::Nothing).await,
             };
-            let off = admin(&url, doc! { "configureFailPoint": "failCommand", "mode": "off" }).unwrap();
-            let was_hit = off.get_i32("count").unwrap() > before_it;
+            let was_hit = clear(&url) > hits;
             let what = format!("{direction:?}, from command {skipped} on; the run ended with {ended:?}");
             assert_eq!(ended.is_err(), was_hit, "{what}");
             if direction == Direction::Up {
@@ -318,8 +424,20 @@ async fn steps_that_are_interrupted_anywhere_go_on_and_are_taken_back_to_what_wa
         say(format_args!(
             "steps, {direction:?}, interrupted at {interrupted} commands: each was taken back to what was there"
         ));
-        assert!(interrupted > 4, "{interrupted}");
+        assert!(interrupted > 2, "{interrupted}");
     }
+}
+
+#[tokio::test]
+async fn steps_that_are_interrupted_anywhere_go_on_and_are_taken_back_to_what_was_there() {
+    let Some(server) = server() else { return };
+    interrupted_anywhere(server.as_ref().expect("MongoDB is installed: the shared server runs"), 7).await;
+}
+
+#[tokio::test]
+async fn steps_on_a_standalone_that_are_interrupted_anywhere_go_on_and_are_taken_back() {
+    let Some(server) = alone() else { return };
+    interrupted_anywhere(server.as_ref().expect("MongoDB is installed: the shared server runs"), 12).await;
 }
 
 const COMMANDS: [&str; 12] = [

@@ -1,16 +1,20 @@
 //! What the engine promises, on a real MongoDB: a replica set and a standalone.
 //!
 //! - the shortest stories are in the conformance suite, which runs on every driver;
+//! - `adopt`: histories of other tools;
 //! - `everyday`: what people do each day; files of commands, typed documents, what cannot write;
 //! - `damage`: histories that were changed by hand;
 //! - `failing`: a server that steps down, hangs up, and cannot say whether it committed;
 //! - `backfill`: many documents, batch by batch;
 //! - `steps`: declared steps and their ways back;
+//! - `testkit`: test databases of an application, and claims on them;
 //! - `races`: many processes at once, processes that sleep, die, and have wrong clocks.
 
+mod adopt;
 mod backfill;
 mod damage;
 mod everyday;
 mod failing;
 mod races;
 mod steps;
+mod testkit;

@@ -111,7 +111,7 @@ async fn f109_documents_that_do_not_fit_a_validator_are_counted_before_it_is_set
         });
         db.collection("t").await.insert_many(all).await.unwrap();
         let strict = Steps::new().set_validator("t", required("a"));
-        let error = db.migrator(numbered(&[strict.clone()])).up().await.unwrap_err();
+        let error = db.migrator(numbered(std::slice::from_ref(&strict))).up().await.unwrap_err();
         assert!(error.to_string().contains("7 documents do not fit it"), "{error}");
         assert!(error.to_string().contains("`\"validationLevel\": \"moderate\"`"), "{error}");
         assert!(error.to_string().contains("their `_id`: 0, 1, 2, 3, 4, …"), "whoever called is shown some: {error}");

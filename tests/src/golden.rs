@@ -1,15 +1,18 @@
 //! Makes the golden files of `tests/formats/v1`: a database and the JSON of each kind of output, as the
 //! first landing wrote them. They are made once; every later version must read them.
 //!
-//! `cargo run -p admmgt-tests --bin golden -- FOLDER`; with a URL of a PostgreSQL server behind it, the history there.
+//! `cargo run -p admmgt-tests --bin golden -- FOLDER`; with a URL of a server behind it (PostgreSQL, or a replica set of MongoDB),
+//! the history there.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, Mutex};
 
+use admmgt::mongo::Documents;
+use admmgt::mongodb::bson::{Bson, doc};
 use admmgt::prelude::*;
-use admmgt::{Event, Plan, Resolution, Status, TransactionMode};
-use admmgt_tests::{Database, binaries};
+use admmgt::{Event, Plan, Resolution, Status, TransactionMode, Verdict};
+use admmgt_tests::{Database, MongoDatabase, binaries, filling};
 
 type Failure = Box<dyn std::error::Error>;
 
@@ -20,8 +23,10 @@ fn sql(id: &str, text: &str) -> SqlMigration {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Failure> {
     let folder = PathBuf::from(std::env::args().nth(1).ok_or("the folder to write to is missing")?);
-    if let Some(server) = std::env::args().nth(2) {
-        return postgres(&folder, &server).await;
+    match std::env::args().nth(2) {
+        Some(server) if server.starts_with("mongodb:") => return mongo(&folder, &server).await,
+        Some(server) => return postgres(&folder, &server).await,
+        None => {}
     }
     let database = folder.join("sqlite.db");
     let events = Arc::new(Mutex::new(Vec::new()));
@@ -60,6 +65,40 @@ async fn postgres(folder: &Path, server: &str) -> Result<(), Failure> {
     let is_sql = |line: &&str| !line.is_empty() && !line.starts_with("--") && !line.starts_with('\\');
     let lines: Vec<&str> = text.lines().filter(is_sql).collect();
     std::fs::write(folder.join("postgres.sql"), lines.join("\n") + "\n")?;
+    Ok(())
+}
+
+/// The same kinds of records on MongoDB, a validator that is kept for the way back and the checkpoint of a backfill: the
+/// documents of the state, as extended JSON.
+async fn mongo(folder: &Path, server: &str) -> Result<(), Failure> {
+    let db = MongoDatabase::at(server);
+    let migrator = |all: Migrations| db.migrator(all).by("golden");
+    let first = Migrations::new([
+        sql("0001_users", "{\"create\": \"users\"}"),
+        sql("0002_long", &"{\"insert\": \"users\", \"documents\": [{\"name\": \"Ada\"}]}\n".repeat(100)),
+    ]);
+    migrator(first.clone()).up().await?;
+    let failing = first.clone().and(sql("0003_bad", "{\"find\": \"users\", \"filter\": {\"$no\": 1}}"));
+    migrator(failing).up().await.expect_err("it fails");
+    let rule = "{\"setValidator\": \"users\", \"validator\": {\"name\": {\"$type\": \"string\"}}}";
+    let half = sql("0003_half", &format!("{rule} {{\"find\": \"users\", \"filter\": {{\"$no\": 1}}}}"));
+    let halted = first.and(half);
+    migrator(halted.clone()).up().await.expect_err("it is interrupted");
+    migrator(halted.clone()).resolve("app/0003_half", Resolution::Applied, "looked at by hand").await?;
+    let books = SqlMigration::new("library", "0001_books", "{\"create\": \"books\"}")?;
+    let (fill, _) = filling(Documents::of("users").update(doc! { "$set": { "plan": "free" } }));
+    let validator = sql("0004_validator", rule);
+    // It is called `2`.
+    let mut policy = Policy::default();
+    policy.out_of_order = Verdict::Allow;
+    migrator(halted.and(validator).and(books).and(fill)).policy(policy).up().await?;
+
+    let mut all = serde_json::Map::new();
+    for name in ["_admmgt_state", "_admmgt_history", "_admmgt_checkpoint"] {
+        let documents = db.all(name).await.into_iter().map(|document| Bson::from(document).into_canonical_extjson());
+        all.insert(name.to_owned(), documents.collect());
+    }
+    std::fs::write(folder.join("mongo.json"), serde_json::to_string_pretty(&all)? + "\n")?;
     Ok(())
 }
 

@@ -36,7 +36,7 @@ pub use cluster::{Cluster, Standby, binaries, free_port};
 pub use database::{Database, now, now_elsewhere, run_at, server_url, skipped};
 pub use filled::{Filling, backfill_killed_anywhere, backfill_killed_at_random, batches_of, filling};
 pub use layouts::{LAYOUTS, Layout};
-pub use mongo::{MONGO_TTL, MongoDatabase, mongo};
+pub use mongo::{AloneDatabase, MONGO_TTL, MongoDatabase, mongo};
 pub use mongod::{Mongod, admin, mongo_database, mongo_url, mongod, run_command};
 pub use orders::{Answer, Hold, Orders, Process, Server, Verb, exit_code, race};
 pub use proxy::Proxy;

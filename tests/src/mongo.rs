@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use admmgt::mongo::Documents;
 use admmgt::mongodb::bson::{Document, doc};
 use admmgt::mongodb::{Client, Collection};
 use admmgt::prelude::*;
@@ -108,6 +109,12 @@ impl MongoDatabase {
         usize::try_from(count).expect("a count")
     }
 
+    /// Makes the collection `big`: so many documents whose value is 0.
+    pub async fn filled(&self, documents: usize) {
+        let all = (1..=i64::try_from(documents).expect("a count")).map(|row| doc! { "_id": 3 * row, "value": 0 });
+        self.collection("big").await.insert_many(all).await.expect("they are inserted");
+    }
+
     /// The names of the collections, in order.
     pub async fn names(&self) -> Vec<String> {
         let client = Client::with_uri_str(&self.url).await.expect("a client");
@@ -151,14 +158,44 @@ impl Ground for MongoDatabase {
     }
 
     fn fill(&self, rows: usize) {
-        now(async {
-            let all = (1..=i64::try_from(rows).expect("a count")).map(|row| doc! { "_id": 3 * row, "value": 0 });
-            self.collection("big").await.insert_many(all).await.expect("they are inserted");
-        });
+        now(self.filled(rows));
     }
 
     fn with_value(&self, value: i64) -> usize {
         now(MongoDatabase::count(self, "big", doc! { "value": value }))
+    }
+}
+
+/// A new database on a standalone, which has no transactions.
+#[derive(Debug)]
+pub struct AloneDatabase(MongoDatabase);
+
+impl AloneDatabase {
+    /// Its address.
+    pub fn url(&self) -> &str {
+        self.0.url()
+    }
+}
+
+impl Ground for AloneDatabase {
+    fn new() -> Self {
+        Self(MongoDatabase::alone().expect("there is a server, or the test is skipped before"))
+    }
+
+    fn left(&self, orders: &Orders) -> Left {
+        self.0.left(orders)
+    }
+
+    fn repair(&self, command: &str) {
+        self.0.repair(command);
+    }
+
+    fn fill(&self, rows: usize) {
+        self.0.fill(rows);
+    }
+
+    fn with_value(&self, value: i64) -> usize {
+        self.0.with_value(value)
     }
 }
 
@@ -186,6 +223,11 @@ pub(crate) fn migrations(orders: &Orders) -> Migrations {
             format!("{{\"insert\": \"log\", \"documents\": [{{\"migration\": \"{migration}\"}}]}}\n")
         };
         let text = |text: String| SqlMigration::new(&*orders.namespace, &*name, text).expect("a name");
+        // Without transactions, only a step can simply run again wherever it was interrupted.
+        if orders.set == Sets::Backfill && number != 2 && !orders.is_of_a_set() {
+            let step = |number: usize| format!("{{\"createCollection\": \"{}_s{number}\"}}\n", orders.namespace);
+            return all.and(text(format!("{}{}", step(2 * number), step(2 * number + 1))));
+        }
         match (orders.set, number) {
             (Sets::Small | Sets::Outside | Sets::Held | Sets::Backfill, 1) => {
                 all.and(text(format!("{{\"create\": \"log\"}}\n{}{}", make(1), log(1))))
@@ -196,7 +238,7 @@ pub(crate) fn migrations(orders: &Orders) -> Migrations {
                 all.and(three.with(|meta| meta.transaction(TransactionMode::None)))
             }
             (Sets::Held, 2) => all.and(held(id, orders)),
-            (Sets::Backfill, 2) => all.and(backfill(id)),
+            (Sets::Backfill, 2) => all.and(backfill(id, orders.is_of_a_set())),
             (Sets::Backfill, 3) => all.and(text(format!("{}{}{}{}", make(2), log(2), make(3), log(3)))),
             (Sets::Small | Sets::Outside | Sets::Held | Sets::Backfill, number) => {
                 all.and(text(format!("{}{}", make(number), log(number))))
@@ -228,11 +270,13 @@ fn held(id: MigrationId, orders: &Orders) -> AsyncCode {
 }
 
 /// Adds 1 to what has none: done again, a batch changes nothing more.
-fn backfill(id: MigrationId) -> AsyncCode {
-    let body = asynchronous("backfill", |cx| {
+/// Each batch is done once where it is committed with its checkpoint; else one may be done again, and has to leave out what it
+/// has done before.
+fn backfill(id: MigrationId, has_transactions: bool) -> AsyncCode {
+    let body = asynchronous("backfill", move |cx| {
         Box::pin(async move {
-            let one_more = doc! { "$inc": { "value": 1 } };
-            let mut all = admmgt::mongo::Documents::of("big").update(one_more).only(doc! { "value": 0 });
+            let all = Documents::of("big").update(doc! { "$inc": { "value": 1 } });
+            let mut all = if has_transactions { all } else { all.only(doc! { "value": 0 }) };
             cx.backfill("one more").run(&mut all).await?;
             Ok(())
         })

@@ -147,6 +147,11 @@ impl Orders {
         Some(Mongo::connect(&server.url).expect("a URL").lease_ttl(MONGO_TTL))
     }
 
+    /// Whether it is a replica set of MongoDB.
+    pub fn is_of_a_set(&self) -> bool {
+        self.server.as_ref().is_some_and(|server| server.url.contains("replicaSet"))
+    }
+
     /// The driver of the database on a server of PostgreSQL.
     pub fn postgres(&self) -> Option<Postgres> {
         let server = self.server.as_ref().filter(|server| server.url.starts_with("postgres:"))?;
