@@ -15,11 +15,12 @@ use admmgt_tests::{is_full, mongo_database, mongo_url, run_command, server_url};
 use serde_json::json;
 
 /// What needs a token, which a lease that is a lock of its session does not have.
-const TOKENS: [&str; 6] = [
+const TOKENS: [&str; 7] = [
     "lease::a_body_ends_when_its_lease_is_lost",
     "lease::it_is_kept_for_as_long_as_its_holder_works",
     "lease::one_that_was_taken_away_is_noticed",
     "lease::tokens_grow",
+    "store::a_checkpoint_of_a_stale_token_is_not_saved",
     "store::a_commit_with_a_stale_token_leaves_nothing",
     "store::a_stale_token_writes_nothing",
 ];
@@ -121,12 +122,14 @@ const CONNECTIONS: [&str; 25] = [
     "store::a_session_that_is_dropped_is_rolled_back",
 ];
 
-/// What a line of settings cannot say: a value that is repeated, what takes long, and a text that never ends.
-const OF_SETTINGS: [&str; 7] = [
+/// What a line of settings cannot say: a value that is repeated, what takes long, and a text that never ends; and what its store
+/// does not keep.
+const OF_SETTINGS: [&str; 8] = [
     "executor::a_text_that_ends_its_transaction_is_never_applied_by_half",
     "executor::code_that_ends_its_transaction_is_never_applied_by_half",
     "limits::a_run_that_is_dropped_in_a_long_statement_ends",
     "limits::a_statement_that_takes_too_long_is_cut_short",
+    "store::a_checkpoint_comes_back_as_it_was_saved",
     "text::a_text_that_never_ends_is_refused_before_anything_runs",
     "text::a_value_in_a_failing_statement_is_told_to_nobody",
     "text::what_looks_like_the_end_of_a_statement_is_none",

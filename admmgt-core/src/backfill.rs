@@ -104,6 +104,13 @@ pub struct CheckpointKey {
     pub name: String,
 }
 
+impl CheckpointKey {
+    /// That of a backfill of this name in a migration.
+    pub fn new(migration: MigrationId, name: impl Into<String>) -> Self {
+        Self { migration, name: name.into() }
+    }
+}
+
 /// `app/0003_gross/gross`: no two have the same text.
 impl fmt::Display for CheckpointKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -129,8 +129,8 @@ pub enum Atomicity {
 
 /// A kind of database, and how to reach one. Cheap to clone and to keep.
 ///
-/// To write one: implement this, [`Session`] and [`StateStore`]; [`crate::MemoryDriver`] is the
-/// worked example.
+/// To write one: implement this, [`Session`] and [`StateStore`]. How, and which tests to run, is told in the chapter
+/// `DRIVERS.md` of `admmgt-testkit`.
 #[async_trait]
 pub trait Driver: Debug + Send + Sync + 'static {
     /// The name that migrations declare: `sqlite`.

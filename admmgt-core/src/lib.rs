@@ -11,7 +11,7 @@
 //! 3. [`Record`], [`State`]: what has happened, folded into how each stands;
 //! 4. [`plan`]: what would run, decided from values alone;
 //! 5. [`Driver`], [`Session`], [`StateStore`], [`Lease`]: what a database must offer;
-//! 6. [`Migrator`]: all of it together. [`MemoryDriver`] is the worked example of a driver.
+//! 6. [`Migrator`]: all of it together. [`MemoryDriver`] keeps its database in memory.
 
 mod redact;
 mod text;

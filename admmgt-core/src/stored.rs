@@ -92,15 +92,15 @@ fn head_of(line: &str) -> Option<(Namespace, NamespaceHead)> {
     words.next().is_none().then_some((namespace, NamespaceHead { digest, count, seq }))
 }
 
-/// Whether this version can read what is stored in a format.
+/// Whether this version can read what is stored in a format, which stands at this place: ``table `_admmgt_format` ``.
 ///
 /// # Errors
 /// [`Error::NewerFormat`], [`Error::CorruptState`].
-pub fn check_format(found: i64) -> Result<()> {
+pub fn check_format(place: impl Into<String>, found: i64) -> Result<()> {
     match u32::try_from(found) {
         Ok(FORMAT) => Ok(()),
         Ok(found) if found > FORMAT => Err(Error::NewerFormat { found, supported: FORMAT }),
-        _ => Err(Error::corrupt(format!("table `{FORMATS}`"), format!("{found} is not a format"))),
+        _ => Err(Error::corrupt(place, format!("{found} is not a format"))),
     }
 }
 

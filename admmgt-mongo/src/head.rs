@@ -62,8 +62,12 @@ fn number(found: &Document, name: &str) -> Result<i64> {
     }
 }
 
+fn check_format(found: &Document) -> Result<()> {
+    stored::check_format(format!("the document `{ID}` of the state"), number(found, "format")?)
+}
+
 fn head_of(found: &Document) -> Result<Head> {
-    stored::check_format(number(found, "format")?)?;
+    check_format(found)?;
     let heads = match found.get("heads") {
         None | Some(Bson::Null) => None,
         Some(Bson::String(text)) => Some(text.as_str()),
@@ -101,7 +105,7 @@ pub(crate) async fn prepare(link: &mut Link) -> Result<()> {
     if let Some(found) = find(link).await?
         && found.contains_key("format")
     {
-        return stored::check_format(number(&found, "format")?);
+        return check_format(&found);
     }
     check_unused(link).await?;
     link.make(HISTORY, "preparing the state").await?;

@@ -58,9 +58,8 @@ fn head_of(row: &[Option<String>]) -> Result<Head> {
     let [format, heads] = row else { return Err(Error::corrupt(format!("table `{HISTORY}`"), "it cannot be read")) };
     let place = format!("column `format` of the last row of `{HISTORY}`");
     let known = format.as_deref().and_then(|format| format.parse().ok());
-    stored::check_format(
-        known.ok_or_else(|| Error::corrupt(place, "it is no number; restore the row from a backup"))?,
-    )?;
+    let known = known.ok_or_else(|| Error::corrupt(&*place, "it is no number; restore the row from a backup"))?;
+    stored::check_format(place, known)?;
     let mut head = Head::default();
     head.namespaces.extend(stored::heads(heads.as_deref())?);
     Ok(head)

@@ -76,7 +76,7 @@ pub(crate) async fn format(link: &mut Link, also: &str) -> Result<(Option<i64>, 
     let Some(text) = row.into_iter().next().flatten() else { return Ok((None, also)) };
     let garbage = || Error::corrupt(format!("table `{FORMATS}`"), format!("`{text}` is not a format"));
     let format = text.parse().map_err(|_| garbage())?;
-    stored::check_format(format)?;
+    stored::check_format(format!("table `{FORMATS}`"), format)?;
     Ok((Some(format), also))
 }
 

@@ -312,7 +312,7 @@ fn format_of(db: &Connection) -> Result<()> {
     let found = db.query_row("SELECT max(format) FROM main._admmgt_format", [], |row| row.get::<_, Option<i64>>(0));
     match found {
         Ok(None) => Ok(()),
-        Ok(Some(found)) => stored::check_format(found),
+        Ok(Some(found)) => stored::check_format("table `_admmgt_format`", found),
         Err(error) => Err(Error::corrupt("table `_admmgt_format`", format!("it cannot be read: {error}"))),
     }
 }

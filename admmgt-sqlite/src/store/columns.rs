@@ -14,7 +14,8 @@ pub(super) fn heads(row: &Row<'_>) -> Result<Vec<(Namespace, NamespaceHead)>> {
     let row = SqliteRow(row);
     let place = |column: &str, row: &str, table: &str| format!("column `{column}` of {row} row of `{table}`");
     let format = row.number(0).and_then(|format| format.ok_or_else(|| "is NULL".to_owned()));
-    check_format(format.map_err(|problem| garbage(place("format", "a", stored::FORMATS), &problem))?)?;
+    let format = format.map_err(|problem| garbage(place("format", "a", stored::FORMATS), &problem))?;
+    check_format(place("format", "a", stored::FORMATS), format)?;
     let text = row.text(1).map_err(|problem| garbage(place("heads", "the last", stored::HISTORY), &problem))?;
     stored::heads(text.as_deref())
 }

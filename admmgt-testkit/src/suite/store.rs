@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use admmgt_core::{
-    Access, Acquired, ArchivedBody, Atomicity, Author, Batch, Checksum, Digest, Direction, Error, Head, History, Lease,
-    LeaseRequest, MigrationId, Namespace, NamespaceHead, Origin, Record, RecordKind, Result, Session, StateStore,
-    Timestamp, Token,
+    Access, Acquired, ArchivedBody, Atomicity, Author, Batch, Checkpoint, CheckpointKey, Checksum, Digest, Direction,
+    Error, Head, History, Lease, LeaseRequest, MigrationId, Namespace, NamespaceHead, Origin, Record, RecordKind,
+    Result, Session, StateStore, Timestamp, Token,
 };
 
 use super::ground::{Ground, author};
-use super::{Checked, tests};
+use super::{Checked, Skip, tests};
 use crate::Step;
 
 tests! { "store":
@@ -24,6 +24,8 @@ tests! { "store":
     a_number_is_given_once,
     a_batch_is_written_as_a_whole_or_not_at_all,
     a_stale_token_writes_nothing,
+    a_checkpoint_comes_back_as_it_was_saved,
+    a_checkpoint_of_a_stale_token_is_not_saved,
     a_commit_writes_the_change_and_its_records,
     a_commit_that_fails_leaves_neither_the_change_nor_its_records,
     a_commit_with_a_stale_token_leaves_nothing,
@@ -297,6 +299,69 @@ async fn a_stale_token_writes_nothing(on: Ground) -> Checked {
     assert_same(std::slice::from_ref(&first), &writer.history().await.records);
     writer.append(vec![second.clone()]).await.expect("the new one is good");
     assert_same(&[first, second], &writer.history().await.records);
+    writer.end().await;
+    Ok(())
+}
+
+/// A checkpoint that says so much of itself.
+fn checkpoint(begun: u64) -> Checkpoint {
+    Checkpoint::stored(begun, Some("a 'key', with / all \u{1f600} of it\n".to_owned()), begun * 2, begun + 1, false)
+}
+
+impl Writer {
+    async fn save(&mut self, name: &str, checkpoint: &Checkpoint, fence: Option<Token>) -> Result<()> {
+        let key = CheckpointKey::new(named("1"), name);
+        self.store.save_checkpoint(&mut *self.session, &key, checkpoint, fence).await
+    }
+
+    async fn saved(&mut self, name: &str) -> Result<Option<Checkpoint>> {
+        self.store.checkpoint(&mut *self.session, &CheckpointKey::new(named("1"), name)).await
+    }
+
+    /// Left out where the store keeps no checkpoints.
+    async fn keeps_checkpoints(&mut self) -> Checked {
+        match self.saved("none").await {
+            Err(Error::Unsupported { .. }) => Err(Skip("its store keeps no checkpoints".to_owned())),
+            found => {
+                assert_eq!(found.expect("an answer"), None, "none was saved");
+                Ok(())
+            }
+        }
+    }
+}
+
+async fn a_checkpoint_comes_back_as_it_was_saved(on: Ground) -> Checked {
+    let mut writer = Writer::new(&on).await;
+    writer.keeps_checkpoints().await?;
+    let token = writer.lease.token();
+    // Names are free texts.
+    for (name, begun) in [("one", 1), ("one/two", 2), ("../one", 3), ("Ünë 'quoted' \"$\".", 4)] {
+        writer.save(name, &checkpoint(begun), token).await.expect("it is saved");
+    }
+    for (name, begun) in [("one", 1), ("one/two", 2), ("../one", 3), ("Ünë 'quoted' \"$\".", 4)] {
+        assert_eq!(writer.saved(name).await.expect("an answer"), Some(checkpoint(begun)), "{name}");
+    }
+    let last = Checkpoint::stored(9, None, 0, 0, true);
+    writer.save("one", &last, token).await.expect("it is saved over the one before");
+    assert_eq!(writer.saved("one").await.expect("an answer"), Some(last.clone()));
+    writer.end().await;
+    let mut writer = Writer::new(&on).await;
+    assert_eq!(writer.saved("one").await.expect("an answer"), Some(last), "in another session");
+    writer.end().await;
+    Ok(())
+}
+
+async fn a_checkpoint_of_a_stale_token_is_not_saved(on: Ground) -> Checked {
+    on.needs_fencing().await?;
+    let mut writer = Writer::new(&on).await;
+    writer.keeps_checkpoints().await?;
+    let stale = writer.lease.token();
+    writer.save("one", &checkpoint(1), stale).await.expect("it is saved");
+    writer.end().await;
+    let mut writer = Writer::new(&on).await;
+    let refused = writer.save("one", &checkpoint(2), stale).await.expect_err("its lease is over");
+    assert!(matches!(refused, Error::LeaseLost { .. }), "{refused}");
+    assert_eq!(writer.saved("one").await.expect("an answer"), Some(checkpoint(1)));
     writer.end().await;
     Ok(())
 }

@@ -49,7 +49,7 @@ impl Settings {
             |error| Error::corrupt(self.0.display().to_string(), format!("{error}; restore it from a backup"));
         let contents: serde_json::Value = serde_json::from_str(&text).map_err(damaged)?;
         // What a newer version has written may look otherwise.
-        stored::check_format(contents["format"].as_i64().unwrap_or_default())?;
+        stored::check_format(self.0.display().to_string(), contents["format"].as_i64().unwrap_or_default())?;
         serde_json::from_value(contents).map_err(damaged)
     }
 
