@@ -258,6 +258,8 @@ pub struct FailedStatement {
     pub line: u32,
     /// Its first words, without what stands in quotes.
     pub excerpt: String,
+    /// It can simply run again, and the next run goes on with it by itself.
+    pub resumes: bool,
 }
 
 impl FailedStatement {
@@ -270,14 +272,19 @@ impl FailedStatement {
         if excerpt.len() < words.len() {
             excerpt.push('…');
         }
-        Self { number, of, file: file.to_owned(), line: statement.line, excerpt }
+        Self { number, of, file: file.to_owned(), line: statement.line, excerpt, resumes: false }
+    }
+
+    pub(crate) fn resumes(mut self, yes: bool) -> Self {
+        self.resumes = yes;
+        self
     }
 }
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "`{}` ({}) failed", self.migration, self.direction)?;
-        if let Some(FailedStatement { number, of, file, line, excerpt }) = &self.statement {
+        if let Some(FailedStatement { number, of, file, line, excerpt, .. }) = &self.statement {
             write!(f, " at {file}:{line}, statement {number} of {of} (`{excerpt}`)")?;
         }
         write!(f, ": {}", self.message)
@@ -399,6 +406,11 @@ fn refused(refusals: &[Refusal]) -> String {
 
 fn interrupted(failure: &Failure) -> String {
     let id = &failure.migration;
+    if failure.statement.as_ref().is_some_and(|statement| statement.resumes) {
+        return format!(
+            "{failure}; what stands before it is done. Mend what is in the way and start again: it goes on with this statement"
+        );
+    }
     let look = format!(
         "{failure}; part of it may be done. Look at the database; then call `Migrator::resolve(\"{id}\", Resolution::Applied, reason)` if the"
     );

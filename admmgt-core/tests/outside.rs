@@ -177,6 +177,8 @@ async fn only_where_an_earlier_run_came_to_is_looked_what_it_left() {
     let driver = Indexes::new();
     let error = driver.migrator("index a\nindex b\nindex broken\nindex d").up().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Interrupted);
+    // Nobody has to look first.
+    assert!(error.to_string().ends_with("start again: it goes on with this statement"), "{error}");
     assert_eq!(driver.sent(), ["index a", "index b", "index broken"]);
     driver.migrator("index a\nindex b\nindex c\nindex d").up().await.unwrap();
     assert_eq!(driver.sent(), ["index c? false", "index c", "index d"]);

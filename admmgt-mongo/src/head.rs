@@ -9,12 +9,13 @@
 //! who reads finds them in either place.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use admmgt_core::stored;
 use admmgt_core::{Batch, Error, FORMAT, Head, History, Result, Token};
 use mongodb::Database;
 use mongodb::bson::{Bson, Document, RawDocumentBuf, doc};
-use mongodb::options::ReturnDocument;
+use mongodb::options::{ReadConcern, ReturnDocument};
 
 use crate::error::{self, Asked};
 use crate::kept;
@@ -27,6 +28,7 @@ use crate::server::Server;
 pub(crate) const STATE: &str = "state";
 pub(crate) const HISTORY: &str = "history";
 const ID: &str = "head";
+const SETTLING: Duration = Duration::from_secs(10);
 
 /// So many records go with the heads before they are put into the history.
 const TAIL: usize = 64;
@@ -98,6 +100,15 @@ async fn check_unused(link: &mut Link) -> Result<()> {
 pub(crate) async fn find(link: &mut Link) -> Result<Option<Document>> {
     let found = link.ours(STATE).find_one(doc! { "_id": ID }).await;
     found.map_err(|error| link.failed("reading the heads", &error))
+}
+
+/// Waits until a majority of the servers has what was seen on one of them. The names of collections are seen before that, and the
+/// history only behind it: whoever reads both would take what another run has just made for something that nobody knows of.
+pub(crate) async fn settle(link: &mut Link) {
+    // Where it cannot be had, a standalone among them, nothing is behind.
+    let state = link.ours(STATE);
+    let seen = state.find_one(doc! { "_id": ID }).read_concern(ReadConcern::linearizable()).max_time(SETTLING);
+    let _ = seen.await;
 }
 
 /// Makes the document where it is not there, in the format that this version writes.

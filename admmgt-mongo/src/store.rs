@@ -55,6 +55,7 @@ impl StateStore for MongoStore {
         let link = Link::of(session)?;
         let names = link.database().list_collection_names().await;
         let mut names = names.map_err(|error| link.failed("reading the names of the collections", &error))?;
+        head::settle(link).await;
         let ours = link.server.collection("");
         names.retain(|name| !name.starts_with(&ours) && !name.starts_with("system."));
         Ok(names)

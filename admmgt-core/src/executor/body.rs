@@ -66,7 +66,9 @@ impl Executor<'_> {
             ran = number;
             let failed = |error| {
                 let shown = dialect.redacted(&statement);
-                BodyError { statement: Some(FailedStatement::new(number, of, file, &statement, &shown)), error }
+                let resumes = !job.step.transaction && dialect.is_resumable(&statement);
+                let failed = FailedStatement::new(number, of, file, &statement, &shown).resumes(resumes);
+                BodyError { statement: Some(failed), error }
             };
             if number <= done {
                 if dialect.is_setting(&statement) {
