@@ -216,8 +216,8 @@ async fn every_record_of_version_1_on_mongo_is_understood() {
     use RecordKind::{Applied, Failed, Resolved, Started, StepDone};
     let half = [Started, StepDone, Failed, Resolved];
     let validator = [Started, StepDone, Applied];
-    let expected = [&[Applied, Applied, Failed][..], &half, &validator, &[Started, Applied, Applied]].concat();
-    assert_eq!(kinds.len(), expected.len(), "{kinds:?}");
+    let expected = [&[Applied, Applied, Failed][..], &half, &[Started, Applied], &validator, &[Applied]].concat();
+    assert_eq!(kinds, expected);
     assert!(records.iter().all(|record| &*record.by == "golden"));
     // What there was before a step is put back.
     db.run(doc! { "create": "users", "validator": { "age": 1 } }).await;

@@ -160,8 +160,10 @@ impl Drop for Heart {
 /// Renews until the lease is lost; says so in words then.
 async fn beat(mut renewal: impl Renewal, ttl: Duration, ours: Ours, tell: watch::Sender<Option<String>>) {
     loop {
-        let end = ours.since() + ours.good_for;
-        tokio::time::sleep(ttl / 3).await;
+        let since = ours.since();
+        let end = since + ours.good_for;
+        // From when it was asked for, however long the answer took.
+        tokio::time::sleep((since + ttl / 3).saturating_duration_since(Instant::now())).await;
         loop {
             let left = end.saturating_duration_since(Instant::now());
             if left.is_zero() {
@@ -243,6 +245,26 @@ mod tests {
         tokio::time::sleep(TTL / 2).await;
         good.store(u32::MAX, Ordering::SeqCst);
         assert!(tokio::time::timeout(TTL * 2, heart.lost()).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn answers_that_take_long_are_no_missed_beats() {
+        const LONG: Duration = Duration::from_millis(800);
+
+        #[derive(Debug)]
+        struct Slow;
+
+        #[async_trait]
+        impl Renewal for Slow {
+            async fn renew(&mut self) -> Beat {
+                tokio::time::sleep(LONG.mul_f64(0.3)).await;
+                Beat::Renewed
+            }
+        }
+
+        let heart = Heart::beat(LONG, Instant::now(), Slow);
+        assert!(tokio::time::timeout(LONG * 3, heart.lost()).await.is_err());
+        heart.verify().unwrap();
     }
 
     /// A process that was stopped for longer than the lease lasts: no timer has run meanwhile.

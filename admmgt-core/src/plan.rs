@@ -331,7 +331,12 @@ pub(crate) fn prepare(
             let Some(migration) = set.get(id) else { continue };
             steps.add(match earlier {
                 Some(earlier) => put_back(migration, earlier, policy, facts),
-                None => step(migration, Direction::Down, policy, facts),
+                None => step(migration, Direction::Down, policy, facts).map(|(mut step, script)| {
+                    if set.is_told(id) {
+                        step.notes.push("nobody wrote its way back: it is told by what it does".to_owned());
+                    }
+                    (step, script)
+                }),
             });
         }
         let again: Vec<&dyn Migration> = path.again.into_iter().filter_map(|id| set.get(id)).collect();

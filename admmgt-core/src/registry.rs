@@ -168,6 +168,8 @@ pub struct MigrationSet {
     heads: BTreeMap<Namespace, NamespaceHead>,
     /// Nothing was wrong with the list: places tell what runs before what.
     is_sound: bool,
+    /// Those whose way back is told by the dialect.
+    told: HashSet<MigrationId>,
 }
 
 impl MigrationSet {
@@ -216,7 +218,7 @@ impl MigrationSet {
         }
         let ordered = order.into_iter().map(|at| migrations.0[at].clone()).collect();
         let is_sound = refusals.is_empty();
-        (Self { ordered, place, replaced, heads, is_sound }, refusals)
+        (Self { ordered, place, replaced, heads, is_sound, told: HashSet::new() }, refusals)
     }
 
     /// With the ways back that the dialect can tell from what migrations do that have none of their own, as a run has them that
@@ -239,10 +241,16 @@ impl MigrationSet {
                 Entry::Shared(migration) => way_back::told(Arc::clone(migration), dialect),
             };
             if let Some(migration) = told {
+                self.told.insert(migration.meta().id.clone());
                 *entry = Entry::Shared(migration);
             }
         }
         self
+    }
+
+    /// Whether the way back of a migration is told by the dialect: it can need what a run has put on record.
+    pub(crate) fn is_told(&self, id: &MigrationId) -> bool {
+        self.told.contains(id)
     }
 
     /// The migrations in the order they run.

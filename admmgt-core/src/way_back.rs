@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use crate::migration::{BoxError, Migration, Probed};
 use crate::refusal::Refusal;
 use crate::script::{Dialect, SqlSource};
-use crate::{Context, Direction, Meta, Origin};
+use crate::{Context, Direction, Meta, Origin, TransactionMode};
 
 /// The migration with the way back that the dialect can tell; `None` where it has one, or the dialect cannot.
 pub(crate) fn told<M, T>(migration: M, dialect: &dyn Dialect) -> Option<Arc<dyn Migration>>
@@ -23,7 +23,8 @@ where
     }
     let up = migration.sql(Direction::Up)?;
     let down = dialect.way_back(up.text()?)?;
-    let down = SqlSource::new(format!("{} (its way back)", up.file()), down);
+    // Whatever the way forwards asks for: what takes it back may be what cannot be in a transaction.
+    let down = SqlSource::new(format!("{} (its way back)", up.file()), down).transaction(TransactionMode::Auto);
     let meta = meta.clone().reversible();
     Some(Arc::new(WithWayBack { migration, meta, down }))
 }

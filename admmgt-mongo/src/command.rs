@@ -99,6 +99,12 @@ pub(crate) fn limited(mut command: Document, in_transaction: bool, limit: Option
     command
 }
 
+/// The documents of a reply that fits into one batch.
+pub(crate) fn first_batch(reply: &Document) -> Vec<Document> {
+    let batch = reply.get_document("cursor").and_then(|cursor| cursor.get_array("firstBatch"));
+    batch.map(|batch| batch.iter().filter_map(Bson::as_document).cloned().collect()).unwrap_or_default()
+}
+
 /// What failed in a reply that says it is fine: the first write that did, or the concern.
 pub(crate) fn failed(reply: &Document) -> Option<Answer> {
     let first = reply.get_array("writeErrors").ok().and_then(|errors| errors.first()).and_then(Bson::as_document);

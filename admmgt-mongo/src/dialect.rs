@@ -1,9 +1,10 @@
 //! Files of commands: JSON as the server's documentation writes them, one after the other or in an array.
 
-use admmgt_core::{Dialect, Names, Script, ScriptProblem, Statement, TransactionMode};
+use admmgt_core::{Checksum, Dialect, Names, Script, ScriptProblem, Statement, TransactionMode};
 use mongodb::bson::{Bson, Document};
 
 use crate::command;
+use crate::json;
 use crate::step::Step;
 use crate::steps::Steps;
 
@@ -28,7 +29,7 @@ impl Dialect for MongoDialect {
     fn parse(&self, text: &str, mode: TransactionMode) -> Result<Script, Vec<ScriptProblem>> {
         let statements = split(text).map_err(|problem| vec![problem])?;
         let mut problems = Vec::new();
-        let (mut made, mut outside) = (Vec::new(), None);
+        let (mut made, mut outside, mut notes) = (Vec::new(), None, Vec::new());
         for statement in &statements {
             match read(statement) {
                 Ok(said) => {
@@ -36,11 +37,13 @@ impl Dialect for MongoDialect {
                         outside = Some((statement, name(statement)));
                     }
                     made.extend(said.command().as_ref().and_then(command::makes).map(str::to_owned));
+                    if let Said::Step(step) = &said {
+                        notes.extend(step.note());
+                    }
                 }
                 Err(problem) => problems.push(problem),
             }
         }
-        let mut notes = Vec::new();
         if let Some((statement, name)) = &outside {
             match mode {
                 TransactionMode::Required => problems.push(ScriptProblem::new(
@@ -63,8 +66,8 @@ impl Dialect for MongoDialect {
 
     fn names(&self, statement: &Statement) -> Names {
         let Ok(said) = read(statement) else { return Names::Unknown };
-        if let Said::Step(Step::Rename { from, .. }) = said {
-            return Names::Frees(from);
+        if let Said::Step(Step::Rename { from: name, .. } | Step::DropCollection { collection: name }) = said {
+            return Names::Frees(name);
         }
         let Some(command) = said.command() else { return Names::Unknown };
         match (command::makes(&command), command::frees(&command)) {
@@ -91,7 +94,7 @@ impl Dialect for MongoDialect {
     fn way_back(&self, text: &str) -> Option<String> {
         let statements = split(text).ok()?;
         let back = statements.iter().enumerate().rev().map(|(at, statement)| match read(statement).ok()? {
-            Said::Step(step) => step.back(i64::try_from(at + 1).ok()?),
+            Said::Step(step) => step.back(i64::try_from(at + 1).ok()?, Checksum::of_sql(&statement.text).as_str()),
             Said::Command(_) => None,
         });
         let back: Steps = back.collect::<Option<Vec<_>>>()?.into_iter().fold(Steps::new(), Steps::and);
@@ -170,7 +173,7 @@ fn document(statement: &Statement) -> Result<Document, ScriptProblem> {
         let column = if line == 1 { statement.column + column.saturating_sub(1) } else { column };
         ScriptProblem::new(statement.line + line - 1, column, message)
     };
-    serde_json::from_str(&statement.text).map_err(|error| {
+    json::read(&statement.text).map_err(|error| {
         let words = error.to_string();
         let words = words.rsplit_once(" at line ").map_or(&*words, |(words, _)| words);
         problem(error.line(), error.column(), format!("this is no command in JSON: {words}"))

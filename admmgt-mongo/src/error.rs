@@ -215,8 +215,10 @@ fn advice(code: i32) -> Option<&'static str> {
         13 => "migrate as a user who may (`readWrite` and `dbAdmin` on the database)",
         50 | 262 => "allow more with `Policy::statement_timeout`, if that was the reason",
         61 => "the collection is sharded: name its shard key in the filter",
+        26 => "make it first (`createCollection`)",
         67 => {
-            "a unique index of a sharded collection begins with the shard key; elsewhere its options do not fit one another"
+            "a unique index of a sharded collection begins with the shard key; a collection has one text index; elsewhere its \
+             options do not fit one another"
         }
         72 | 263 => "where it runs in a transaction, give the migration `transaction = \"none\"`",
         85 | 86 => {

@@ -12,7 +12,22 @@ struct Tool {
     collection: &'static str,
     is_its_own: fn() -> Document,
     order: &'static str,
-    entry: fn(&Document) -> Option<ForeignEntry>,
+    entry: fn(&Document) -> Option<Found>,
+}
+
+/// What a document says of a version; a later one says more.
+enum Found {
+    Applied(ForeignEntry),
+    TakenBack(String),
+}
+
+impl Found {
+    fn version(&self) -> &str {
+        match self {
+            Self::Applied(entry) => &entry.version,
+            Self::TakenBack(version) => version,
+        }
+    }
 }
 
 const TOOLS: [Tool; 3] = [
@@ -22,7 +37,7 @@ const TOOLS: [Tool; 3] = [
         collection: "changelog",
         is_its_own: || doc! { "fileName": { "$type": "string" }, "appliedAt": { "$exists": true } },
         order: "fileName",
-        entry: |found| found.get_str("fileName").ok().map(number).map(ForeignEntry::new),
+        entry: |found| found.get_str("fileName").ok().map(|name| Found::Applied(ForeignEntry::new(number(name)))),
     },
     // A number alone, and every version up to it; or none with it.
     Tool {
@@ -38,22 +53,26 @@ const TOOLS: [Tool; 3] = [
             };
             let entry = ForeignEntry::through(version.to_string());
             let is_dirty = found.get_bool("dirty").unwrap_or_default();
-            (version >= 0).then(|| if is_dirty { entry.failed() } else { entry })
+            (version >= 0).then(|| Found::Applied(if is_dirty { entry.failed() } else { entry }))
         },
     },
+    // One for each time that a change was tried: the last one tells how it stands.
     Tool {
         name: "Mongock",
         collection: "mongockChangeLog",
         is_its_own: || {
             let of_its_own = doc! { "systemChange": { "$ne": true }, "type": { "$ne": "BEFORE_EXECUTION" } };
-            doc! { "$and": [{ "changeId": { "$type": "string" }, "state": { "$nin": ["ROLLED_BACK", "IGNORED"] } }, of_its_own] }
+            doc! { "$and": [{ "changeId": { "$type": "string" }, "state": { "$ne": "IGNORED" } }, of_its_own] }
         },
-        order: "changeId",
+        order: "timestamp",
         entry: |found| {
             let entry = ForeignEntry::new(number(found.get_str("changeId").ok()?));
             // Before its version 4 it put on record only what had ended well.
-            let has_failed = found.get_str("state").is_ok_and(|state| state != "EXECUTED");
-            Some(if has_failed { entry.failed() } else { entry })
+            Some(match found.get_str("state") {
+                Ok("ROLLED_BACK") => Found::TakenBack(entry.version),
+                Ok(state) if state != "EXECUTED" => Found::Applied(entry.failed()),
+                _ => Found::Applied(entry),
+            })
         },
     },
 ];
@@ -87,9 +106,17 @@ pub(crate) async fn histories(link: &mut Link) -> Result<Vec<ForeignHistory>> {
 async fn entries(link: &Link, tool: &Tool) -> std::result::Result<Vec<ForeignEntry>, mongodb::error::Error> {
     let collection = link.database().collection::<Document>(tool.collection);
     let mut cursor = collection.find((tool.is_its_own)()).sort(doc! { tool.order: 1 }).await?;
-    let mut entries = Vec::new();
+    let mut all: Vec<Found> = Vec::new();
     while cursor.advance().await? {
-        entries.extend((tool.entry)(&cursor.deserialize_current()?));
+        let Some(found) = (tool.entry)(&cursor.deserialize_current()?) else { continue };
+        match all.iter_mut().find(|known| known.version() == found.version()) {
+            Some(known) => *known = found,
+            None => all.push(found),
+        }
     }
-    Ok(entries)
+    let applied = all.into_iter().filter_map(|found| match found {
+        Found::Applied(entry) => Some(entry),
+        Found::TakenBack(_) => None,
+    });
+    Ok(applied.collect())
 }

@@ -225,6 +225,7 @@ fn moved(seen: u64, last: i64) -> Error {
 
 /// Writes records and moves the heads, in no transaction of the run's.
 pub(crate) async fn append(link: &mut Link, batch: &Batch) -> Result<()> {
+    kept::recall(link, batch).await?;
     let documents = documents(link, batch);
     let large = size(&documents) > TAIL_LIMIT;
     if large && link.facts.capabilities.transactions {
@@ -284,9 +285,7 @@ async fn move_head(link: &mut Link, batch: &Batch, tail: Option<Vec<Document>>) 
         return Err(Error::HistoryMoved { problem: format!("record {after} is there already") });
     }
     let mut update = doc! { "$set": { "seq": signed(last), "heads": stored::heads_text(&batch.heads) } };
-    if kept::is_settled(batch) {
-        update.insert("$unset", doc! { kept::PENDING: "" });
-    }
+    update.extend(kept::settled(batch).map(|gone| ("$pull".to_owned(), Bson::from(gone))));
     if let Some(tail) = tail {
         update.insert("$push", doc! { "tail": { "$each": tail } });
     }
@@ -391,9 +390,9 @@ async fn why_not(link: &mut Link, batch: &Batch, after: u64) -> Error {
 }
 
 /// Writes something beside the heads.
-pub(crate) async fn note(link: &mut Link, fields: Document) -> Result<()> {
+pub(crate) async fn note(link: &mut Link, update: Document) -> Result<()> {
     let fence = link.fence;
-    match guarded(link, fence, doc! { "_id": ID }, doc! { "$set": fields }).await? {
+    match guarded(link, fence, doc! { "_id": ID }, update).await? {
         true => Ok(()),
         false => Err(lease::taken_since()),
     }

@@ -6,10 +6,11 @@
 //! ```text
 //! before: { validator: "users", was: bytes, shown: "{…}" }
 //! before: { index: "users", name: "email_1", was: bytes, shown: "{…}" }
+//! before: { collection: "users", was: bytes, shown: "{…}" }
 //! ```
 //!
 //! `was` are the bytes of a document, since older servers store no names with a `$` or a dot in them; `shown` is the same as
-//! JSON, for people.
+//! JSON, for people. With the heads they stand in `pending`, each `of` its migration: several programs share a history.
 
 use admmgt_core::{Batch, Error, MigrationId, RecordKind, Result};
 use mongodb::bson::spec::BinarySubtype;
@@ -17,6 +18,7 @@ use mongodb::bson::{Binary, Bson, Document, RawDocumentBuf, doc};
 
 use crate::head;
 use crate::link::Link;
+use crate::step::Of;
 
 /// Of a step that has no record yet.
 #[derive(Debug, Clone)]
@@ -26,35 +28,34 @@ pub(crate) struct Kept {
 }
 
 /// The field of the heads that it is saved in.
-pub(crate) const PENDING: &str = "pending";
+const PENDING: &str = "pending";
 
-/// Saves what there is before a statement, or finds what was saved before it was interrupted; `of_what` says of which
-/// collection or index. Returns what there was.
-pub(crate) async fn keep(link: &mut Link, statement: &str, mut of_what: Document, now: Document) -> Result<Document> {
+/// Saves what there is before a step, or finds what was saved before it was interrupted; `target` says of which collection or
+/// index. Returns what there was.
+pub(crate) async fn keep(link: &mut Link, target: Document, now: Document) -> Result<Document> {
     let Some(of) = link.entered.clone() else { return Ok(now) };
-    let raw = RawDocumentBuf::try_from(&now)
-        .map_err(|error| Error::database("saving what there was before a step", None, error))?;
-    of_what.insert("was", Binary { subtype: BinarySubtype::Generic, bytes: raw.into_bytes() });
-    of_what.insert("shown", serde_json::to_string(&now).unwrap_or_default());
-    let whose = doc! { "of": of.to_string(), "statement": statement };
-    let saved = head::find(link).await?.and_then(|mut found| found.remove(PENDING));
-    let before = match saved {
-        Some(Bson::Document(mut saved)) if whose.iter().all(|(field, value)| saved.get(field) == Some(value)) => {
-            match saved.remove("before") {
-                Some(Bson::Document(before)) => before,
-                _ => return Err(head::damaged("its field `pending` does not say what there was before a step")),
-            }
-        }
-        _ => {
-            let mut pending = whose;
-            pending.insert("before", of_what.clone());
-            head::note(link, doc! { PENDING: pending }).await?;
-            of_what
+    // Not by the statement's text, which may have been mended meanwhile.
+    let same = |before: &Document| target.iter().all(|(field, value)| before.get(field) == Some(value));
+    let before = match pending(link, &of).await?.into_iter().find(same) {
+        Some(before) => before,
+        None => {
+            let before = packed(target, &now)?;
+            let entry = doc! { "of": of.to_string(), "before": before.clone() };
+            head::note(link, doc! { "$push": { PENDING: entry } }).await?;
+            before
         }
     };
     let was = was(&before)?;
     link.kept = Some(Kept { of, before });
     Ok(was)
+}
+
+fn packed(mut target: Document, now: &Document) -> Result<Document> {
+    let raw = RawDocumentBuf::try_from(now)
+        .map_err(|error| Error::database("saving what there was before a step", None, error))?;
+    target.insert("was", Binary { subtype: BinarySubtype::Generic, bytes: raw.into_bytes() });
+    target.insert("shown", serde_json::to_string(now).unwrap_or_default());
+    Ok(target)
 }
 
 fn was(before: &Document) -> Result<Document> {
@@ -67,49 +68,87 @@ fn was(before: &Document) -> Result<Document> {
         .ok_or_else(|| Error::corrupt("what there was before a step", "it is no document; restore it from a backup"))
 }
 
+/// What was saved for a migration, and has no record yet.
+async fn pending(link: &mut Link, of: &MigrationId) -> Result<Vec<Document>> {
+    let found = head::find(link).await?.unwrap_or_default();
+    let damaged = || head::damaged("its field `pending` does not say what there was before a step");
+    let all = match found.get(PENDING) {
+        None | Some(Bson::Null) => return Ok(Vec::new()),
+        Some(Bson::Array(all)) => all,
+        Some(_) => return Err(damaged()),
+    };
+    let mut entries = Vec::new();
+    for entry in all {
+        let entry = entry.as_document().ok_or_else(damaged)?;
+        if entry.get_str("of").map_err(|_| damaged())? == of.to_string() {
+            entries.push(entry.get_document("before").map_err(|_| damaged())?.clone());
+        }
+    }
+    Ok(entries)
+}
+
+/// Finds what goes with records that are not those of a step that this session has run: a person, or a probe, says that it has ended.
+pub(crate) async fn recall(link: &mut Link, batch: &Batch) -> Result<()> {
+    let said = batch.records.iter().rev().find(|record| match record.kind {
+        RecordKind::Resolved => true,
+        RecordKind::StepDone => !link.has_stepped,
+        _ => false,
+    });
+    if let (None, Some(record)) = (&link.kept, said) {
+        let of = record.migration.clone();
+        link.kept = pending(link, &of).await?.pop().map(|before| Kept { of, before });
+    }
+    Ok(())
+}
+
 /// Puts it beside the record of its step.
 pub(crate) fn put(kept: Option<&Kept>, batch: &Batch, documents: &mut [Document]) {
     let Some(Kept { of, before }) = kept else { return };
+    let ends = |kind| matches!(kind, RecordKind::StepDone | RecordKind::Resolved);
     let both = batch.records.iter().zip(documents).rev();
-    for (_, document) in both.filter(|(record, _)| is_ended(record.kind) && record.migration == *of).take(1) {
+    for (_, document) in both.filter(|(record, _)| ends(record.kind) && record.migration == *of).take(1) {
         document.insert("before", before.clone());
     }
 }
 
-/// With these records no attempt goes on that has not ended its step: what was saved with the heads is of no use any more.
-pub(crate) fn is_settled(batch: &Batch) -> bool {
-    batch.records.iter().any(|record| !matches!(record.kind, RecordKind::Started | RecordKind::Failed))
-}
-
-fn is_ended(kind: RecordKind) -> bool {
-    kind == RecordKind::StepDone
+/// What these records take away of what was saved: that of migrations of which no attempt goes on that has not ended its step.
+pub(crate) fn settled(batch: &Batch) -> Option<Document> {
+    let goes_on = |kind| matches!(kind, RecordKind::Started | RecordKind::Failed);
+    let settled = batch.records.iter().filter(|record| !goes_on(record.kind) && record.kind != RecordKind::Repaired);
+    let ids: Vec<String> = settled.map(|record| record.migration.to_string()).collect();
+    (!ids.is_empty()).then(|| doc! { PENDING: { "of": { "$in": ids } } })
 }
 
 /// What there was before a step of the migration that is being taken back, of its last run: the step of that number, or the
-/// last one that fits.
-pub(crate) async fn find(link: &mut Link, mut which: Document, step: Option<i64>, what: &str) -> Result<Document> {
+/// last one that fits. Under another name it is found by the `statement` that it was.
+pub(crate) async fn find(link: &mut Link, mut which: Document, of_which: &Of, what: &str) -> Result<Document> {
     // All records stand in the history then.
     head::flush(link).await?;
     let of = link.entered.clone();
-    let missing = || {
-        let of = of.as_ref().map_or_else(String::new, |of| format!(" of `{of}`"));
-        let problem = format!(
-            "nothing on record{of} says what {what} was before: it was counted in without being run, or its record is gone. \
-             Write a way back that says what is to be there"
-        );
-        Error::Usage { problem }
-    };
     if let Some(of) = &of {
-        which.extend(doc! { "namespace": of.namespace().as_str(), "id": of.id() });
+        which.insert("namespace", of.namespace().as_str());
     }
-    which.extend(doc! { "kind": RecordKind::StepDone.as_str(), "direction": "up" });
-    which.extend(step.map(|step| ("step".to_owned(), Bson::from(step))));
-    let found = link.ours(head::HISTORY).find_one(which).sort(doc! { "_id": -1 }).await;
-    let found = found.map_err(|error| link.failed("reading the history", &error))?;
-    match found.and_then(|mut found| found.remove("before")) {
-        Some(Bson::Document(before)) => was(&before),
-        _ => Err(missing()),
+    which.insert("direction", "up");
+    let mut by_name = which.clone();
+    by_name.extend(of.as_ref().map(|of| ("id".to_owned(), Bson::from(of.id()))));
+    if let Some(step) = of_which.step {
+        by_name.insert("$or", vec![doc! { "step": step }, doc! { "kind": RecordKind::Resolved.as_str() }]);
     }
+    let mut by_statement = which;
+    by_statement.insert("detail", of_which.statement.clone());
+    for query in [Some(by_name), of_which.statement.as_ref().map(|_| by_statement)].into_iter().flatten() {
+        let found = link.ours(head::HISTORY).find_one(query).sort(doc! { "_id": -1 }).await;
+        let found = found.map_err(|error| link.failed("reading the history", &error))?;
+        if let Some(Bson::Document(before)) = found.and_then(|mut found| found.remove("before")) {
+            return was(&before);
+        }
+    }
+    let of = of.as_ref().map_or_else(String::new, |of| format!(" of `{of}`"));
+    let problem = format!(
+        "nothing on record{of} says what {what} was before: it was counted in without being run, or its record is gone. \
+         Write a way back that says what is to be there"
+    );
+    Err(Error::Usage { problem })
 }
 
 #[cfg(test)]

@@ -33,17 +33,20 @@ mod error;
 
 mod command;
 mod dialect;
+mod json;
 
 mod step;
 mod steps;
 
-#[cfg(feature = "testkit")]
-mod testkit;
+mod perform;
 
 mod index;
-mod kept;
-mod perform;
 mod validator;
+
+mod kept;
+
+#[cfg(feature = "testkit")]
+mod testkit;
 
 pub use dialect::MongoDialect;
 pub use documents::Documents;

@@ -33,6 +33,8 @@ pub(crate) struct Link {
     pub(crate) entered: Option<MigrationId>,
     /// What there was before a step that has no record yet.
     pub(crate) kept: Option<Kept>,
+    /// A statement with a record of its own has run.
+    pub(crate) has_stepped: bool,
     /// What those who run it should know, at the end.
     pub(crate) notices: Vec<String>,
     /// The last record that was seen or written.
@@ -64,6 +66,7 @@ impl Link {
             fence: None,
             entered: None,
             kept: None,
+            has_stepped: false,
             notices: Vec::new(),
             seen: None,
             tail: Vec::new(),

@@ -21,8 +21,9 @@ impl LinkSession {
     /// Runs a statement; `recorded` where it will have a record of its own.
     async fn run(&mut self, statement: &Statement, recorded: bool) -> Result<Outcome> {
         let refused = |problem| Error::Script { problems: vec![problem] };
+        self.0.has_stepped |= recorded;
         match dialect::read(statement).map_err(refused)? {
-            Said::Step(step) => perform::perform(&mut self.0, recorded.then_some(&*statement.text), &step).await,
+            Said::Step(step) => perform::perform(&mut self.0, recorded, &step).await,
             Said::Command(command) => perform::run(&mut self.0, &command).await,
         }
     }
@@ -78,13 +79,6 @@ impl Session for LinkSession {
 
     async fn execute_recorded(&mut self, statement: &Statement, _: &mut MakeBatch<'_>) -> Result<(Outcome, Recorded)> {
         Ok((self.run(statement, true).await?, Recorded::NotYet))
-    }
-
-    async fn resuming(&mut self, statement: &Statement, may_have_ended: bool) -> Result<bool> {
-        match dialect::read(statement) {
-            Ok(Said::Step(step)) if may_have_ended => perform::has_ended(&mut self.0, &step).await,
-            _ => Ok(false),
-        }
     }
 
     async fn notices(&mut self) -> Vec<String> {

@@ -1,7 +1,8 @@
 //! Steps: what a file of commands can say besides the server's own, each with a way back.
 //!
 //! ```text
-//! { "createCollection": "users", … }                    back: { "drop": "users" }
+//! { "createCollection": "users", … }                    back: { "dropCollection": "users" }
+//! { "dropCollection": "users" }                         none: its documents are gone
 //! { "setValidator": "users", "validator": { … }, … }    back: { "restoreValidator": "users", "step": 2 }
 //! { "createIndex": "users", "key": { … }, … }           back: { "restoreIndex": "users", "name": …, "step": 3 }
 //! { "dropIndex": "users", "name": … }                   back: as of createIndex
@@ -10,8 +11,8 @@
 //! { "run": { … }, "back": { … } }                       back: the other way round
 //! ```
 //!
-//! The server has no commands of these names. `step` is the number of the statement that is taken back: what there was
-//! before it stands with its record.
+//! The server has no commands of these names. `step` is the number of the statement that is taken back, and `of` what its record
+//! says of it: what there was before it stands there.
 
 use mongodb::bson::{Bson, Document, doc};
 
@@ -20,18 +21,27 @@ use crate::command;
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Step {
     CreateCollection { collection: String, options: Document },
+    DropCollection { collection: String },
     SetValidator { collection: String, rule: Document },
-    RestoreValidator { collection: String, step: Option<i64> },
+    RestoreValidator { collection: String, of: Of },
     CreateIndex { collection: String, index: Document },
     DropIndex { collection: String, name: String },
     ReplaceIndex { collection: String, index: Document },
-    RestoreIndex { collection: String, name: String, step: Option<i64> },
+    RestoreIndex { collection: String, name: String, of: Of },
     Rename { from: String, to: String },
     Run { command: Document, back: Option<Document> },
 }
 
-const NAMES: [&str; 9] = [
+/// Which statement is taken back: its number, and what its record says of it.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct Of {
+    pub(crate) step: Option<i64>,
+    pub(crate) statement: Option<String>,
+}
+
+const NAMES: [&str; 10] = [
     "createCollection",
+    "dropCollection",
     "setValidator",
     "restoreValidator",
     "createIndex",
@@ -58,8 +68,9 @@ impl Step {
             let Bson::Document(command) = subject else {
                 return Err("`run` takes a command: `{ \"run\": { \"collMod\": … }, \"back\": { … } }`".to_owned());
             };
-            let step = Self::Run { command: command.clone(), back: rest.document("back")? };
-            return rest.end(step);
+            let back = rest.document("back")?;
+            [Some(command), back.as_ref()].into_iter().flatten().try_for_each(check_run)?;
+            return rest.end(Self::Run { command: command.clone(), back });
         }
         let Bson::String(collection) = subject else {
             return Err(format!("`{name}` takes the name of a collection: `{{ \"{name}\": \"users\", … }}`"));
@@ -70,28 +81,32 @@ impl Step {
             "createIndex" => return Ok(Some(Self::CreateIndex { collection, index: rest.index()? })),
             "replaceIndex" => return Ok(Some(Self::ReplaceIndex { collection, index: rest.index()? })),
             "setValidator" => Self::SetValidator { collection, rule: rest.rule()? },
-            "restoreValidator" => Self::RestoreValidator { collection, step: rest.number("step")? },
-            "dropIndex" => Self::DropIndex { collection, name: rest.text("name")? },
-            "restoreIndex" => Self::RestoreIndex { collection, name: rest.text("name")?, step: rest.number("step")? },
+            "dropCollection" => Self::DropCollection { collection },
+            "restoreValidator" => Self::RestoreValidator { collection, of: rest.of()? },
+            "dropIndex" => Self::DropIndex { collection, name: rest.name_of_one()? },
+            "restoreIndex" => Self::RestoreIndex { collection, name: rest.name_of_one()?, of: rest.of()? },
             _ => Self::Rename { from: collection, to: rest.text("to")? },
         };
         rest.end(step)
     }
 
-    /// The command that takes it back; it is the statement of that number.
-    pub(crate) fn back(self, number: i64) -> Option<Document> {
-        let restored =
-            |collection: String, name: &str| doc! { "restoreIndex": collection, "name": name, "step": number };
+    /// The command that takes it back; it is the statement of that number, of which its record says that.
+    pub(crate) fn back(self, number: i64, of: &str) -> Option<Document> {
+        let restored = |collection: String, name: &str| {
+            doc! { "restoreIndex": collection, "name": name, "step": number, "of": of }
+        };
         Some(match self {
-            Self::CreateCollection { collection, .. } => doc! { "drop": collection },
-            Self::SetValidator { collection, .. } => doc! { "restoreValidator": collection, "step": number },
+            Self::CreateCollection { collection, .. } => doc! { "dropCollection": collection },
+            Self::SetValidator { collection, .. } => {
+                doc! { "restoreValidator": collection, "step": number, "of": of }
+            }
             Self::CreateIndex { collection, index } | Self::ReplaceIndex { collection, index } => {
                 restored(collection, name_of(&index))
             }
             Self::DropIndex { collection, name } => restored(collection, &name),
             Self::Rename { from, to } => doc! { "rename": to, "to": from },
             Self::Run { command, back } => doc! { "run": back?, "back": command },
-            Self::RestoreValidator { .. } | Self::RestoreIndex { .. } => return None,
+            Self::DropCollection { .. } | Self::RestoreValidator { .. } | Self::RestoreIndex { .. } => return None,
         })
     }
 
@@ -112,6 +127,14 @@ impl Step {
         }
     }
 
+    /// What whoever plans it has to know.
+    pub(crate) fn note(&self) -> Option<String> {
+        match self {
+            Self::DropCollection { collection } => Some(format!("drops `{collection}` with its documents")),
+            _ => None,
+        }
+    }
+
     /// The server's command for it, where it is one and needs nothing else.
     pub(crate) fn as_command(&self) -> Document {
         match self {
@@ -124,6 +147,22 @@ impl Step {
             _ => Document::new(),
         }
     }
+}
+
+/// What `run` runs is a command of the server's own, in both directions.
+fn check_run(command: &Document) -> Result<(), String> {
+    let Some(name) = command.keys().next() else {
+        return Err("`run` and its `back` take a command; this is none".to_owned());
+    };
+    if NAMES.contains(&name.as_str()) {
+        return Err(format!("`{name}` is a step: say it without `run`"));
+    }
+    if command::is_of_transactions(name) || name.starts_with('$') {
+        return Err(format!(
+            "`run` cannot run `{name}`: it takes a command of the server that begins and ends no transaction"
+        ));
+    }
+    Ok(())
 }
 
 /// The name of an index: the server's own, where it was not given one.
@@ -143,6 +182,17 @@ impl Fields<'_> {
             Some(Bson::String(text)) if !text.is_empty() => Ok(text),
             _ => Err(format!("`{}` needs the field `{field}`, a text", self.step)),
         }
+    }
+
+    /// The server takes `*` for all of them.
+    fn name_of_one(&mut self) -> Result<String, String> {
+        let name = self.text("name")?;
+        if name == "*" { Err(format!("`{}` is about one index; name it", self.step)) } else { Ok(name) }
+    }
+
+    fn of(&mut self) -> Result<Of, String> {
+        let statement = if self.fields.contains_key("of") { Some(self.text("of")?) } else { None };
+        Ok(Of { step: self.number("step")?, statement })
     }
 
     fn number(&mut self, field: &str) -> Result<Option<i64>, String> {
@@ -224,17 +274,20 @@ mod tests {
     #[test]
     fn each_step_has_its_way_back() {
         for (forth, back) in [
-            (doc! { "createCollection": "a", "capped": true }, doc! { "drop": "a" }),
-            (doc! { "setValidator": "a", "validator": {} }, doc! { "restoreValidator": "a", "step": 7_i64 }),
+            (doc! { "createCollection": "a", "capped": true }, doc! { "dropCollection": "a" }),
+            (doc! { "setValidator": "a", "validator": {} }, doc! { "restoreValidator": "a", "step": 7_i64, "of": "x" }),
             (
                 doc! { "createIndex": "a", "key": { "b": 1, "c": -1 } },
-                doc! { "restoreIndex": "a", "name": "b_1_c_-1", "step": 7_i64 },
+                doc! { "restoreIndex": "a", "name": "b_1_c_-1", "step": 7_i64, "of": "x" },
             ),
             (
                 doc! { "replaceIndex": "a", "key": { "b": "text" }, "name": "mine" },
-                doc! { "restoreIndex": "a", "name": "mine", "step": 7_i64 },
+                doc! { "restoreIndex": "a", "name": "mine", "step": 7_i64, "of": "x" },
             ),
-            (doc! { "dropIndex": "a", "name": "b_1" }, doc! { "restoreIndex": "a", "name": "b_1", "step": 7_i64 }),
+            (
+                doc! { "dropIndex": "a", "name": "b_1" },
+                doc! { "restoreIndex": "a", "name": "b_1", "step": 7_i64, "of": "x" },
+            ),
             (doc! { "rename": "a", "to": "b" }, doc! { "rename": "b", "to": "a" }),
             (
                 doc! { "run": { "collMod": "a" }, "back": { "collMod": "b" } },
@@ -242,7 +295,7 @@ mod tests {
             ),
         ] {
             let found = step(forth.clone());
-            assert_eq!(found.clone().back(7), Some(back.clone()), "{forth}");
+            assert_eq!(found.clone().back(7, "x"), Some(back.clone()), "{forth}");
             assert!(Step::of(&back).is_ok(), "{back}");
         }
         for forth in [
@@ -250,7 +303,7 @@ mod tests {
             doc! { "restoreValidator": "a" },
             doc! { "restoreIndex": "a", "name": "b_1" },
         ] {
-            assert_eq!(step(forth).back(7), None);
+            assert_eq!(step(forth).back(7, "x"), None);
         }
     }
 
@@ -269,6 +322,11 @@ mod tests {
             (doc! { "dropIndex": "a" }, "needs the field `name`"),
             (doc! { "rename": "a" }, "needs the field `to`"),
             (doc! { "run": "a" }, "takes a command"),
+            (doc! { "run": {} }, "take a command"),
+            (doc! { "run": { "rename": "a", "to": "b" } }, "`rename` is a step"),
+            (doc! { "run": { "drop": "a" }, "back": { "abortTransaction": 1 } }, "cannot run `abortTransaction`"),
+            (doc! { "dropIndex": "a", "name": "*" }, "is about one index"),
+            (doc! { "restoreIndex": "a", "name": "*" }, "is about one index"),
             (doc! { "restoreIndex": "a", "name": "b", "step": "1" }, "is a whole number"),
         ] {
             let problem = Step::of(&command).unwrap_err();

@@ -7,7 +7,8 @@ use mongodb::IndexModel;
 use mongodb::bson::{Bson, Document, doc};
 use mongodb::options::{ValidationAction, ValidationLevel};
 use serde::Serialize;
-use serde::de::DeserializeOwned;
+
+use crate::json;
 
 /// Declared changes of collections, validators and indexes: a migration whose way back nobody has to write. What there was
 /// before a step, the earlier validator or index, is kept with its record.
@@ -96,6 +97,11 @@ impl Steps {
         self.and(step)
     }
 
+    /// Drops a collection with its documents. There is no way back.
+    pub fn drop_collection(self, collection: impl Into<String>) -> Self {
+        self.and(doc! { "dropCollection": collection.into() })
+    }
+
     /// Gives a collection another validator. Documents that do not fit are counted first, since the server would take them
     /// as they are, and refuse each change of them later: where there are any, this fails, unless the validator is
     /// [moderate](Validator::moderate) or [warns](Validator::warn) only. On the way back the earlier one is put back.
@@ -103,8 +109,8 @@ impl Steps {
         let Validator { rule, level, action } = validator.into();
         let mut step = doc! { "setValidator": collection.into(), "validator": rule };
         let words = [
-            ("validationLevel", level.as_ref().and_then(in_bson::<_, Bson>)),
-            ("validationAction", action.as_ref().and_then(in_bson::<_, Bson>)),
+            ("validationLevel", level.as_ref().and_then(in_bson)),
+            ("validationAction", action.as_ref().and_then(in_bson)),
         ];
         step.extend(words.into_iter().filter_map(|(field, word)| Some((field.to_owned(), word?))));
         self.and(step)
@@ -150,7 +156,9 @@ impl Steps {
     fn index(self, step: &str, collection: String, index: &IndexModel) -> Self {
         let mut document = doc! { step: collection };
         // A model is a document of the server's by its own rules.
-        document.extend(in_bson::<_, Document>(index).unwrap_or_default());
+        if let Some(Bson::Document(index)) = in_bson(index) {
+            document.extend(index);
+        }
         self.and(document)
     }
 
@@ -163,11 +171,14 @@ impl Steps {
 /// A text that [`MongoDialect`](crate::MongoDialect) reads: a line of extended JSON for each step.
 impl fmt::Display for Steps {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|step| writeln!(f, "{}", serde_json::to_string(step).unwrap_or_default()))
+        self.0.iter().try_for_each(|step| {
+            json::write(f, &step.clone().into())?;
+            f.write_str("\n")
+        })
     }
 }
 
 /// A value as the server would have it, by way of JSON: the functions for that have other names in other versions of BSON.
-fn in_bson<T: Serialize, B: DeserializeOwned>(value: &T) -> Option<B> {
-    serde_json::from_str(&serde_json::to_string(value).ok()?).ok()
+fn in_bson(value: &impl Serialize) -> Option<Bson> {
+    json::read(&format!("{{\"\":{}}}", serde_json::to_string(value).ok()?)).ok()?.remove("")
 }

@@ -8,8 +8,9 @@ use admmgt_tests::{MongoDatabase, sql};
 /// What tools write, with version 1 applied, and 2 taken back where that is kept.
 fn tools() -> [(&'static str, &'static str, Vec<Document>); 3] {
     let now = DateTime::now();
-    let mongock = |id: &str, state: &str| {
-        doc! { "executionId": "x", "changeId": id, "author": "ada", "timestamp": now, "state": state, "type": "EXECUTION" }
+    let mongock = |id: &str, state: &str, at: i64| {
+        let at = DateTime::from_millis(at);
+        doc! { "executionId": at, "changeId": id, "author": "ada", "timestamp": at, "state": state, "type": "EXECUTION" }
     };
     [
         ("migrate-mongo", "changelog", vec![doc! { "fileName": "0001-blacklist_the_beatles.js", "appliedAt": now }]),
@@ -20,8 +21,11 @@ fn tools() -> [(&'static str, &'static str, Vec<Document>); 3] {
             vec![
                 doc! { "executionId": "x", "changeId": "system-change-00001", "author": "mongock", "timestamp": now, "state": "EXECUTED", "systemChange": true },
                 doc! { "executionId": "x", "changeId": "1_before", "author": "ada", "state": "EXECUTED", "type": "BEFORE_EXECUTION" },
-                mongock("1", "EXECUTED"),
-                mongock("2", "ROLLED_BACK"),
+                // As it stands after its last try.
+                mongock("1", "FAILED", 1),
+                mongock("2", "EXECUTED", 2),
+                mongock("1", "EXECUTED", 3),
+                mongock("2", "ROLLED_BACK", 4),
             ],
         ),
     ]

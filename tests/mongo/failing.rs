@@ -376,7 +376,8 @@ async fn interrupted_anywhere(server: &Mongod, every: usize) {
         .replace_index("t", key(doc! { "b": 1 }, "mine"))
         .drop_index("t", "gone")
         .create_index("t", key(doc! { "c": 1 }, "new"))
-        .rename("t", "u");
+        .rename("t", "u")
+        .create_collection("made", doc! {});
     let every = if is_full() { 1 } else { every };
     for direction in [Direction::Up, Direction::Down] {
         let (mut skipped, mut interrupted) = (0, 0);

@@ -6,7 +6,7 @@ use admmgt::mongodb::bson::{Document, doc};
 use admmgt::mongodb::options::IndexOptions;
 use admmgt::prelude::*;
 use admmgt::{Error, ErrorKind, Event, Refusal, Standing, sources};
-use admmgt_tests::{MongoDatabase, id};
+use admmgt_tests::{MongoDatabase, id, outside};
 use std::sync::{Arc, Mutex};
 
 fn index(keys: Document) -> IndexModel {
@@ -68,26 +68,21 @@ async fn each_step_is_done_and_taken_back_without_a_word_of_a_way_back() {
             .replace_index("people", index(doc! { "email": 1 }))
             .drop_index("people", "email_1")
             .run(
-                doc! { "collMod": "people", "changeStreamPreAndPostImages": { "enabled": true } },
-                doc! { "collMod": "people", "changeStreamPreAndPostImages": { "enabled": false } },
+                doc! { "collMod": "people", "validationAction": "warn" },
+                doc! { "collMod": "people", "validationAction": "error" },
             );
-        // A standalone has no change streams.
-        let steps = if db.url().contains("replicaSet") {
-            steps
-        } else {
-            Steps::new().create_collection("users", doc! {}).rename("users", "people")
-        };
         let migrator = db.migrator(numbered(std::slice::from_ref(&steps)));
         let plan = migrator.plan().await.unwrap().to_string();
         assert!(plan.contains("without a transaction"), "{plan}");
         migrator.up().await.unwrap();
         assert_eq!(db.names().await, ["people"]);
         assert_eq!(indexes(&db, "people").await, Vec::<Document>::new());
-        if db.url().contains("replicaSet") {
-            assert_eq!(validator(&db, "people").await.get_document("validator"), Ok(&required("email")));
-        }
+        let now = validator(&db, "people").await;
+        assert_eq!(now.get_document("validator"), Ok(&required("email")));
+        assert_eq!(now.get_str("validationAction"), Ok("warn"));
         let plan = migrator.clone().target(Target::Back(1)).plan().await.unwrap().to_string();
-        assert!(plan.contains("app/0001"), "{plan}");
+        assert!(plan.contains("nobody wrote its way back"), "{plan}");
+        assert!(plan.contains("drops `users` with its documents"), "{plan}");
         migrator.down(Target::Back(1)).await.unwrap();
         assert!(db.names().await.is_empty());
         // And once more, by the records of the second time.
@@ -271,11 +266,10 @@ async fn what_was_counted_in_has_nothing_to_go_back_to() {
         db.run(doc! { "create": "t", "validator": required("a") }).await;
         let migrator = db.migrator(numbered(&[Steps::new().set_validator("t", required("a"))]));
         migrator.baseline(None, "it was there").await.unwrap();
+        // In the plan: half-way back it would be in everybody's way.
         let error = migrator.down(Target::Back(1)).await.unwrap_err();
-        assert!(
-            error.to_string().contains("nothing on record of `app/0001` says what the validator of `t` was"),
-            "{error}"
-        );
+        assert!(error.to_string().contains("`app/0001` has no way back"), "{error}");
+        assert_eq!(migrator.up().await.unwrap().already, 1);
         assert_eq!(validator(&db, "t").await.get_document("validator"), Ok(&required("a")));
     }
 }
@@ -332,4 +326,121 @@ async fn steps_in_files_are_taken_back() {
     assert_eq!((db.names().await, indexes(&db, "users").await), (vec!["users".to_owned()], vec![]));
     migrator.down(Target::Nothing).await.unwrap();
     assert!(db.names().await.is_empty());
+}
+
+/// What is there before a step is another's: an interrupted step does not take it for its own.
+#[tokio::test]
+async fn what_was_there_before_a_step_is_not_taken_for_what_it_made() {
+    for db in MongoDatabase::both() {
+        db.collection("users").await.insert_one(doc! { "_id": 1 }).await.unwrap();
+        let mut policy = Policy::default();
+        policy.foreign = admmgt::Verdict::Allow;
+        let create = one(1, &Steps::new().create_collection("users", doc! {})).with(outside);
+        let migrator = db.migrator(Migrations::new([create])).policy(policy);
+        // Also of the second attempt, which goes on.
+        for _ in 0..2 {
+            let error = migrator.up().await.unwrap_err();
+            assert_eq!(answer(&error).code(), Some(48), "{error}");
+        }
+        assert_eq!(db.count("users", doc! {}).await, 1);
+    }
+}
+
+/// An index that could not be built the first time is mended in the file, and what was there before is kept all the same; also
+/// where another program has migrated in between.
+#[tokio::test]
+async fn a_step_that_was_mended_is_taken_back_to_what_was_there_before_its_first_attempt() {
+    for db in MongoDatabase::both() {
+        db.run(doc! { "createIndexes": "t", "indexes": [{ "key": { "a": 1 }, "name": "mine" }] }).await;
+        let before = indexes(&db, "t").await;
+        db.collection("t").await.insert_many([doc! { "a": 1 }, doc! { "a": 1 }]).await.unwrap();
+        let mut policy = Policy::default();
+        policy.foreign = admmgt::Verdict::Allow;
+        let strict = [Steps::new().replace_index("t", unique(doc! { "a": 1 }, "mine"))];
+        db.migrator(numbered(&strict)).policy(policy.clone()).up().await.unwrap_err();
+        let other = SqlMigration::new("library", "0001", Steps::new().create_collection("books", doc! {}).to_string());
+        db.migrator(Migrations::new([other.unwrap()])).policy(policy.clone()).up().await.unwrap();
+        // Somebody has taken the index away meanwhile; a second attempt fails, and it is there again.
+        db.run(doc! { "dropIndexes": "t", "index": "mine" }).await;
+        db.migrator(numbered(&strict)).policy(policy.clone()).up().await.unwrap_err();
+        assert_eq!(indexes(&db, "t").await, before);
+        let mended = [Steps::new().replace_index("t", index(doc! { "a": -1, "b": 1 }).named("mine"))];
+        let migrator = db.migrator(numbered(&mended)).policy(policy);
+        migrator.up().await.unwrap();
+        assert_eq!(indexes(&db, "t").await[0].get_document("key"), Ok(&doc! { "a": -1, "b": 1 }));
+        migrator.down(Target::Back(1)).await.unwrap();
+        assert_eq!(indexes(&db, "t").await, before);
+    }
+}
+
+trait Named {
+    fn named(self, name: &str) -> Self;
+}
+
+impl Named for IndexModel {
+    fn named(mut self, name: &str) -> Self {
+        self.options = Some(IndexOptions::builder().name(name.to_owned()).build());
+        self
+    }
+}
+
+/// A person says that an interrupted step is done: what there was before it goes with that.
+#[tokio::test]
+async fn a_step_that_a_person_says_is_done_can_be_taken_back() {
+    for db in MongoDatabase::both() {
+        db.run(doc! { "createIndexes": "t", "indexes": [{ "key": { "a": 1 }, "name": "mine" }] }).await;
+        let before = indexes(&db, "t").await;
+        db.collection("t").await.insert_many([doc! { "a": 1 }, doc! { "a": 1 }]).await.unwrap();
+        let mut policy = Policy::default();
+        policy.foreign = admmgt::Verdict::Allow;
+        let strict = [Steps::new().replace_index("t", unique(doc! { "a": 1 }, "mine"))];
+        let migrator = db.migrator(numbered(&strict)).policy(policy);
+        migrator.up().await.unwrap_err();
+        db.run(doc! { "dropIndexes": "t", "index": "mine" }).await;
+        migrator.resolve("app/0001", admmgt::Resolution::Applied, "by hand").await.unwrap();
+        migrator.down(Target::Back(1)).await.unwrap();
+        assert_eq!(indexes(&db, "t").await, before);
+    }
+}
+
+/// Several indexes may have the same keys; and there is one text index.
+#[tokio::test]
+async fn an_index_is_replaced_by_what_stands_in_its_place_and_nothing_else() {
+    for db in MongoDatabase::both() {
+        db.run(doc! { "createIndexes": "t", "indexes": [
+            { "key": { "a": 1 }, "name": "a_1" },
+            { "key": { "a": 1 }, "name": "german", "collation": { "locale": "de" } },
+            { "key": { "title": "text" }, "name": "words" },
+        ] })
+        .await;
+        let before = indexes(&db, "t").await;
+        let steps = [Steps::new()
+            .replace_index("t", unique(doc! { "a": 1 }, "a_1"))
+            .replace_index("t", index(doc! { "title": "text", "body": "text" }))];
+        let migrator = db.migrator(numbered(&steps));
+        migrator.up().await.unwrap();
+        assert_eq!(names(&indexes(&db, "t").await), ["a_1", "german", "title_text_body_text"]);
+        migrator.down(Target::Back(1)).await.unwrap();
+        assert_eq!(indexes(&db, "t").await, before);
+    }
+}
+
+/// What was written under the newer validator may not fit the earlier one.
+#[tokio::test]
+async fn documents_that_do_not_fit_a_validator_that_is_put_back_are_told() {
+    let Some(db) = MongoDatabase::new() else { return };
+    db.run(doc! { "create": "t", "validator": required("a") }).await;
+    let notices = Arc::new(Mutex::new(String::new()));
+    let heard = Arc::clone(&notices);
+    let migrator =
+        db.migrator(numbered(&[Steps::new().set_validator("t", required("b"))])).observe(move |event: &Event| {
+            if let Event::Notice { text, .. } = event {
+                heard.lock().unwrap().push_str(text);
+            }
+        });
+    migrator.up().await.unwrap();
+    db.collection("t").await.insert_one(doc! { "b": 1 }).await.unwrap();
+    migrator.down(Target::Back(1)).await.unwrap();
+    let notices = notices.lock().unwrap();
+    assert!(notices.contains("1 document does not fit the validator of `t`, which was put back"), "{notices}");
 }

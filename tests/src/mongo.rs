@@ -269,7 +269,6 @@ fn held(id: MigrationId, orders: &Orders) -> AsyncCode {
     body.with(|_| meta(id))
 }
 
-/// Adds 1 to what has none: done again, a batch changes nothing more.
 /// Each batch is done once where it is committed with its checkpoint; else one may be done again, and has to leave out what it
 /// has done before.
 fn backfill(id: MigrationId, has_transactions: bool) -> AsyncCode {

@@ -76,7 +76,7 @@ pub(super) fn path<'a>(set: &MigrationSet, state: &'a State, target: &Target) ->
 pub(super) fn names(set: &MigrationSet, target: &Target, id: &MigrationId) -> bool {
     match target {
         Target::Back(count) => *count > 0,
-        Target::BackTo(last) => set.place(id) > set.place(last),
+        Target::BackTo(last) => id.namespace() == last.namespace() && set.place(id) > set.place(last),
         Target::Nothing => true,
         _ => false,
     }
@@ -147,7 +147,7 @@ fn leave<'a>(set: &MigrationSet, id: &'a MigrationId, known: &'a Known, path: &m
         return path.refusals.push(Refusal::NotRegistered { id: id.clone(), at: known.at });
     };
     let earlier = if meta.repeatable { put_back(known) } else { None };
-    if earlier.is_none() && !meta.reversible {
+    if earlier.is_none() && (!meta.reversible || set.is_told(id) && !known.ran) {
         path.refusals.push(irreversible(meta));
     } else {
         path.leaving.push(Leaving { id, earlier });

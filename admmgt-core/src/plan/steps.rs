@@ -60,6 +60,10 @@ pub(super) fn resume(
     if direction != target.direction() {
         return None;
     }
+    // What was being put back is its earlier form, and not what is written.
+    if direction == Direction::Down && meta.repeatable {
+        return None;
+    }
     // What cannot run at all is refused where it is pending; here, as interrupted.
     let (mut step, script) = step(migration, direction, policy, facts).ok()?;
     if let Some(script) = &script {

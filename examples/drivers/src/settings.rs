@@ -230,6 +230,10 @@ impl StateStore for Store {
         let editor = editor(session)?;
         // Read again: the lease may have been had only now.
         editor.now = editor.file.read()?;
+        if editor.now.records.is_empty() && !editor.now.heads.is_empty() {
+            let problem = "there were records, and there are none; restore it from a backup";
+            return Err(Error::corrupt(editor.file.0.display().to_string(), problem));
+        }
         let mut history = History::default();
         history.records.clone_from(&editor.now.records);
         history.head.namespaces.clone_from(&editor.now.heads);
@@ -267,6 +271,7 @@ struct Locked {
 
 #[async_trait]
 impl Lease for Locked {
+    /// The lock is held for as long as the file is open. Nothing of ours deletes it.
     async fn verify(&mut self, _: &mut dyn Session) -> Result<()> {
         Ok(())
     }
