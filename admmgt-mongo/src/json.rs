@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use mongodb::bson::{Bson, Document};
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use mongodb::bson::{Binary, Bson, Document};
 use serde::de::Error as _;
 use serde_json::{Error, Value};
 
@@ -86,6 +88,11 @@ pub(crate) fn write(f: &mut fmt::Formatter<'_>, value: &Bson) -> fmt::Result {
         Bson::Double(number) if number.is_infinite() => {
             write!(f, "{{\"$numberDouble\":\"{}Infinity\"}}", if *number < 0.0 { "-" } else { "" })
         }
+        // Where it is of the usual kind, it would be a list of numbers otherwise.
+        Bson::Binary(Binary { subtype, bytes }) => {
+            let (bytes, kind) = (BASE64_STANDARD.encode(bytes), u8::from(*subtype));
+            write!(f, "{{\"$binary\":{{\"base64\":\"{bytes}\",\"subType\":\"{kind:02x}\"}}}}")
+        }
         other => f.write_str(&serde_json::to_string(other).map_err(|_| fmt::Error)?),
     }
 }
@@ -94,7 +101,7 @@ pub(crate) fn write(f: &mut fmt::Formatter<'_>, value: &Bson) -> fmt::Result {
 mod tests {
     use super::*;
     use mongodb::bson::spec::BinarySubtype;
-    use mongodb::bson::{Binary, DateTime, Regex, Timestamp, doc, oid::ObjectId};
+    use mongodb::bson::{DateTime, Regex, Timestamp, doc, oid::ObjectId};
 
     struct Shown<'a>(&'a Document);
 

@@ -374,7 +374,8 @@ impl Stepped {
     async fn new(url: &str) -> Self {
         let db = MongoDatabase::at(url);
         let rule = |field: &str| doc! { "$jsonSchema": { "required": [field] } };
-        let said = doc! { "create": "t", "validator": rule("a"), "validationLevel": "strict", "validationAction": "warn" };
+        let said =
+            doc! { "create": "t", "validator": rule("a"), "validationLevel": "strict", "validationAction": "warn" };
         db.run(said).await;
         let indexes = [doc! { "key": { "a": 1 }, "name": "mine" }, doc! { "key": { "g": 1 }, "name": "gone" }];
         db.run(doc! { "createIndexes": "t", "indexes": indexes.to_vec() }).await;
@@ -445,7 +446,9 @@ async fn interrupted_anywhere(server: &Mongod, every: usize) {
             }
             (skipped, interrupted) = (skipped + every, interrupted + 1);
         }
-        say(format_args!("steps, {direction:?}, interrupted at {interrupted} commands: each was taken back to what was there"));
+        say(format_args!(
+            "steps, {direction:?}, interrupted at {interrupted} commands: each was taken back to what was there"
+        ));
         assert!(interrupted > 2, "{interrupted}");
     }
 }
@@ -474,7 +477,9 @@ async fn steps_of_which_one_is_answered_badly_go_on_and_are_taken_back() {
             }
         }
     }
-    say(format_args!("steps of which one was answered badly: {tried} runs, each went on and was taken back to what was there"));
+    say(format_args!(
+        "steps of which one was answered badly: {tried} runs, each went on and was taken back to what was there"
+    ));
     assert!(tried > 9, "{tried}");
 }
 
