@@ -55,7 +55,8 @@ pub struct Policy {
     /// How long a batch of a backfill should take: its rows are locked for so long. The number of rows follows it. Default:
     /// 100 ms.
     pub batch_time: Duration,
-    /// How many rows a batch of a backfill has at most, however fast they are. Default: 50,000.
+    /// How many rows a batch of a backfill has at most, however fast they are: whoever changes one of them meanwhile waits
+    /// for its end. Default: 10,000.
     pub batch_rows: u64,
     /// How long a backfill waits between two batches, for the sake of others. Default: it does not.
     pub batch_pause: Duration,
@@ -106,7 +107,7 @@ impl Default for Policy {
             retries: 3,
             retry_pause: Duration::from_millis(50),
             batch_time: Duration::from_millis(100),
-            batch_rows: 50_000,
+            batch_rows: 10_000,
             batch_pause: Duration::ZERO,
             group: false,
             out_of_order: Verdict::Refuse,
