@@ -116,7 +116,7 @@ pub(crate) async fn acquire(link: &mut Link, request: &LeaseRequest) -> Result<A
         Err(error) if matches!(error::code(&error), Some(11000 | 112)) => return Ok(Acquired::No(Holder::default())),
         Err(error) => return Err(link.failed("asking for the lease", &error)),
     };
-    if found.get_str("owner") != Ok(&*owner) {
+    if !found.get_str("owner").is_ok_and(|text| text == &*owner) {
         return Ok(Acquired::No(holder(&found)));
     }
     let token = found.get_i64("token").ok().and_then(|token| u64::try_from(token).ok());

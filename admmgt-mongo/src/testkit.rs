@@ -203,7 +203,7 @@ impl TestServer for MongoTestServer {
         while clock.elapsed() < TURN {
             let asked = turns.find_one_and_update(doc! { "_id": template }, take.clone()).upsert(true);
             match asked.return_document(ReturnDocument::After).await {
-                Ok(Some(found)) if found.get_str("owner") == Ok(&*owner) => break,
+                Ok(Some(found)) if found.get_str("owner").is_ok_and(|text| text == &*owner) => break,
                 // Several asked first.
                 Err(error) if code(&error) != Some(11000) => return Err(failed(error)),
                 _ => tokio::time::sleep(Duration::from_millis(50)).await,

@@ -19,7 +19,7 @@ const SHOWN: i64 = 5;
 pub(crate) async fn set(link: &mut Link, keeps: bool, collection: &str, rule: &Document) -> Result<()> {
     let action = format!("setting the validator of `{collection}`");
     let misfits = misfits(link, &action, collection, rule).await?;
-    if misfits > 0 && rule.get_str("validationLevel") == Ok("moderate") {
+    if misfits > 0 && rule.get_str("validationLevel").is_ok_and(|text| text == "moderate") {
         notice(link, collection, misfits, "and may stay: it is moderate");
     } else if misfits > 0 {
         return Err(refused(link, &action, collection, rule, misfits).await?.while_doing(&action));
@@ -80,7 +80,7 @@ async fn ask(link: &mut Link, action: &str, collection: &str, pipeline: Vec<Docu
 
 /// How many documents do not fit, where writes that do not are to be refused.
 async fn misfits(link: &mut Link, action: &str, collection: &str, rule: &Document) -> Result<i64> {
-    let is = |field, word| rule.get_str(field) == Ok(word);
+    let is = |field, word| rule.get_str(field).is_ok_and(|text| text == word);
     let says_nothing = rule.get_document("validator").is_ok_and(Document::is_empty);
     if says_nothing || is("validationLevel", "off") || is("validationAction", "warn") {
         return Ok(0);

@@ -31,7 +31,7 @@ fn name(found: &Document) -> &str {
 }
 
 fn is_view(found: &Document) -> bool {
-    found.get_str("type") == Ok("view")
+    found.get_str("type").is_ok_and(|text| text == "view")
 }
 
 async fn indexes(database: &Database, collection: &str) -> Result<Vec<Document>> {
