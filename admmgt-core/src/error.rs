@@ -1,13 +1,18 @@
 //! The one error type.
 
-use std::fmt;
+mod failure;
+mod words;
+
 use std::time::Duration;
 
 use crate::lease::Holder;
 use crate::refusal::Refusal;
 use crate::report::Report;
 use crate::script::ScriptProblem;
-use crate::{BoxError, Direction, MigrationId};
+use crate::{BoxError, MigrationId};
+
+pub use self::failure::{FailedStatement, Failure};
+use self::words::{after_waiting, busy, interrupted, lines, not_applied, refused, seconds, some};
 
 /// The result of everything that talks to a database.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -212,91 +217,6 @@ pub enum ErrorKind {
     Database,
 }
 
-/// A migration that failed, and what had been done before.
-#[non_exhaustive]
-pub struct Failure {
-    /// Which.
-    pub migration: MigrationId,
-    /// Which way it went.
-    pub direction: Direction,
-    /// The statement that failed, where the body is SQL.
-    pub statement: Option<FailedStatement>,
-    /// What the whole run did.
-    pub report: Report,
-    /// What the body or the database said, in words that may be shown.
-    pub message: String,
-    /// The error itself, to downcast. Its own words may hold whole statements.
-    pub error: BoxError,
-    /// Its own words, and those of what is behind it, may be shown.
-    pub(crate) shown: bool,
-}
-
-impl fmt::Debug for Failure {
-    /// Without the error itself, whose words may hold whole statements and rows.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut shown = f.debug_struct("Failure");
-        shown
-            .field("migration", &self.migration)
-            .field("direction", &self.direction)
-            .field("statement", &self.statement);
-        shown.field("report", &self.report).field("message", &self.message);
-        shown.finish_non_exhaustive()
-    }
-}
-
-/// Where in a SQL body a failure happened.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct FailedStatement {
-    /// Its number, counted from 1.
-    pub number: u32,
-    /// How many there are.
-    pub of: u32,
-    /// The file.
-    pub file: String,
-    /// The line it starts in, counted from 1.
-    pub line: u32,
-    /// Its first words, without what stands in quotes.
-    pub excerpt: String,
-    /// It can simply run again, and the next run goes on with it by itself.
-    pub resumes: bool,
-}
-
-impl FailedStatement {
-    /// `shown` is the statement without what may be a value.
-    pub(crate) fn new(number: u32, of: u32, file: &str, statement: &crate::Statement, shown: &str) -> Self {
-        // Behind a `;` stands what belongs to it and may be data.
-        let shown = shown.split(';').next().unwrap_or_default();
-        let words = shown.split_whitespace().collect::<Vec<_>>().join(" ");
-        let mut excerpt: String = words.chars().take(80).collect();
-        if excerpt.len() < words.len() {
-            excerpt.push('…');
-        }
-        Self { number, of, file: file.to_owned(), line: statement.line, excerpt, resumes: false }
-    }
-
-    pub(crate) fn resumes(mut self, yes: bool) -> Self {
-        self.resumes = yes;
-        self
-    }
-}
-
-impl fmt::Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "`{}` ({}) failed", self.migration, self.direction)?;
-        if let Some(FailedStatement { number, of, file, line, excerpt, .. }) = &self.statement {
-            write!(f, " at {file}:{line}, statement {number} of {of} (`{excerpt}`)")?;
-        }
-        write!(f, ": {}", self.message)
-    }
-}
-
-impl std::error::Error for Failure {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        self.error.source().filter(|_| self.shown)
-    }
-}
-
 impl Error {
     /// What the history tables hold cannot be right.
     pub fn corrupt(place: impl Into<String>, problem: impl Into<String>) -> Self {
@@ -392,79 +312,4 @@ pub fn sources<'a>(
         };
         inner.map(|inner| inner as _).or_else(|| error.source())
     })
-}
-
-fn refused(refusals: &[Refusal]) -> String {
-    match refusals {
-        [one] => format!("nothing ran: {one}"),
-        many => {
-            let list: String = many.iter().map(|refusal| format!("\n  - {refusal}")).collect();
-            format!("nothing ran, for {} reasons:{list}", many.len())
-        }
-    }
-}
-
-fn interrupted(failure: &Failure) -> String {
-    let id = &failure.migration;
-    if failure.statement.as_ref().is_some_and(|statement| statement.resumes) {
-        return format!(
-            "{failure}; what stands before it is done. Mend what is in the way and start again: it goes on with this statement"
-        );
-    }
-    let look = format!(
-        "{failure}; part of it may be done. Look at the database; then call `Migrator::resolve(\"{id}\", Resolution::Applied, reason)` if the"
-    );
-    match failure.direction {
-        Direction::Up => format!(
-            "{look} whole change is there, or `Resolution::Pending` after taking away what is there of it; or mend it and let it \
-             go on behind what has ended, with `OnInterrupt::Retry`"
-        ),
-        Direction::Down => {
-            format!(
-                "{look} change is still there as a whole, or `Resolution::Pending` after taking away what is left of it"
-            )
-        }
-    }
-}
-
-fn not_applied(pending: &[MigrationId]) -> String {
-    let (count, verb) = crate::report::counted(pending.len());
-    format!("{count} {verb} not applied")
-}
-
-fn some(ids: &[MigrationId]) -> String {
-    let mut text: Vec<String> = ids.iter().take(5).map(|id| format!("`{id}`")).collect();
-    if ids.len() > text.len() {
-        text.push(format!("and {} more", ids.len() - text.len()));
-    }
-    text.join(", ")
-}
-
-fn lines(problems: &[ScriptProblem]) -> String {
-    problems.iter().map(|problem| format!("line {problem}")).collect::<Vec<_>>().join("\n")
-}
-
-fn after_waiting(waited: &Option<Duration>) -> String {
-    waited.map_or_else(
-        || ". Run `Migrator::up` first".to_owned(),
-        |time| format!(". Waited {} for another process to apply them", seconds(&time)),
-    )
-}
-
-fn busy(waited: &Duration) -> String {
-    // Some databases refuse such a write at once.
-    if waited.is_zero() {
-        return "another connection was writing the same at the same time, and this one gave way again and again. Find the \
-                program that writes it, or let it be tried more often with `Policy::retries`"
-            .to_owned();
-    }
-    format!(
-        "the database stayed locked by another connection for {}. Find the program with the long transaction, or wait longer \
-         with `Policy::lock_timeout`",
-        seconds(waited)
-    )
-}
-
-fn seconds(time: &Duration) -> humantime::FormattedDuration {
-    humantime::format_duration(Duration::from_millis(u64::try_from(time.as_millis()).unwrap_or(u64::MAX)))
 }

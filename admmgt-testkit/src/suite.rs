@@ -1,6 +1,8 @@
 //! [`Suite`]: the promises of the engine, tried on a driver.
 
+mod checkpoints;
 mod child;
+mod commits;
 mod crash;
 mod executor;
 mod ground;
@@ -16,6 +18,7 @@ mod store;
 mod summary;
 mod text;
 mod turns;
+mod writer;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -69,7 +72,8 @@ const GROUPS: [&str; 6] = ["store", "lease", "executor", "crash", "text", "limit
 fn all() -> impl Iterator<Item = &'static Test> {
     let lease = [lease::TESTS, turns::TESTS, races::TESTS];
     let executor = [executor::TESTS, planning::TESTS];
-    [store::TESTS].into_iter().chain(lease).chain(executor).chain([crash::TESTS, text::TESTS, limits::TESTS]).flatten()
+    let store = [store::TESTS, checkpoints::TESTS, commits::TESTS];
+    store.into_iter().chain(lease).chain(executor).chain([crash::TESTS, text::TESTS, limits::TESTS]).flatten()
 }
 
 /// Tries the promises of the engine on drivers: a program of tests without a harness of its own.
