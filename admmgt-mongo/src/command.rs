@@ -7,8 +7,25 @@ use mongodb::bson::{Bson, Document, doc};
 use crate::error::Answer;
 use crate::server::MAJORITY;
 
+/// Whether a command can be run for somebody: it has a name, which is the server's, and begins and ends no transaction.
+///
+/// # Errors
+/// What is wrong with it, in words.
+pub(crate) fn check(command: &Document) -> Result<(), String> {
+    match command.keys().next() {
+        None => Err("a command has a name: its first field".to_owned()),
+        Some(name) if is_of_transactions(name) => {
+            Err(format!("`{name}` is the executor's: the change and its record are committed together; take it out"))
+        }
+        Some(name) if name.starts_with('$') => {
+            Err(format!("`{name}` is no command; the first field is the command's name"))
+        }
+        Some(_) => Ok(()),
+    }
+}
+
 /// Whether it would begin or end a transaction.
-pub(crate) fn is_of_transactions(name: &str) -> bool {
+fn is_of_transactions(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
     ["committransaction", "aborttransaction", "starttransaction", "preparetransaction", "endsessions", "killsessions"]
         .contains(&&*name)

@@ -145,23 +145,10 @@ fn name(statement: &Statement) -> String {
 pub(crate) fn read(statement: &Statement) -> Result<Said, ScriptProblem> {
     let command = document(statement)?;
     let problem = |words: String| ScriptProblem::new(statement.line, statement.column, words);
-    let said = match Step::of(&command).map_err(problem)? {
-        Some(step) => Said::Step(step),
-        None => Said::Command(command),
-    };
-    let Some(command) = said.command() else { return Ok(said) };
-    let Some(name) = command.keys().next() else {
-        return Err(problem("a command has a name: its first field".to_owned()));
-    };
-    if command::is_of_transactions(name) {
-        let words =
-            format!("`{name}` is the executor's: the change and its record are committed together; take it out");
-        return Err(problem(words));
+    match Step::of(&command).map_err(problem)? {
+        Some(step) => Ok(Said::Step(step)),
+        None => command::check(&command).map_err(problem).map(|()| Said::Command(command)),
     }
-    if name.starts_with('$') {
-        return Err(problem(format!("`{name}` is no command; the first field is the command's name")));
-    }
-    Ok(said)
 }
 
 /// The object that a statement is.

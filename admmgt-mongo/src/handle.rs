@@ -97,10 +97,7 @@ impl MongoSession {
     /// What the server answered. A reply that tells of a write that failed is an error, too, of the client's custom kind with an
     /// [`Answer`](crate::Answer). A command that would begin or end a transaction is refused.
     pub async fn run_command(&mut self, command: Document) -> Result<Document> {
-        if let Some(name) = command.keys().next().filter(|name| command::is_of_transactions(name)) {
-            let words = format!("`{name}` is the executor's: the change and its record are committed together");
-            return Err(mongodb::error::Error::custom(words));
-        }
+        command::check(&command).map_err(mongodb::error::Error::custom)?;
         let reply = self.send(command).await?;
         match command::failed(&reply) {
             Some(answer) => Err(mongodb::error::Error::custom(answer)),

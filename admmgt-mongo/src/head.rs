@@ -202,6 +202,7 @@ pub(crate) async fn history(link: &mut Link) -> Result<History> {
             records.push(record);
         }
     }
+    link.tail_bytes = size(&link.tail);
     records.sort_by_key(|record| record.seq);
     let newest = records.last().map_or(0, |record| record.seq);
     if !records.is_empty() && newest != last {
@@ -330,18 +331,20 @@ pub(crate) async fn wrote(link: &mut Link, batch: &Batch) -> Result<()> {
     let Some(last) = batch.records.last() else { return Ok(()) };
     link.saw(last.seq);
     let documents = documents(link, batch);
-    if size(&documents) <= TAIL_LIMIT || !link.facts.capabilities.transactions {
+    let bytes = size(&documents);
+    if bytes <= TAIL_LIMIT || !link.facts.capabilities.transactions {
         link.tail.extend(documents);
+        link.tail_bytes = link.tail_bytes.saturating_add(bytes);
     }
     link.kept = None;
-    if link.tail.len() < TAIL && size(&link.tail) <= TAIL_LIMIT {
+    if link.tail.len() < TAIL && link.tail_bytes <= TAIL_LIMIT {
         return Ok(());
     }
     // What was written is written: where this cannot be done now, the next write does it, or the end of the run.
     let lost = link.lost.take();
     let flushed = flush(link).await;
     link.lost = lost;
-    if size(&link.tail) > DOCUMENT_LIMIT / 2 { flushed } else { Ok(()) }
+    if link.tail_bytes > DOCUMENT_LIMIT / 2 { flushed } else { Ok(()) }
 }
 
 /// Some of the tail stand in the history already: whether they are the same.
@@ -373,6 +376,7 @@ pub(crate) async fn flush(link: &mut Link) -> Result<()> {
     let flushed = link.ours(STATE).update_one(doc! { "_id": ID, "seq": last }, doc! { "$unset": { "tail": "" } }).await;
     flushed.map_err(|error| link.failed("writing the history", &error))?;
     link.tail.clear();
+    link.tail_bytes = 0;
     Ok(())
 }
 
@@ -389,9 +393,8 @@ async fn why_not(link: &mut Link, batch: &Batch, after: u64) -> Error {
     moved(after, number(&found, "seq").unwrap_or_default())
 }
 
-/// Writes something beside the heads.
-pub(crate) async fn note(link: &mut Link, update: Document) -> Result<()> {
-    let fence = link.fence;
+/// Writes something beside the heads, if nobody has a newer token.
+pub(crate) async fn note(link: &mut Link, fence: Option<Token>, update: Document) -> Result<()> {
     match guarded(link, fence, doc! { "_id": ID }, update).await? {
         true => Ok(()),
         false => Err(lease::taken_since()),
@@ -400,9 +403,5 @@ pub(crate) async fn note(link: &mut Link, update: Document) -> Result<()> {
 
 /// Proves in the transaction that is open, or at once, that nobody has a newer token.
 pub(crate) async fn prove(link: &mut Link, fence: Option<Token>) -> Result<()> {
-    let proof = doc! { "$inc": { "proofs": 1_i64 } };
-    match guarded(link, fence, doc! { "_id": ID }, proof).await? {
-        true => Ok(()),
-        false => Err(lease::taken_since()),
-    }
+    note(link, fence, doc! { "$inc": { "proofs": 1_i64 } }).await
 }

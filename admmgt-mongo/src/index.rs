@@ -168,7 +168,11 @@ async fn drop_all(
     which: impl Fn(&Document) -> bool,
 ) -> Result<()> {
     for index in indexes.iter().filter(|index| which(index)) {
-        link.command(action, doc! { "dropIndexes": collection, "index": name_of(index) }).await?;
+        match link.command(action, doc! { "dropIndexes": collection, "index": name_of(index) }).await {
+            // It went a moment ago.
+            Err(error) if is_of(&error, &[NO_INDEX]) => {}
+            dropped => drop(dropped?),
+        }
     }
     Ok(())
 }

@@ -41,7 +41,7 @@ pub(crate) async fn keep(link: &mut Link, target: Document, now: Document) -> Re
         None => {
             let before = packed(target, &now)?;
             let entry = doc! { "of": of.to_string(), "before": before.clone() };
-            head::note(link, doc! { "$push": { PENDING: entry } }).await?;
+            head::note(link, link.fence, doc! { "$push": { PENDING: entry } }).await?;
             before
         }
     };

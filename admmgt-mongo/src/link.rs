@@ -8,7 +8,7 @@ use mongodb::options::{ReadConcern, TransactionOptions};
 use mongodb::{Collection, Database};
 
 use crate::command;
-use crate::error::{self, Asked};
+use crate::error::{self, Answer, Asked};
 use crate::handle::MongoSession;
 use crate::kept::Kept;
 use crate::lease;
@@ -41,6 +41,8 @@ pub(crate) struct Link {
     pub(crate) seen: Option<u64>,
     /// Records that are committed with the heads, and may not stand in the history yet.
     pub(crate) tail: Vec<Document>,
+    /// How large they are together.
+    pub(crate) tail_bytes: usize,
     /// What runs is a batch of a backfill.
     pub(crate) in_batch: bool,
     /// The conversation was lost in the middle of something.
@@ -70,6 +72,7 @@ impl Link {
             notices: Vec::new(),
             seen: None,
             tail: Vec::new(),
+            tail_bytes: 0,
             in_batch: false,
             lost: None,
         })
@@ -98,10 +101,14 @@ impl Link {
         self.database().collection(&self.server.collection(name))
     }
 
-    /// Runs a command of ours in the session.
+    /// Runs a command in the session, and in its transaction where there is one.
     pub(crate) async fn command(&mut self, action: &str, command: Document) -> Result<Document> {
-        let sent = self.handle.send(command).await;
-        let reply = sent.map_err(|error| self.failed(action, &error))?;
+        let reply = match self.handle.send(command).await {
+            Ok(reply) => reply,
+            // All of the transaction is gone, and can be done again.
+            Err(error) if self.in_transaction() => return Err(Answer::of(&error).while_doing(action)),
+            Err(error) => return Err(self.failed(action, &error)),
+        };
         match command::failed(&reply) {
             Some(answer) => Err(answer.while_doing(action)),
             None => Ok(reply),

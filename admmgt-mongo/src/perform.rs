@@ -4,7 +4,6 @@ use admmgt_core::{Error, Outcome, Result};
 use mongodb::bson::{Document, doc};
 
 use crate::command;
-use crate::error::Answer;
 use crate::index;
 use crate::kept;
 use crate::link::Link;
@@ -33,58 +32,51 @@ pub(crate) async fn perform(link: &mut Link, keeps: bool, step: &Step) -> Result
 
 /// Runs a command of the server's own.
 pub(crate) async fn run(link: &mut Link, command: &Document) -> Result<Outcome> {
-    let reply = match link.handle().send(command.clone()).await {
-        Ok(reply) => reply,
-        // All of the transaction is gone, and can be done again.
-        Err(error) if link.in_transaction() => return Err(Answer::of(&error).while_doing(RUNNING)),
-        Err(error) => return Err(link.failed(RUNNING, &error)),
-    };
-    match command::failed(&reply) {
-        Some(answer) => Err(answer.while_doing(RUNNING)),
-        None => Ok(Outcome::rows(command::changed(command, &reply))),
-    }
+    let reply = link.command(RUNNING, command.clone()).await?;
+    Ok(Outcome::rows(command::changed(command, &reply)))
 }
 
-/// Whether there were collections of these names before the first attempt of a step, and whether there are now. A step that was
-/// interrupted, or failed although it was done, has ended where that has changed as it changes it.
+/// Which collections there were before the first attempt of a step, and which there are now.
 struct There {
-    before: [bool; 2],
-    now: [bool; 2],
+    before: Vec<bool>,
+    now: Vec<bool>,
 }
 
 impl There {
-    async fn look(link: &mut Link, keeps: bool, of: &str, names: [&str; 2]) -> Result<Self> {
-        let now = [is_there(link, names[0]).await?, is_there(link, names[1]).await?];
-        let mut before = now;
-        if keeps {
-            let seen = doc! { "there": now.to_vec() };
-            let kept = kept::keep(link, doc! { "collection": names[0], "step": of }, seen).await?;
-            for (before, kept) in before.iter_mut().zip(kept.get_array("there").into_iter().flatten()) {
-                *before = kept.as_bool().unwrap_or_default();
-            }
+    async fn look(link: &mut Link, keeps: bool, of: &str, names: &[&str]) -> Result<Self> {
+        let mut now = Vec::new();
+        for name in names {
+            now.push(is_there(link, name).await?);
         }
-        Ok(Self { before, now })
+        if !keeps {
+            return Ok(Self { before: now.clone(), now });
+        }
+        let target = doc! { "collection": names.join(", "), "step": of };
+        let kept = kept::keep(link, target, doc! { "there": now.clone() }).await?;
+        let before = kept.get_array("there").into_iter().flatten().map(|one| one.as_bool().unwrap_or_default());
+        Ok(Self { before: before.collect(), now })
     }
 
-    fn has_become(&self, before: [bool; 2], now: [bool; 2]) -> bool {
+    /// A step that was interrupted, or failed although it was done, has ended where that has changed as it changes it.
+    fn has_become(&self, before: &[bool], now: &[bool]) -> bool {
         self.before == before && self.now == now
     }
 }
 
 async fn create(link: &mut Link, collection: &str, command: &Document) -> Result<()> {
-    let there = There::look(link, true, "create", [collection, collection]).await?;
-    if there.has_become([false; 2], [true; 2]) {
+    let there = There::look(link, true, "create", &[collection]).await?;
+    if there.has_become(&[false], &[true]) {
         return Ok(());
     }
     link.command(&format!("making the collection `{collection}`"), command.clone()).await.map(drop)
 }
 
 async fn drop_collection(link: &mut Link, keeps: bool, collection: &str) -> Result<()> {
-    let there = There::look(link, keeps, "drop", [collection, collection]).await?;
-    if there.has_become([true; 2], [false; 2]) {
+    let there = There::look(link, keeps, "drop", &[collection]).await?;
+    if there.has_become(&[true], &[false]) {
         return Ok(());
     }
-    if !there.now[0] {
+    if there.now == [false] {
         // The server says so too, or, a newer one, nothing.
         return Err(Error::database(RUNNING, None, format!("there is no collection `{collection}` to drop")));
     }
@@ -92,8 +84,8 @@ async fn drop_collection(link: &mut Link, keeps: bool, collection: &str) -> Resu
 }
 
 async fn rename(link: &mut Link, keeps: bool, from: &str, to: &str) -> Result<()> {
-    let there = There::look(link, keeps, "rename", [from, to]).await?;
-    if there.has_become([true, false], [false, true]) {
+    let there = There::look(link, keeps, "rename", &[from, to]).await?;
+    if there.has_become(&[true, false], &[false, true]) {
         return Ok(());
     }
     let name = |collection: &str| format!("{}.{collection}", link.database().name());

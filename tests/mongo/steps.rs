@@ -333,10 +333,8 @@ async fn steps_in_files_are_taken_back() {
 async fn what_was_there_before_a_step_is_not_taken_for_what_it_made() {
     for db in MongoDatabase::both() {
         db.collection("users").await.insert_one(doc! { "_id": 1 }).await.unwrap();
-        let mut policy = Policy::default();
-        policy.foreign = admmgt::Verdict::Allow;
         let create = one(1, &Steps::new().create_collection("users", doc! {})).with(outside);
-        let migrator = db.migrator(Migrations::new([create])).policy(policy);
+        let migrator = db.migrator_over(Migrations::new([create]));
         // Also of the second attempt, which goes on.
         for _ in 0..2 {
             let error = migrator.up().await.unwrap_err();
@@ -354,18 +352,16 @@ async fn a_step_that_was_mended_is_taken_back_to_what_was_there_before_its_first
         db.run(doc! { "createIndexes": "t", "indexes": [{ "key": { "a": 1 }, "name": "mine" }] }).await;
         let before = indexes(&db, "t").await;
         db.collection("t").await.insert_many([doc! { "a": 1 }, doc! { "a": 1 }]).await.unwrap();
-        let mut policy = Policy::default();
-        policy.foreign = admmgt::Verdict::Allow;
         let strict = [Steps::new().replace_index("t", unique(doc! { "a": 1 }, "mine"))];
-        db.migrator(numbered(&strict)).policy(policy.clone()).up().await.unwrap_err();
+        db.migrator_over(numbered(&strict)).up().await.unwrap_err();
         let other = SqlMigration::new("library", "0001", Steps::new().create_collection("books", doc! {}).to_string());
-        db.migrator(Migrations::new([other.unwrap()])).policy(policy.clone()).up().await.unwrap();
+        db.migrator_over(Migrations::new([other.unwrap()])).up().await.unwrap();
         // Somebody has taken the index away meanwhile; a second attempt fails, and it is there again.
         db.run(doc! { "dropIndexes": "t", "index": "mine" }).await;
-        db.migrator(numbered(&strict)).policy(policy.clone()).up().await.unwrap_err();
+        db.migrator_over(numbered(&strict)).up().await.unwrap_err();
         assert_eq!(indexes(&db, "t").await, before);
         let mended = [Steps::new().replace_index("t", index(doc! { "a": -1, "b": 1 }).named("mine"))];
-        let migrator = db.migrator(numbered(&mended)).policy(policy);
+        let migrator = db.migrator_over(numbered(&mended));
         migrator.up().await.unwrap();
         assert_eq!(indexes(&db, "t").await[0].get_document("key"), Ok(&doc! { "a": -1, "b": 1 }));
         migrator.down(Target::Back(1)).await.unwrap();
@@ -391,10 +387,8 @@ async fn a_step_that_a_person_says_is_done_can_be_taken_back() {
         db.run(doc! { "createIndexes": "t", "indexes": [{ "key": { "a": 1 }, "name": "mine" }] }).await;
         let before = indexes(&db, "t").await;
         db.collection("t").await.insert_many([doc! { "a": 1 }, doc! { "a": 1 }]).await.unwrap();
-        let mut policy = Policy::default();
-        policy.foreign = admmgt::Verdict::Allow;
         let strict = [Steps::new().replace_index("t", unique(doc! { "a": 1 }, "mine"))];
-        let migrator = db.migrator(numbered(&strict)).policy(policy);
+        let migrator = db.migrator_over(numbered(&strict));
         migrator.up().await.unwrap_err();
         db.run(doc! { "dropIndexes": "t", "index": "mine" }).await;
         migrator.resolve("app/0001", admmgt::Resolution::Applied, "by hand").await.unwrap();
@@ -420,6 +414,21 @@ async fn an_index_is_replaced_by_what_stands_in_its_place_and_nothing_else() {
         let migrator = db.migrator(numbered(&steps));
         migrator.up().await.unwrap();
         assert_eq!(names(&indexes(&db, "t").await), ["a_1", "german", "title_text_body_text"]);
+        migrator.down(Target::Back(1)).await.unwrap();
+        assert_eq!(indexes(&db, "t").await, before);
+    }
+}
+
+/// What stands in the place of an index that is put back gives way to it; the step's own has gone before.
+#[tokio::test]
+async fn an_index_that_is_put_back_takes_the_place_of_one_made_meanwhile() {
+    for db in MongoDatabase::both() {
+        db.run(doc! { "createIndexes": "t", "indexes": [{ "key": { "a": 1 }, "name": "mine" }] }).await;
+        let before = indexes(&db, "t").await;
+        let strict = [Steps::new().replace_index("t", unique(doc! { "a": 1 }, "mine"))];
+        let migrator = db.migrator_over(numbered(&strict));
+        migrator.up().await.unwrap();
+        db.run(doc! { "createIndexes": "t", "indexes": [{ "key": { "a": 1 }, "name": "theirs" }] }).await;
         migrator.down(Target::Back(1)).await.unwrap();
         assert_eq!(indexes(&db, "t").await, before);
     }

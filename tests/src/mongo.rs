@@ -6,7 +6,7 @@ use admmgt::mongo::Documents;
 use admmgt::mongodb::bson::{Document, doc};
 use admmgt::mongodb::{Client, Collection};
 use admmgt::prelude::*;
-use admmgt::{BoxFuture, FromContext, MigrationId, OnInterrupt, TransactionMode};
+use admmgt::{BoxFuture, FromContext, MigrationId, OnInterrupt, TransactionMode, Verdict};
 
 use crate::bodies::meta;
 use crate::orders::{Hold, Orders};
@@ -79,6 +79,13 @@ impl MongoDatabase {
     /// A migrator of the database with these migrations.
     pub fn migrator(&self, migrations: impl Into<Migrations>) -> Migrator {
         Migrator::new(self.driver()).migrations(migrations)
+    }
+
+    /// As [`MongoDatabase::migrator`], where there is something in the database that no migration has made.
+    pub fn migrator_over(&self, migrations: impl Into<Migrations>) -> Migrator {
+        let mut policy = Policy::default();
+        policy.foreign = Verdict::Allow;
+        self.migrator(migrations).policy(policy)
     }
 
     /// Runs a command as the application would.

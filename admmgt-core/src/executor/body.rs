@@ -66,7 +66,8 @@ impl Executor<'_> {
             ran = number;
             let failed = |error| {
                 let shown = dialect.redacted(&statement);
-                let resumes = !job.step.transaction && dialect.is_resumable(&statement);
+                let goes_on = !job.step.transaction && job.step.puts_back.is_none();
+                let resumes = goes_on && dialect.is_resumable(&statement);
                 let failed = FailedStatement::new(number, of, file, &statement, &shown).resumes(resumes);
                 BodyError { statement: Some(failed), error }
             };
