@@ -3,10 +3,11 @@
 //! - Against a bare loop of the same ranged updates, each in a transaction of its own: what finding the ends of the batches
 //!   and keeping the checkpoints costs.
 //! - On PostgreSQL against one single `update`, and what a writer beside it feels of each.
-//! - From ten thousand rows to three millions: the rate, and the most memory that the process had.
+//! - From ten thousand rows to three millions: the rate of the backfill itself, without the start of the run, and the most
+//!   memory that the process had.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use admmgt::mongo::Documents;
@@ -14,7 +15,7 @@ use admmgt::mongodb::bson::{Document, doc};
 use admmgt::prelude::*;
 use admmgt::sqlx::{Connection as _, raw_sql};
 use admmgt::{Driver, OnInterrupt, Rows, Verdict};
-use admmgt_benches::{Result, is_quick, is_wanted, paired, table, timed};
+use admmgt_benches::{Result, alone, is_quick, is_wanted, paired, table, timed};
 use admmgt_tests::{AsyncCode, Cluster, Database, MongoDatabase, Mongod, asynchronous, outside};
 use tokio::runtime::{Builder, Runtime};
 
@@ -34,71 +35,107 @@ fn times() -> usize {
 
 fn main() -> Result<()> {
     let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    // A part of them: `cargo bench --bench backfill -- SQLite`, or `rate`.
     println!("# {} rows, against a bare loop of ranged updates of {BATCH}", rows());
     table::pairs("backfill", "loop");
-    if is_wanted("SQLite") {
+    if is_wanted("SQLite loop") {
         sqlite(&runtime)?;
     }
     let cluster = Cluster::start_with("fsync = on\n");
-    if let Some(cluster) = cluster.as_ref().filter(|_| is_wanted("PostgreSQL")) {
+    if let Some(cluster) = cluster.as_ref().filter(|_| is_wanted("PostgreSQL loop")) {
         postgres(&runtime, &cluster.url("postgres"))?;
     }
     let server = Mongod::replica_set();
-    if let Some(server) = server.as_ref().filter(|_| is_wanted("MongoDB")) {
+    if let Some(server) = server.as_ref().filter(|_| is_wanted("MongoDB loop")) {
         mongo(&runtime, &server.url("admin"))?;
     }
-    println!("\n# the rate by the number of rows");
-    println!("{:<12} {:>10} {:>14} {:>12}", "", "rows", "rows/s", "peak, MB");
-    for count in [10_000, 100_000, 1_000_000, 3_000_000] {
-        if is_quick() && count > 100_000 {
-            continue;
-        }
-        if is_wanted("SQLite") {
+    println!(
+        "\n# the rate of the backfill itself, by the number of rows; bound: all within 20 % of what is between them"
+    );
+    println!("\n| | rows | rows/s | p10 to p90 | peak, MB |");
+    println!("|---|--:|--:|--:|--:|");
+    if is_wanted("SQLite rate") {
+        rates("SQLite", |count| {
             let place = tempfile::tempdir()?;
             let path = place.path().join("app.db");
             fill_sqlite(&path, count)?;
-            let took = run(&runtime, Sqlite::open(&path)?, update())?;
-            told("SQLite", count, took);
-        }
-        if let Some(cluster) = cluster.as_ref().filter(|_| is_wanted("PostgreSQL")) {
-            let db = filled_postgres(&runtime, &cluster.url("postgres"), count);
-            let took = run(&runtime, db.driver(), update())?;
-            told("PostgreSQL", count, took);
-        }
-        if let Some(server) = server.as_ref().filter(|_| is_wanted("MongoDB")) {
-            let db = filled_mongo(&runtime, &server.url("admin"), count)?;
-            let took = run(&runtime, db.driver().lease_ttl(Duration::from_secs(30)), documents())?;
-            told("MongoDB", count, took);
-        }
+            filled(&runtime, Sqlite::open(&path)?, update)
+        })?;
+    }
+    if let Some(cluster) = cluster.as_ref().filter(|_| is_wanted("PostgreSQL rate")) {
+        let url = cluster.url("postgres");
+        rates("PostgreSQL", |count| filled(&runtime, filled_postgres(&runtime, &url, count).driver(), update))?;
+    }
+    if let Some(server) = server.as_ref().filter(|_| is_wanted("MongoDB rate")) {
+        let url = server.url("admin");
+        rates("MongoDB", |count| {
+            let db = filled_mongo(&runtime, &url, count)?;
+            filled(&runtime, db.driver().lease_ttl(Duration::from_secs(30)), documents)
+        })?;
     }
     Ok(())
 }
 
-fn told(name: &str, count: i64, took: Duration) {
+/// How fast rows are filled, from few to many of them.
+fn rates(name: &str, mut fill: impl FnMut(i64) -> Result<Duration>) -> Result<()> {
+    let mut rates = Vec::new();
+    for (count, times) in [(10_000, 15), (100_000, 9), (1_000_000, 5), (3_000_000, 3)] {
+        if is_quick() && count > 100_000 {
+            continue;
+        }
+        let samples = alone(times, || fill(count))?;
+        let rate = |hundredths| count as f64 / samples.percentile(hundredths);
+        println!("| {name} | {count} | {:.0} | {:.0} to {:.0} | {:.0} |", rate(50), rate(90), rate(10), peak());
+        rates.push(rate(50));
+    }
+    let (least, most) =
+        rates.iter().fold((f64::MAX, 0.0_f64), |(least, most), rate| (least.min(*rate), most.max(*rate)));
+    println!("| {name} | all | within {:.0} % | | |", (most - least) / (most + least) * 100.0);
+    Ok(())
+}
+
+/// The most memory that this process had, in megabytes.
+fn peak() -> f64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let peak =
-        status.lines().find_map(|line| line.strip_prefix("VmHWM:")).and_then(|rest| rest.split_whitespace().next());
-    let peak = peak.and_then(|kb| kb.parse::<f64>().ok()).unwrap_or_default() / 1024.0;
-    println!("{name:<12} {count:>10} {:>14.0} {peak:>12.1}", count as f64 / took.as_secs_f64());
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let peak = peak.and_then(|rest| rest.split_whitespace().next()).and_then(|kb| kb.parse::<f64>().ok());
+    peak.unwrap_or_default() / 1024.0
+}
+
+/// How long a backfill took in its body.
+type Took = Arc<Mutex<Duration>>;
+
+fn filled(runtime: &Runtime, driver: impl Driver, code: impl FnOnce(Took) -> AsyncCode) -> Result<Duration> {
+    let took = Took::default();
+    run(runtime, driver, code(Arc::clone(&took)))?;
+    let took = took.lock().map_err(|_| "the backfill panicked")?;
+    Ok(*took)
 }
 
 /// The backfill of a table.
-fn update() -> AsyncCode {
-    filling(asynchronous("1", |cx| {
+fn update(took: Took) -> AsyncCode {
+    filling(asynchronous("1", move |cx| {
+        let took = Arc::clone(&took);
         Box::pin(async move {
             let rows = Rows::of("sales", ["id"]).set("gross = net + 1").only("gross is null");
+            let clock = Instant::now();
             cx.backfill("gross").update(&rows).await?;
+            *took.lock().map_err(|_| "a backfill panicked")? = clock.elapsed();
             Ok(())
         })
     }))
 }
 
 /// The backfill of a collection.
-fn documents() -> AsyncCode {
-    filling(asynchronous("1", |cx| {
+fn documents(took: Took) -> AsyncCode {
+    filling(asynchronous("1", move |cx| {
+        let took = Arc::clone(&took);
         Box::pin(async move {
             let gross = doc! { "$set": { "gross": 1 } };
-            cx.backfill("gross").run(&mut Documents::of("sales").update(gross).only(doc! { "gross": null })).await?;
+            let mut sales = Documents::of("sales").update(gross).only(doc! { "gross": null });
+            let clock = Instant::now();
+            cx.backfill("gross").run(&mut sales).await?;
+            *took.lock().map_err(|_| "a backfill panicked")? = clock.elapsed();
             Ok(())
         })
     }))
@@ -134,7 +171,7 @@ fn sqlite(runtime: &Runtime) -> Result<()> {
     };
     let ours = || {
         let place = fresh()?;
-        run(runtime, Sqlite::open(place.path().join("app.db"))?, update())
+        run(runtime, Sqlite::open(place.path().join("app.db"))?, update(Took::default()))
     };
     let bare = || {
         let place = fresh()?;
@@ -167,7 +204,7 @@ fn filled_postgres(runtime: &Runtime, server: &str, count: i64) -> Database {
 }
 
 fn postgres(runtime: &Runtime, server: &str) -> Result<()> {
-    let ours = || run(runtime, filled_postgres(runtime, server, rows()).driver(), update());
+    let ours = || run(runtime, filled_postgres(runtime, server, rows()).driver(), update(Took::default()));
     let by_hand = |step: i64| {
         let db = filled_postgres(runtime, server, rows());
         timed(|| {
@@ -218,7 +255,7 @@ fn postgres(runtime: &Runtime, server: &str) -> Result<()> {
         Ok(())
     })?;
     print!("\nbackfill   ");
-    let busy = beside(&mut |db| run(runtime, db.driver(), update()).map(drop))?;
+    let busy = beside(&mut |db| run(runtime, db.driver(), update(Took::default())).map(drop))?;
     print!("  {:.1} times the idle one (bound 3)\none update ", busy.as_secs_f64() / idle.as_secs_f64());
     let single = beside(&mut |db| {
         let sql = "update sales set gross = net + 1 where gross is null";
@@ -246,7 +283,7 @@ fn filled_mongo(runtime: &Runtime, server: &str, count: i64) -> Result<MongoData
 fn mongo(runtime: &Runtime, server: &str) -> Result<()> {
     let ours = || {
         let db = filled_mongo(runtime, server, rows())?;
-        run(runtime, db.driver().lease_ttl(Duration::from_secs(30)), documents())
+        run(runtime, db.driver().lease_ttl(Duration::from_secs(30)), documents(Took::default()))
     };
     let bare = || {
         let db = filled_mongo(runtime, server, rows())?;

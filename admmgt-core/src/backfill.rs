@@ -22,6 +22,8 @@ use crate::{BoxError, Context, Error, MigrationId, Policy, Result};
 
 /// With how many rows it begins; from then on by the time that a batch takes.
 const FIRST: u64 = 1_000;
+/// How many times as many rows as the one before it a batch has at most.
+const MOST: f64 = 10.0;
 
 /// What is changed batch by batch, in the order of a key.
 ///
@@ -329,10 +331,12 @@ impl Filling<'_> {
         store.save_checkpoint(self.cx.session(), &self.key, next, *fence).await
     }
 
-    /// The next batch has as many rows as fit into the time that one may take; never more than twice as many.
+    /// The next batch has as many rows as fit into the time that one may take. One that is more than twice as large aims at
+    /// half of that time, since rows that come later can take longer.
     fn adapt(&mut self, took: Duration) {
         let wanted = self.keeping.policy.batch_time.as_secs_f64() / took.as_secs_f64().max(1e-6);
-        let size = self.size as f64 * wanted.clamp(0.5, 2.0);
+        let growth = if wanted > 2.0 { (wanted / 2.0).clamp(2.0, MOST) } else { wanted.max(0.5) };
+        let size = self.size as f64 * growth;
         self.size = (size as u64).clamp(1, self.keeping.policy.batch_rows.max(1));
     }
 

@@ -162,8 +162,8 @@ async fn batches_are_as_large_as_the_time_that_they_may_take() {
     };
     let slow = Table { rows: 2_000, slow: Duration::from_micros(100), ..Table::default() };
     assert_eq!(sizes(slow, Duration::from_millis(1)).await, [1000, 500, 250]);
-    let fast = Table { rows: 20_000, ..Table::default() };
-    assert_eq!(sizes(fast, Duration::from_secs(3600)).await, [1000, 2000, 4000]);
+    let fast = Table { rows: 100_000, ..Table::default() };
+    assert_eq!(sizes(fast, Duration::from_secs(3600)).await, [1000, 10_000, 50_000]);
 }
 
 #[tokio::test]

@@ -5,37 +5,28 @@
 //! ```
 //!
 //! A write moves `seq` from the number it read, where `token` is still its own: one operation, in the transaction or alone,
-//! that cannot be half done. The records go with it in `tail`, and into the history some at a time and at the end of the run;
-//! who reads finds them in either place.
+//! that cannot be half done. The records go with it in `tail`, and into the history later.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use admmgt_core::stored;
-use admmgt_core::{Batch, Error, FORMAT, Head, History, Result, Token};
+use admmgt_core::{Batch, Error, FORMAT, Head, Result, Token};
 use mongodb::Database;
-use mongodb::bson::{Bson, Document, RawDocumentBuf, doc};
-use mongodb::options::{ReadConcern, ReturnDocument};
+use mongodb::bson::{Bson, Document, doc};
+use mongodb::options::{Hint, ReadConcern, ReturnDocument};
 
 use crate::error::{self, Asked};
+use crate::history::HISTORY;
 use crate::kept;
 use crate::lease;
 use crate::link::Link;
-use crate::records::{document, record, signed};
+use crate::records::signed;
 use crate::server::Server;
 
 /// The collection of the heads and of the lease.
 pub(crate) const STATE: &str = "state";
-pub(crate) const HISTORY: &str = "history";
 const ID: &str = "head";
 const SETTLING: Duration = Duration::from_secs(10);
-
-/// So many records go with the heads before they are put into the history.
-const TAIL: usize = 64;
-/// So many bytes of records go with the heads, where there are transactions to write more.
-const TAIL_LIMIT: usize = 1 << 20;
-/// As much as fits into one document.
-const DOCUMENT_LIMIT: usize = 12 << 20;
 
 /// The heads, with one query and no more than the right to read.
 pub(crate) async fn peek(server: &Server, database: &Database) -> Result<Option<Head>> {
@@ -54,7 +45,7 @@ pub(crate) fn damaged(problem: &str) -> Error {
     Error::corrupt(format!("the document `{ID}` of the state"), format!("{problem}; restore it from a backup"))
 }
 
-fn number(found: &Document, name: &str) -> Result<i64> {
+pub(crate) fn number(found: &Document, name: &str) -> Result<i64> {
     match found.get(name) {
         Some(Bson::Int64(value)) => Ok(*value),
         Some(Bson::Int32(value)) => Ok(i64::from(*value)),
@@ -68,7 +59,7 @@ fn check_format(found: &Document) -> Result<()> {
     stored::check_format(format!("the document `{ID}` of the state"), number(found, "format")?)
 }
 
-fn head_of(found: &Document) -> Result<Head> {
+pub(crate) fn head_of(found: &Document) -> Result<Head> {
     check_format(found)?;
     let heads = match found.get("heads") {
         None | Some(Bson::Null) => None,
@@ -89,7 +80,7 @@ pub(crate) async fn head(link: &mut Link) -> Result<Option<Head>> {
 }
 
 /// There are no records where there are no heads.
-async fn check_unused(link: &mut Link) -> Result<()> {
+pub(crate) async fn check_unused(link: &mut Link) -> Result<()> {
     match link.ours(HISTORY).find_one(doc! {}).await {
         Ok(None) => Ok(()),
         Ok(Some(_)) => Err(damaged("it is not there, and there are records")),
@@ -154,65 +145,6 @@ pub(crate) async fn fence(link: &mut Link, token: u64) -> Result<i64> {
     number(&fenced.unwrap_or_default(), "token")
 }
 
-/// The whole history: the documents up to the number that the heads have, and those that are still with them.
-pub(crate) async fn history(link: &mut Link) -> Result<History> {
-    let found = find(link).await?;
-    let history = link.ours(HISTORY);
-    let Some(found) = found.filter(|found| found.contains_key("format")) else {
-        check_unused(link).await?;
-        link.saw(0);
-        return Ok(History::default());
-    };
-    let head = head_of(&found)?;
-    let last = u64::try_from(number(&found, "seq")?).map_err(|_| damaged("its field `seq` is negative"))?;
-    let read = history.find(doc! {}).sort(doc! { "_id": 1 }).await;
-    let mut cursor = read.map_err(|error| link.failed("reading the history", &error))?;
-    let mut records = Vec::new();
-    let (mut there, mut later) = (BTreeSet::new(), false);
-    loop {
-        match cursor.advance().await {
-            Ok(false) => break,
-            Err(error) => return Err(link.failed("reading the history", &error)),
-            Ok(true) => {}
-        }
-        let found = cursor.deserialize_current().map_err(|error| {
-            Error::corrupt("a document of the history", format!("{}; restore it from a backup", error::words(&error)))
-        })?;
-        let record = record(&found)?;
-        // What is written meanwhile is not of this moment.
-        if record.seq <= last {
-            there.insert(record.seq);
-            records.push(record);
-        } else {
-            later = true;
-        }
-    }
-    if later {
-        let now = find(link).await?.unwrap_or_default();
-        if number(&now, "seq")? == signed(last) {
-            return Err(damaged(&format!("it says that record {last} is the last, and there are later ones")));
-        }
-    }
-    link.tail.clear();
-    for found in found.get_array("tail").map(Vec::as_slice).unwrap_or_default() {
-        let found = found.as_document().ok_or_else(|| damaged("its field `tail` holds what is no record"))?;
-        let record = record(found)?;
-        if !there.contains(&record.seq) {
-            link.tail.push(found.clone());
-            records.push(record);
-        }
-    }
-    link.tail_bytes = size(&link.tail);
-    records.sort_by_key(|record| record.seq);
-    let newest = records.last().map_or(0, |record| record.seq);
-    if !records.is_empty() && newest != last {
-        let problem = format!("its last record is {newest}, and must be {last}; restore it from a backup");
-        return Err(Error::corrupt("the history", problem));
-    }
-    link.saw(newest);
-    stored::read(records, head.namespaces.into_iter().collect(), last > 0)
-}
-
 /// Fails where the last record is another one than was seen. Code can do what no rollback takes back.
 pub(crate) async fn check(link: &mut Link, seen: u64) -> Result<()> {
     let found = find(link).await?;
@@ -224,173 +156,34 @@ fn moved(seen: u64, last: i64) -> Error {
     Error::HistoryMoved { problem: format!("its last record was {seen} and is {last}") }
 }
 
-/// Writes records and moves the heads, in no transaction of the run's.
-pub(crate) async fn append(link: &mut Link, batch: &Batch) -> Result<()> {
-    kept::recall(link, batch).await?;
-    let documents = documents(link, batch);
-    let large = size(&documents) > TAIL_LIMIT;
-    if large && link.facts.capabilities.transactions {
-        link.begin().await?;
-        if let Err(error) = write(link, batch).await {
-            link.abort().await;
-            return Err(error);
-        }
-        link.commit().await?;
-    } else {
-        if large {
-            flush(link).await?;
-        }
-        if size(&documents) > DOCUMENT_LIMIT {
-            let problem = "these records are too large to be written at once, and this server has no transactions; apply fewer \
-                           migrations at a time, with a target";
-            return Err(Error::Usage { problem: problem.to_owned() });
-        }
-        move_head(link, batch, Some(documents)).await?;
-    }
-    wrote(link, batch).await
-}
-
-/// Writes records and moves the heads in the transaction that is open.
-pub(crate) async fn write(link: &mut Link, batch: &Batch) -> Result<()> {
-    if batch.records.is_empty() {
-        // Whatever else was written has proven the lease.
-        return Ok(());
-    }
-    let documents = documents(link, batch);
-    if size(&documents) <= TAIL_LIMIT {
-        return move_head(link, batch, Some(documents)).await;
-    }
-    move_head(link, batch, None).await?;
-    let history = link.ours(HISTORY);
-    match history.insert_many(documents).session(link.handle().session()).await {
-        Ok(_) => Ok(()),
-        Err(error) if error::code(&error) == Some(11000) => {
-            Err(Error::HistoryMoved { problem: "a record with the next number is there already".to_owned() })
-        }
-        Err(error) => Err(link.failed("writing the history", &error)),
-    }
-}
-
-fn documents(link: &Link, batch: &Batch) -> Vec<Document> {
-    let mut documents: Vec<Document> = batch.records.iter().map(document).collect();
-    kept::put(link.kept.as_ref(), batch, &mut documents);
-    documents
-}
-
-/// Moves the head from the record before the batch to its last one, if nobody else has, the lease is ours and nobody has a
-/// newer token; with it go the records, where they are not too large.
-async fn move_head(link: &mut Link, batch: &Batch, tail: Option<Vec<Document>>) -> Result<()> {
+/// Moves the heads from the record before the batch to its last one, if nobody else has and nobody has a newer token; with it
+/// go the records as documents, where they are not too large.
+pub(crate) async fn advance(link: &mut Link, batch: &Batch, tail: Option<&[Document]>) -> Result<()> {
     let after = batch.after().unwrap_or_default();
     let last = batch.records.last().map_or(after, |record| record.seq);
     if batch.records.iter().zip(after + 1..).any(|(record, next)| record.seq != next) {
         return Err(Error::HistoryMoved { problem: format!("record {after} is there already") });
     }
     let mut update = doc! { "$set": { "seq": signed(last), "heads": stored::heads_text(&batch.heads) } };
-    update.extend(kept::settled(batch).map(|gone| ("$pull".to_owned(), Bson::from(gone))));
-    if let Some(tail) = tail {
-        update.insert("$push", doc! { "tail": { "$each": tail } });
+    if link.may_have_pending {
+        update.extend(kept::settled(batch).map(|gone| ("$pull".to_owned(), Bson::from(gone))));
     }
-    let at = if after == 0 {
-        doc! { "$in": [null, 0_i64] }
-    } else {
-        doc! { "$eq": signed(after) }
-    };
+    match tail {
+        Some([one]) => drop(update.insert("$push", doc! { "tail": one })),
+        Some(tail) => drop(update.insert("$push", doc! { "tail": { "$each": tail } })),
+        None => {}
+    }
+    let at = if after == 0 { Bson::from(doc! { "$in": [null, 0_i64] }) } else { Bson::from(signed(after)) };
     match guarded(link, batch.fence, doc! { "_id": ID, "seq": at }, update).await? {
         true => Ok(()),
         false => Err(why_not(link, batch, after).await),
     }
 }
 
-/// Updates the heads where their token is still this one, and looks at the lease at the same time. `false` where nothing
-/// matched.
-async fn guarded(link: &mut Link, fence: Option<Token>, mut heads: Document, update: Document) -> Result<bool> {
-    let state = link.ours(STATE);
-    let lease = lease::Look::new(link, fence)?;
-    heads.insert("token", fence.map(|Token(token)| signed(token)));
-    let update = state.update_one(heads, update);
-    let (held, updated) = if link.in_transaction() {
-        let update = update.session(link.handle().session());
-        tokio::join!(lease.is_held(), update.into_future())
-    } else {
-        // Nothing takes this write back: the lease is looked at first.
-        lease::judged(link, lease.is_held().await)?;
-        (Ok(true), update.await)
-    };
-    lease::judged(link, held)?;
-    let updated = updated.map_err(|error| link.failed("writing the history", &error))?;
-    Ok(updated.matched_count == 1)
-}
-
-fn size(documents: &[Document]) -> usize {
-    let bytes = |document: &Document| RawDocumentBuf::try_from(document).map_or(usize::MAX, |raw| raw.as_bytes().len());
-    documents.iter().map(bytes).fold(0, usize::saturating_add)
-}
-
-/// A batch is there. Many records are put where they belong together, and what is left at the end of a run.
-pub(crate) async fn wrote(link: &mut Link, batch: &Batch) -> Result<()> {
-    let Some(last) = batch.records.last() else { return Ok(()) };
-    link.saw(last.seq);
-    let documents = documents(link, batch);
-    let bytes = size(&documents);
-    if bytes <= TAIL_LIMIT || !link.facts.capabilities.transactions {
-        link.tail.extend(documents);
-        link.tail_bytes = link.tail_bytes.saturating_add(bytes);
-    }
-    link.kept = None;
-    if link.tail.len() < TAIL && link.tail_bytes <= TAIL_LIMIT {
-        return Ok(());
-    }
-    // What was written is written: where this cannot be done now, the next write does it, or the end of the run.
-    let lost = link.lost.take();
-    let flushed = flush(link).await;
-    link.lost = lost;
-    if link.tail_bytes > DOCUMENT_LIMIT / 2 { flushed } else { Ok(()) }
-}
-
-/// Some of the tail stand in the history already: whether they are the same.
-async fn check_there(link: &mut Link) -> Result<()> {
-    for document in link.tail.clone() {
-        let id = document.get("_id").cloned().unwrap_or(Bson::Null);
-        let found = link.ours(HISTORY).find_one(doc! { "_id": id.clone() }).await;
-        let found = found.map_err(|error| link.failed("reading the history", &error))?;
-        if found.is_none_or(|found| record(&found).ok() != record(&document).ok()) {
-            return Err(Error::HistoryMoved { problem: format!("record {id} is there already, and is another one") });
-        }
-    }
-    Ok(())
-}
-
-/// Puts into the history what stands with the heads only.
-pub(crate) async fn flush(link: &mut Link) -> Result<()> {
-    if link.tail.is_empty() {
-        return Ok(());
-    }
-    let history = link.ours(HISTORY);
-    // They must be safe there before they go from the heads.
-    match history.insert_many(&link.tail).ordered(false).await {
-        Ok(_) => {}
-        Err(error) if error::is_taken_only(&error) => check_there(link).await?,
-        Err(error) => return Err(link.failed("writing the history", &error)),
-    }
-    let last = link.seen.map_or(0, signed);
-    let flushed = link.ours(STATE).update_one(doc! { "_id": ID, "seq": last }, doc! { "$unset": { "tail": "" } }).await;
-    flushed.map_err(|error| link.failed("writing the history", &error))?;
-    link.tail.clear();
-    link.tail_bytes = 0;
-    Ok(())
-}
-
-/// Somebody else has the newest token, or has written.
-async fn why_not(link: &mut Link, batch: &Batch, after: u64) -> Error {
-    let found = match find(link).await {
-        Ok(found) => found.unwrap_or_default(),
-        Err(error) => return error,
-    };
-    let token = number(&found, "token").ok();
-    if token != batch.fence.map(|Token(token)| signed(token)) {
-        return lease::taken_since();
-    }
-    moved(after, number(&found, "seq").unwrap_or_default())
+/// Takes the tail from the heads, when its records are safe in the history.
+pub(crate) fn shorten(link: &Link) -> impl Future<Output = mongodb::error::Result<()>> + use<> {
+    let (state, last) = (link.ours(STATE), link.seen.map_or(0, signed));
+    async move { state.update_one(doc! { "_id": ID, "seq": last }, doc! { "$unset": { "tail": "" } }).await.map(drop) }
 }
 
 /// Writes something beside the heads, if nobody has a newer token.
@@ -404,4 +197,36 @@ pub(crate) async fn note(link: &mut Link, fence: Option<Token>, update: Document
 /// Proves in the transaction that is open, or at once, that nobody has a newer token.
 pub(crate) async fn prove(link: &mut Link, fence: Option<Token>) -> Result<()> {
     note(link, fence, doc! { "$inc": { "proofs": 1_i64 } }).await
+}
+
+/// Updates the heads where their token is still this one; `false` where nothing matched. Whoever takes the lease changes that
+/// token before reading anything: from then on this matches nothing, and a transaction in which it did is aborted. So the
+/// document of the lease need not be looked at here.
+async fn guarded(link: &mut Link, fence: Option<Token>, mut heads: Document, update: Document) -> Result<bool> {
+    let (Some(Token(token)), Some(_)) = (fence, &link.owner) else {
+        return Err(lease::lost("nothing is written without the lease"));
+    };
+    heads.insert("token", signed(token));
+    let state = link.ours(STATE);
+    // Named, so that the server need not look for a way to find one document.
+    let update = state.update_one(heads, update).hint(Hint::Keys(doc! { "_id": 1 }));
+    let updated = match link.in_transaction() {
+        true => update.session(link.handle().session()).await,
+        false => update.await,
+    };
+    let updated = updated.map_err(|error| link.failed("writing the history", &error))?;
+    Ok(updated.matched_count == 1)
+}
+
+/// Somebody else has the newest token, or has written.
+async fn why_not(link: &mut Link, batch: &Batch, after: u64) -> Error {
+    let found = match find(link).await {
+        Ok(found) => found.unwrap_or_default(),
+        Err(error) => return error,
+    };
+    let token = number(&found, "token").ok();
+    if token != batch.fence.map(|Token(token)| signed(token)) {
+        return lease::taken_since();
+    }
+    moved(after, number(&found, "seq").unwrap_or_default())
 }

@@ -17,8 +17,10 @@ use mongodb::bson::spec::BinarySubtype;
 use mongodb::bson::{Binary, Bson, Document, RawDocumentBuf, doc};
 
 use crate::head;
+use crate::history::HISTORY;
 use crate::link::Link;
 use crate::step::Of;
+use crate::tail;
 
 /// Of a step that has no record yet.
 #[derive(Debug, Clone)]
@@ -41,6 +43,7 @@ pub(crate) async fn keep(link: &mut Link, target: Document, now: Document) -> Re
         None => {
             let before = packed(target, &now)?;
             let entry = doc! { "of": of.to_string(), "before": before.clone() };
+            link.may_have_pending = true;
             head::note(link, link.fence, doc! { "$push": { PENDING: entry } }).await?;
             before
         }
@@ -66,6 +69,11 @@ fn was(before: &Document) -> Result<Document> {
     let raw = RawDocumentBuf::from_bytes(bytes).ok();
     raw.and_then(|raw| Document::try_from(&*raw).ok())
         .ok_or_else(|| Error::corrupt("what there was before a step", "it is no document; restore it from a backup"))
+}
+
+/// Whether something is saved with these heads.
+pub(crate) fn is_pending(heads: &Document) -> bool {
+    heads.get(PENDING).is_some_and(|all| all.as_array().is_none_or(|all| !all.is_empty()))
 }
 
 /// What was saved for a migration, and has no record yet.
@@ -123,7 +131,7 @@ pub(crate) fn settled(batch: &Batch) -> Option<Document> {
 /// last one that fits. Under another name it is found by the `statement` that it was.
 pub(crate) async fn find(link: &mut Link, mut which: Document, of_which: &Of, what: &str) -> Result<Document> {
     // All records stand in the history then.
-    head::flush(link).await?;
+    tail::flush(link).await?;
     let of = link.entered.clone();
     if let Some(of) = &of {
         which.insert("namespace", of.namespace().as_str());
@@ -137,7 +145,7 @@ pub(crate) async fn find(link: &mut Link, mut which: Document, of_which: &Of, wh
     let mut by_statement = which;
     by_statement.insert("detail", of_which.statement.clone());
     for query in [Some(by_name), of_which.statement.as_ref().map(|_| by_statement)].into_iter().flatten() {
-        let found = link.ours(head::HISTORY).find_one(query).sort(doc! { "_id": -1 }).await;
+        let found = link.ours(HISTORY).find_one(query).sort(doc! { "_id": -1 }).await;
         let found = found.map_err(|error| link.failed("reading the history", &error))?;
         if let Some(Bson::Document(before)) = found.and_then(|mut found| found.remove("before")) {
             return was(&before);

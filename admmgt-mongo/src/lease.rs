@@ -15,51 +15,19 @@ use crate::error;
 use crate::head::{self, STATE};
 use crate::link::Link;
 use crate::records::signed;
+use crate::tail;
 
 const ID: &str = "lease";
 
 const TAKEN: &str = "it was handed back by hand, or another process has taken it";
 
-fn lost(problem: &str) -> Error {
+pub(crate) fn lost(problem: &str) -> Error {
     Error::LeaseLost { problem: problem.to_owned() }
 }
 
 /// There is a newer token than ours.
 pub(crate) fn taken_since() -> Error {
     lost("another process has taken it since")
-}
-
-/// A look at the lease: whether it is this run's. It was handed back by hand, taken away, or its time is over, where it is
-/// not. Asked outside of the session, so that a transaction's snapshot does not hide it.
-pub(crate) struct Look {
-    state: Collection<Document>,
-    ours: Document,
-}
-
-impl Look {
-    pub(crate) fn new(link: &Link, fence: Option<Token>) -> Result<Self> {
-        let (Some(Token(token)), Some(owner)) = (fence, link.owner.clone()) else {
-            return Err(lost("nothing is written without the lease"));
-        };
-        let ours = doc! { "_id": ID, "token": signed(token), "owner": owner, "$expr": in_time() };
-        Ok(Self { state: link.ours(STATE), ours })
-    }
-
-    pub(crate) async fn is_held(&self) -> Answered {
-        let found = self.state.find_one(self.ours.clone()).projection(doc! { "_id": 1 }).await;
-        found.map(|found| found.is_some())
-    }
-}
-
-type Answered = std::result::Result<bool, mongodb::error::Error>;
-
-/// What a look has told.
-pub(crate) fn judged(link: &mut Link, held: Answered) -> Result<()> {
-    match held {
-        Ok(true) => Ok(()),
-        Ok(false) => Err(lost(TAKEN)),
-        Err(error) => Err(link.failed("looking at the lease", &error)),
-    }
 }
 
 /// That its time is not over, as an expression.
@@ -228,9 +196,9 @@ impl Lease for MongoLease {
     async fn release(self: Box<Self>, session: &mut dyn Session) -> Result<()> {
         self.heart.stop();
         let link = Link::of(session)?;
-        // They stand with the heads, where this cannot be done.
-        let _ = head::flush(link).await;
-        let released = self.ours.release().await;
+        // What cannot be put into the history goes on standing with the heads.
+        let ended = tail::end(link).await;
+        let (_, released) = tokio::join!(ended, self.ours.release());
         released.map_err(|error| link.failed("handing back the lease", &error))?;
         (link.owner, link.fence) = (None, None);
         Ok(())

@@ -22,9 +22,11 @@ mod read;
 mod session;
 
 mod head;
+mod history;
 mod lease;
 mod records;
 mod store;
+mod tail;
 
 mod documents;
 mod foreign;

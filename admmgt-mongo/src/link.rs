@@ -14,6 +14,7 @@ use crate::kept::Kept;
 use crate::lease;
 use crate::read::MongoReader;
 use crate::server::{Facts, Server, safely};
+use crate::tail::Tail;
 
 /// A session of the client, and what it is used for.
 #[derive(Debug)]
@@ -40,9 +41,9 @@ pub(crate) struct Link {
     /// The last record that was seen or written.
     pub(crate) seen: Option<u64>,
     /// Records that are committed with the heads, and may not stand in the history yet.
-    pub(crate) tail: Vec<Document>,
-    /// How large they are together.
-    pub(crate) tail_bytes: usize,
+    pub(crate) tail: Tail,
+    /// What there was before some step may stand with the heads.
+    pub(crate) may_have_pending: bool,
     /// What runs is a batch of a backfill.
     pub(crate) in_batch: bool,
     /// The conversation was lost in the middle of something.
@@ -71,8 +72,8 @@ impl Link {
             has_stepped: false,
             notices: Vec::new(),
             seen: None,
-            tail: Vec::new(),
-            tail_bytes: 0,
+            tail: Tail::default(),
+            may_have_pending: true,
             in_batch: false,
             lost: None,
         })

@@ -12,6 +12,7 @@ use crate::error;
 use crate::head;
 use crate::link::Link;
 use crate::perform;
+use crate::tail;
 
 /// The link of a run.
 #[derive(Debug)]
@@ -55,12 +56,12 @@ impl Session for LinkSession {
 
     async fn commit(&mut self, batch: &Batch) -> Result<Atomicity> {
         let link = &mut self.0;
-        if let Err(error) = head::write(link, batch).await {
+        if let Err(error) = tail::write(link, batch).await {
             link.abort().await;
             return Err(error);
         }
         link.commit().await?;
-        head::wrote(link, batch).await?;
+        tail::wrote(link, batch).await?;
         Ok(Atomicity::Kept)
     }
 

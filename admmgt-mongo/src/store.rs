@@ -8,8 +8,10 @@ use admmgt_core::{
 use crate::documents;
 use crate::foreign;
 use crate::head;
+use crate::history;
 use crate::lease;
 use crate::link::Link;
+use crate::tail;
 
 /// The history of a MongoDB database.
 #[derive(Debug)]
@@ -26,11 +28,11 @@ impl StateStore for MongoStore {
     }
 
     async fn history(&self, session: &mut dyn Session) -> Result<History> {
-        head::history(Link::of(session)?).await
+        history::history(Link::of(session)?).await
     }
 
     async fn append(&self, session: &mut dyn Session, batch: &Batch) -> Result<()> {
-        head::append(Link::of(session)?, batch).await
+        tail::append(Link::of(session)?, batch).await
     }
 
     async fn checkpoint(&self, session: &mut dyn Session, key: &CheckpointKey) -> Result<Option<Checkpoint>> {
