@@ -270,8 +270,8 @@ fn filled_mongo(runtime: &Runtime, server: &str, count: i64) -> Result<MongoData
     let db = MongoDatabase::at(server);
     runtime.block_on(async {
         let sales = db.collection("sales").await;
-        for from in (0..count).step_by(100_000) {
-            let all = (from..count.min(from + 100_000))
+        for from in (0..count).step_by(10_000) {
+            let all = (from..count.min(from + 10_000))
                 .map(|id| doc! { "_id": id + 1, "net": id % 1000, "note": "a note of some length" });
             sales.insert_many(all).await?;
         }

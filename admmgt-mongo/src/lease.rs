@@ -69,21 +69,8 @@ pub(crate) async fn acquire(link: &mut Link, request: &LeaseRequest) -> Result<A
     if !link.facts.is_writable {
         return Err(error::Asked { what: &link.what }.read_only());
     }
-    let (owner, ttl) = (format!("{:032x}", fastrand::u128(..)), link.server.ttl);
-    let session = link.handle().session().id().get("id").cloned().unwrap_or(Bson::Null);
-    let state = link.ours(STATE);
-    let asked = Instant::now();
-    let taken = state
-        .find_one_and_update(doc! { "_id": ID }, taking(&owner, &session, request, ttl))
-        .upsert(true)
-        .return_document(ReturnDocument::After)
-        .await;
-    let found = match taken {
-        Ok(found) => found.unwrap_or_default(),
-        // Several made or wrote the document at once; this one asks again.
-        Err(error) if matches!(error::code(&error), Some(11000 | 112)) => return Ok(Acquired::No(Holder::default())),
-        Err(error) => return Err(link.failed("asking for the lease", &error)),
-    };
+    let (asked, owner) = (Instant::now(), format!("{:032x}", fastrand::u128(..)));
+    let Some(found) = take(link, &owner, request).await? else { return Ok(Acquired::No(Holder::default())) };
     if !found.get_str("owner").is_ok_and(|text| text == &*owner) {
         return Ok(Acquired::No(holder(&found)));
     }
@@ -91,30 +78,54 @@ pub(crate) async fn acquire(link: &mut Link, request: &LeaseRequest) -> Result<A
     let token = token.ok_or_else(|| {
         Error::corrupt(format!("the document `{ID}` of the state"), "its token is no number; restore it from a backup")
     })?;
-    let ours = Ours { state, owner: owner.clone(), token, ttl };
+    let ours = Ours { state: link.ours(STATE), owner, token, ttl: link.server.ttl };
     if let Some(before @ Bson::Binary(_)) = found.get("before") {
         // The server keeps the transaction of a client that is gone for a minute, with all it has locked. It is the same
         // user's; where it is not, that minute is waited for.
         link.kill(before.clone()).await;
     }
-    let newest = match head::fence(link, token).await {
+    if !fence(link, &ours, asked).await? {
+        return Ok(Acquired::No(Holder::default()));
+    }
+    (link.owner, link.fence) = (Some(ours.owner.clone()), Some(Token(token)));
+    let heart = Heart::beat(ours.ttl, asked, ours.clone());
+    Ok(Acquired::Yes(Box::new(MongoLease { ours, heart })))
+}
+
+/// Takes the document where it is free, and returns it as it is now. `None` where several wrote it at once: this one asks again.
+async fn take(link: &mut Link, owner: &str, request: &LeaseRequest) -> Result<Option<Document>> {
+    let session = link.handle().session().id().get("id").cloned().unwrap_or(Bson::Null);
+    let taken = link
+        .ours(STATE)
+        .find_one_and_update(doc! { "_id": ID }, taking(owner, &session, request, link.server.ttl))
+        .upsert(true)
+        .return_document(ReturnDocument::After)
+        .await;
+    match taken {
+        Ok(found) => Ok(Some(found.unwrap_or_default())),
+        Err(error) if matches!(error::code(&error), Some(11000 | 112)) => Ok(None),
+        Err(error) => Err(link.failed("asking for the lease", &error)),
+    }
+}
+
+/// From now on nobody with an older token writes. `false` where the lease had to be handed back, and can be asked for again.
+async fn fence(link: &mut Link, ours: &Ours, asked: Instant) -> Result<bool> {
+    let newest = match head::fence(link, ours.token).await {
         Ok(newest) => newest,
         Err(error) => {
             let _ = ours.release().await;
             return Err(error);
         }
     };
-    if newest > signed(token) || asked.elapsed() >= Heart::good_for(ttl) {
-        // Somebody took the document away and its tokens began anew; or the fence was waited for for too long. Asked again,
-        // it goes on behind the newest.
-        let behind = doc! { "$max": { "token": newest } };
-        let _ = ours.state.update_one(doc! { "_id": ID }, behind).await;
-        let _ = Ours { token: u64::try_from(newest).unwrap_or(token), ..ours }.release().await;
-        return Ok(Acquired::No(Holder::default()));
+    if newest <= signed(ours.token) && asked.elapsed() < Heart::good_for(ours.ttl) {
+        return Ok(true);
     }
-    (link.owner, link.fence) = (Some(owner), Some(Token(token)));
-    let heart = Heart::beat(ttl, asked, ours.clone());
-    Ok(Acquired::Yes(Box::new(MongoLease { ours, heart })))
+    // Somebody took the document away and its tokens began anew; or the fence was waited for for too long. Asked again, it
+    // goes on behind the newest.
+    let behind = doc! { "$max": { "token": newest } };
+    let _ = ours.state.update_one(doc! { "_id": ID }, behind).await;
+    let _ = Ours { token: u64::try_from(newest).unwrap_or(ours.token), ..ours.clone() }.release().await;
+    Ok(false)
 }
 
 /// The run goes on in another session: whoever takes the lease next ends that one.
