@@ -157,7 +157,7 @@ const FAULTS: [(u8, &str, Fault, Fault, Fault); 114] = [
     (111, "the lease is dropped", Not(MONGO), Not(MONGO), Shown(&["mongo/everyday::f111_a_lease_that_is_dropped_stops_the_run"])),
     (112, "others write during a backfill", Shown(&["sqlite/backfill::f112_rows_that_come_and_go_meanwhile_are_no_obstacle"]), Shown(&["postgres/backfill::f112_rows_that_come_and_go_meanwhile_are_no_obstacle"]), Shown(&["mongo/backfill::f112_documents_that_come_and_go_meanwhile_are_no_obstacle"])),
     (113, "documents and transactions that are too large", Not(MONGO), Not(MONGO), Shown(&["mongo/backfill::f113_large_documents_are_changed", "mongo/failing::f113_a_batch_that_is_too_large_for_a_transaction_is_made_smaller"])),
-    (114, "a sharded collection", Not(MONGO), Not(MONGO), Shown(&["mongo-error::what_a_sharded_cluster_refuses_is_told_with_what_to_do"])),
+    (114, "a sharded collection", Not(MONGO), Not(MONGO), Shown(&["mongo-error/behind::what_a_sharded_cluster_refuses_is_told_with_what_to_do"])),
 ];
 
 #[test]

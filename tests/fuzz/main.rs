@@ -1,4 +1,4 @@
-//! Texts that nobody would write, for everything that reads what somebody else has written: both splitters, the lockfile,
+//! Texts that nobody would write, for everything that reads what somebody else has written: both splitters, commands of MongoDB, the lockfile,
 //! the layouts of folders, files that are no text, and the decoder of records.
 //!
 //! A target is fed with mutations of its seeds. What it finds in a text is its *shape*; a text of a new shape becomes a
@@ -11,6 +11,7 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod bytes;
+mod commands;
 mod corpus;
 mod decoder;
 mod folders;

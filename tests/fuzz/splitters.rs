@@ -110,7 +110,7 @@ fn kinds(found: &[Result<Split<'_>, ScriptProblem>]) -> Vec<String> {
 }
 
 /// What the dialect makes of it: never a panic, and nothing that is not in the text.
-fn judged(dialect: &dyn Dialect, text: &str) -> Vec<String> {
+pub(crate) fn judged(dialect: &dyn Dialect, text: &str) -> Vec<String> {
     let modes = [TransactionMode::Auto, TransactionMode::None];
     let mode = |mode: &TransactionMode| match dialect.parse(text, *mode) {
         Ok(script) => {
