@@ -1,7 +1,7 @@
 //! The heads: one document that is the truth of how far the history goes, and the proof that a writer may still write.
 //!
 //! ```text
-//! { _id: "head", format, token, seq, heads, tail: [records], pending, proofs }
+//! { _id: "head", format, token, owner, seq, heads, tail: [records], pending, proofs }
 //! ```
 //!
 //! A write moves `seq` from the number it read, where `token` is still its own: one operation, in the transaction or alone,
@@ -13,7 +13,7 @@ use admmgt_core::stored;
 use admmgt_core::{Batch, Error, FORMAT, Head, Result, Token};
 use mongodb::Database;
 use mongodb::bson::{Bson, Document, doc};
-use mongodb::options::{Hint, ReadConcern, ReturnDocument};
+use mongodb::options::{Hint, ReadConcern};
 
 use crate::error::{self, Asked};
 use crate::history::HISTORY;
@@ -26,6 +26,7 @@ use crate::server::Server;
 /// The collection of the heads and of the lease.
 pub(crate) const STATE: &str = "state";
 const ID: &str = "head";
+const TOKEN: &str = "token";
 const SETTLING: Duration = Duration::from_secs(10);
 
 /// The heads, with one query and no more than the right to read.
@@ -73,7 +74,8 @@ pub(crate) fn head_of(found: &Document) -> Result<Head> {
 
 /// The heads, by a session.
 pub(crate) async fn head(link: &mut Link) -> Result<Option<Head>> {
-    match find(link).await? {
+    let found = link.ours(STATE).find_one(doc! { "_id": ID }).projection(doc! { "format": 1, "heads": 1 }).await;
+    match found.map_err(|error| link.failed("reading the heads", &error))? {
         Some(found) if found.contains_key("format") => head_of(&found).map(Some),
         _ => check_unused(link).await.map(|()| None),
     }
@@ -88,8 +90,15 @@ pub(crate) async fn check_unused(link: &mut Link) -> Result<()> {
     }
 }
 
-pub(crate) async fn find(link: &mut Link) -> Result<Option<Document>> {
+/// All of it, with the tail.
+pub(crate) async fn all(link: &mut Link) -> Result<Option<Document>> {
     let found = link.ours(STATE).find_one(doc! { "_id": ID }).await;
+    found.map_err(|error| link.failed("reading the heads", &error))
+}
+
+/// One field of it.
+pub(crate) async fn find(link: &mut Link, field: &str) -> Result<Option<Document>> {
+    let found = link.ours(STATE).find_one(doc! { "_id": ID }).projection(doc! { field: 1 }).await;
     found.map_err(|error| link.failed("reading the heads", &error))
 }
 
@@ -104,7 +113,7 @@ pub(crate) async fn settle(link: &mut Link) {
 
 /// Makes the document where it is not there, in the format that this version writes.
 pub(crate) async fn prepare(link: &mut Link) -> Result<()> {
-    if let Some(found) = find(link).await?
+    if let Some(found) = find(link, "format").await?
         && found.contains_key("format")
     {
         return check_format(&found);
@@ -128,26 +137,31 @@ pub(crate) async fn prepare(link: &mut Link) -> Result<()> {
     Ok(())
 }
 
-/// From now on nobody with an older token writes. Returns the newest: it is another one where somebody took the document of
-/// the lease away, and its tokens began anew.
-pub(crate) async fn fence(link: &mut Link, token: u64) -> Result<i64> {
-    let newest = doc! { "$max": { "token": signed(token) } };
+/// From now on only who has this token, and is this owner, writes. `Some` where the heads have a token that is not older, which
+/// is returned: somebody took the document of the lease away, and its tokens began anew.
+pub(crate) async fn fence(link: &mut Link, token: u64, owner: &str) -> Result<Option<i64>> {
     let state = link.ours(STATE);
-    let fence = || {
-        let fence = state.find_one_and_update(doc! { "_id": ID }, newest.clone());
-        fence.upsert(true).return_document(ReturnDocument::After).into_future()
-    };
-    let mut fenced = fence().await;
-    if fenced.as_ref().is_err_and(|error| error::code(error) == Some(11000)) {
-        fenced = fence().await;
+    let older = doc! { "_id": ID, "$or": [{ "token": null }, { "token": { "$lt": signed(token) } }] };
+    let ours = doc! { "$set": { "token": signed(token), "owner": owner } };
+    for _ in 0..2 {
+        match state.update_one(older.clone(), ours.clone()).upsert(true).await {
+            Ok(_) => return Ok(None),
+            // It is there, and does not match.
+            Err(error) if error::code(&error) == Some(11000) => {}
+            Err(error) => return Err(link.failed("asking for the lease", &error)),
+        }
+        let newest = number(&find(link, TOKEN).await?.unwrap_or_default(), TOKEN)?;
+        if newest >= signed(token) {
+            return Ok(Some(newest));
+        }
+        // Somebody has just made it.
     }
-    let fenced = fenced.map_err(|error| link.failed("asking for the lease", &error))?;
-    number(&fenced.unwrap_or_default(), "token")
+    Ok(Some(signed(token)))
 }
 
 /// Fails where the last record is another one than was seen. Code can do what no rollback takes back.
 pub(crate) async fn check(link: &mut Link, seen: u64) -> Result<()> {
-    let found = find(link).await?;
+    let found = find(link, "seq").await?;
     let last = found.as_ref().map_or(Ok(0), |found| number(found, "seq"))?;
     if last == signed(seen) { Ok(()) } else { Err(moved(seen, last)) }
 }
@@ -183,14 +197,16 @@ pub(crate) async fn advance(link: &mut Link, batch: &Batch, tail: Option<&[Docum
 /// Takes the tail from the heads, when its records are safe in the history.
 pub(crate) fn shorten(link: &Link) -> impl Future<Output = mongodb::error::Result<()>> + use<> {
     let (state, last) = (link.ours(STATE), link.seen.map_or(0, signed));
-    async move { state.update_one(doc! { "_id": ID, "seq": last }, doc! { "$unset": { "tail": "" } }).await.map(drop) }
+    let token = link.fence.map(|Token(token)| signed(token));
+    let heads = doc! { "_id": ID, "seq": last, TOKEN: token, "owner": link.owner.clone() };
+    async move { state.update_one(heads, doc! { "$unset": { "tail": "" } }).await.map(drop) }
 }
 
 /// Writes something beside the heads, if nobody has a newer token.
 pub(crate) async fn note(link: &mut Link, fence: Option<Token>, update: Document) -> Result<()> {
     match guarded(link, fence, doc! { "_id": ID }, update).await? {
         true => Ok(()),
-        false => Err(lease::taken_since()),
+        false => Err(lease::taken_since(link)),
     }
 }
 
@@ -200,13 +216,11 @@ pub(crate) async fn prove(link: &mut Link, fence: Option<Token>) -> Result<()> {
 }
 
 /// Updates the heads where their token is still this one; `false` where nothing matched. Whoever takes the lease changes that
-/// token before reading anything: from then on this matches nothing, and a transaction in which it did is aborted. So the
-/// document of the lease need not be looked at here.
+/// token before reading anything: from then on this matches nothing, and a transaction in which it did is aborted.
 async fn guarded(link: &mut Link, fence: Option<Token>, mut heads: Document, update: Document) -> Result<bool> {
-    let (Some(Token(token)), Some(_)) = (fence, &link.owner) else {
-        return Err(lease::lost("nothing is written without the lease"));
-    };
-    heads.insert("token", signed(token));
+    lease::look(link).await?;
+    heads.insert(TOKEN, fence.map(|Token(token)| signed(token)));
+    heads.insert("owner", link.owner.clone());
     let state = link.ours(STATE);
     // Named, so that the server need not look for a way to find one document.
     let update = state.update_one(heads, update).hint(Hint::Keys(doc! { "_id": 1 }));
@@ -220,13 +234,13 @@ async fn guarded(link: &mut Link, fence: Option<Token>, mut heads: Document, upd
 
 /// Somebody else has the newest token, or has written.
 async fn why_not(link: &mut Link, batch: &Batch, after: u64) -> Error {
-    let found = match find(link).await {
+    let found = match all(link).await {
         Ok(found) => found.unwrap_or_default(),
         Err(error) => return error,
     };
-    let token = number(&found, "token").ok();
-    if token != batch.fence.map(|Token(token)| signed(token)) {
-        return lease::taken_since();
+    let is_ours = number(&found, TOKEN).ok() == batch.fence.map(|Token(token)| signed(token));
+    if !is_ours || found.get_str("owner").ok() != link.owner.as_deref() {
+        return lease::taken_since(link);
     }
     moved(after, number(&found, "seq").unwrap_or_default())
 }

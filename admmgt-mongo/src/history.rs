@@ -1,9 +1,9 @@
 //! Reads the history: what has been put into its collection, and what still stands with the heads.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use admmgt_core::stored;
-use admmgt_core::{Error, History, Result};
+use admmgt_core::{Error, History, Record, Result};
 use mongodb::bson::doc;
 
 use crate::error;
@@ -17,8 +17,7 @@ pub(crate) const HISTORY: &str = "history";
 
 /// The whole history: the documents up to the number that the heads have, and those that are still with them.
 pub(crate) async fn history(link: &mut Link) -> Result<History> {
-    let found = head::find(link).await?;
-    let history = link.ours(HISTORY);
+    let found = head::all(link).await?;
     let Some(found) = found.filter(|found| found.contains_key("format")) else {
         head::check_unused(link).await?;
         link.saw(0);
@@ -26,10 +25,35 @@ pub(crate) async fn history(link: &mut Link) -> Result<History> {
     };
     let head = head::head_of(&found)?;
     let last = u64::try_from(head::number(&found, "seq")?).map_err(|_| head::damaged("its field `seq` is negative"))?;
-    let read = history.find(doc! {}).sort(doc! { "_id": 1 }).await;
+    let mut records = saved(link, last).await?;
+    link.tail = Tail::default();
+    for found in found.get_array("tail").map(Vec::as_slice).unwrap_or_default() {
+        let found = found.as_document().ok_or_else(|| head::damaged("its field `tail` holds what is no record"))?;
+        let record = record(found)?;
+        match records.get(&record.seq) {
+            Some(same) if *same == record => link.tail.is_left = true,
+            Some(_) => return Err(head::damaged(&format!("its record {} is another one in the history", record.seq))),
+            None => {
+                link.tail.push(found.clone());
+                records.insert(record.seq, record);
+            }
+        }
+    }
+    link.may_have_pending = kept::is_pending(&found);
+    let newest = records.last_key_value().map_or(0, |(seq, _)| *seq);
+    if !records.is_empty() && newest != last {
+        let problem = format!("its last record is {newest}, and must be {last}; restore it from a backup");
+        return Err(Error::corrupt("the history", problem));
+    }
+    link.saw(newest);
+    stored::read(records.into_values().collect(), head.namespaces.into_iter().collect(), last > 0)
+}
+
+/// The records in the history, up to this one.
+async fn saved(link: &mut Link, last: u64) -> Result<BTreeMap<u64, Record>> {
+    let read = link.ours(HISTORY).find(doc! {}).sort(doc! { "_id": 1 }).await;
     let mut cursor = read.map_err(|error| link.failed("reading the history", &error))?;
-    let mut records = Vec::new();
-    let (mut there, mut later) = (BTreeSet::new(), false);
+    let (mut records, mut later) = (BTreeMap::new(), false);
     loop {
         match cursor.advance().await {
             Ok(false) => break,
@@ -41,35 +65,13 @@ pub(crate) async fn history(link: &mut Link) -> Result<History> {
         })?;
         let record = record(&found)?;
         // What is written meanwhile is not of this moment.
+        later |= record.seq > last;
         if record.seq <= last {
-            there.insert(record.seq);
-            records.push(record);
-        } else {
-            later = true;
+            records.insert(record.seq, record);
         }
     }
-    if later {
-        let now = head::find(link).await?.unwrap_or_default();
-        if head::number(&now, "seq")? == signed(last) {
-            return Err(head::damaged(&format!("it says that record {last} is the last, and there are later ones")));
-        }
+    if later && head::number(&head::find(link, "seq").await?.unwrap_or_default(), "seq")? == signed(last) {
+        return Err(head::damaged(&format!("it says that record {last} is the last, and there are later ones")));
     }
-    link.tail = Tail::default();
-    for found in found.get_array("tail").map(Vec::as_slice).unwrap_or_default() {
-        let found = found.as_document().ok_or_else(|| head::damaged("its field `tail` holds what is no record"))?;
-        let record = record(found)?;
-        if !there.contains(&record.seq) {
-            link.tail.push(found.clone());
-            records.push(record);
-        }
-    }
-    link.may_have_pending = kept::is_pending(&found);
-    records.sort_by_key(|record| record.seq);
-    let newest = records.last().map_or(0, |record| record.seq);
-    if !records.is_empty() && newest != last {
-        let problem = format!("its last record is {newest}, and must be {last}; restore it from a backup");
-        return Err(Error::corrupt("the history", problem));
-    }
-    link.saw(newest);
-    stored::read(records, head.namespaces.into_iter().collect(), last > 0)
+    Ok(records)
 }

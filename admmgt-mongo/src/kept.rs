@@ -78,7 +78,7 @@ pub(crate) fn is_pending(heads: &Document) -> bool {
 
 /// What was saved for a migration, and has no record yet.
 async fn pending(link: &mut Link, of: &MigrationId) -> Result<Vec<Document>> {
-    let found = head::find(link).await?.unwrap_or_default();
+    let found = head::find(link, PENDING).await?.unwrap_or_default();
     let damaged = || head::damaged("its field `pending` does not say what there was before a step");
     let all = match found.get(PENDING) {
         None | Some(Bson::Null) => return Ok(Vec::new()),

@@ -21,13 +21,52 @@ const ID: &str = "lease";
 
 const TAKEN: &str = "it was handed back by hand, or another process has taken it";
 
-pub(crate) fn lost(problem: &str) -> Error {
+fn lost(problem: &str) -> Error {
     Error::LeaseLost { problem: problem.to_owned() }
 }
 
-/// There is a newer token than ours.
-pub(crate) fn taken_since() -> Error {
+/// There is a newer token than ours: from now on this run writes nothing.
+pub(crate) fn taken_since(link: &mut Link) -> Error {
+    link.owner = None;
     lost("another process has taken it since")
+}
+
+/// So long is believed in a transaction what a look at the lease has found.
+const BELIEVED: Duration = Duration::from_millis(50);
+/// So long a transaction waits for a look. A server whose cache is full of it answers nobody else until it ends.
+const PATIENCE: Duration = Duration::from_millis(500);
+
+/// Looks at the lease, before something is written: it was handed back by hand, taken away, or its time is over, where it is not
+/// ours. (That nobody writes with an older token is seen to by the heads.) Asked outside of the session, so that a
+/// transaction's snapshot does not hide it.
+pub(crate) async fn look(link: &mut Link) -> Result<()> {
+    let (Some(Token(token)), Some(owner)) = (link.fence, link.owner.clone()) else {
+        return Err(lost("nothing is written without the lease"));
+    };
+    let asked = Instant::now();
+    let ours = doc! { "_id": ID, "token": signed(token), "owner": owner, "$expr": in_time() };
+    let state = link.ours(STATE);
+    let look = state.find_one(ours).projection(doc! { "_id": 1 });
+    let found = if link.in_transaction() {
+        if link.looked.is_some_and(|looked| asked.duration_since(looked) < BELIEVED) {
+            return Ok(());
+        }
+        let Ok(found) = tokio::time::timeout(PATIENCE, look.into_future()).await else { return Ok(()) };
+        found
+    } else {
+        look.await
+    };
+    match found {
+        Ok(Some(_)) => {
+            link.looked = Some(asked);
+            Ok(())
+        }
+        Ok(None) => {
+            link.owner = None;
+            Err(lost(TAKEN))
+        }
+        Err(error) => Err(link.failed("looking at the lease", &error)),
+    }
 }
 
 /// That its time is not over, as an expression.
@@ -87,7 +126,7 @@ pub(crate) async fn acquire(link: &mut Link, request: &LeaseRequest) -> Result<A
     if !fence(link, &ours, asked).await? {
         return Ok(Acquired::No(Holder::default()));
     }
-    (link.owner, link.fence) = (Some(ours.owner.clone()), Some(Token(token)));
+    (link.owner, link.fence, link.looked) = (Some(ours.owner.clone()), Some(Token(token)), Some(asked));
     let heart = Heart::beat(ours.ttl, asked, ours.clone());
     Ok(Acquired::Yes(Box::new(MongoLease { ours, heart })))
 }
@@ -108,20 +147,19 @@ async fn take(link: &mut Link, owner: &str, request: &LeaseRequest) -> Result<Op
     }
 }
 
-/// From now on nobody with an older token writes. `false` where the lease had to be handed back, and can be asked for again.
+/// From now on nobody else writes. `false` where the lease had to be handed back, and can be asked for again.
 async fn fence(link: &mut Link, ours: &Ours, asked: Instant) -> Result<bool> {
-    let newest = match head::fence(link, ours.token).await {
-        Ok(newest) => newest,
+    let newest = match head::fence(link, ours.token, &ours.owner).await {
+        Ok(None) if asked.elapsed() < Heart::good_for(ours.ttl) => return Ok(true),
+        // It was waited for for too long.
+        Ok(None) => signed(ours.token),
+        Ok(Some(newest)) => newest,
         Err(error) => {
             let _ = ours.release().await;
             return Err(error);
         }
     };
-    if newest <= signed(ours.token) && asked.elapsed() < Heart::good_for(ours.ttl) {
-        return Ok(true);
-    }
-    // Somebody took the document away and its tokens began anew; or the fence was waited for for too long. Asked again, it
-    // goes on behind the newest.
+    // Asked again, it goes on behind the newest.
     let behind = doc! { "$max": { "token": newest } };
     let _ = ours.state.update_one(doc! { "_id": ID }, behind).await;
     let _ = Ours { token: u64::try_from(newest).unwrap_or(ours.token), ..ours.clone() }.release().await;
@@ -211,7 +249,7 @@ impl Lease for MongoLease {
         let ended = tail::end(link).await;
         let (_, released) = tokio::join!(ended, self.ours.release());
         released.map_err(|error| link.failed("handing back the lease", &error))?;
-        (link.owner, link.fence) = (None, None);
+        (link.owner, link.fence, link.looked) = (None, None, None);
         Ok(())
     }
 }

@@ -1,6 +1,7 @@
 //! The connection of a run: the client's session, and what is known of it.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use admmgt_core::{Error, MigrationId, Result, Session, SessionOptions, Token};
 use mongodb::bson::{Bson, Document, doc};
@@ -30,6 +31,8 @@ pub(crate) struct Link {
     pub(crate) owner: Option<String>,
     /// The token of that lease.
     pub(crate) fence: Option<Token>,
+    /// When the lease was looked at for the last time, and was ours.
+    pub(crate) looked: Option<Instant>,
     /// The migration whose body runs.
     pub(crate) entered: Option<MigrationId>,
     /// What there was before a step that has no record yet.
@@ -67,6 +70,7 @@ impl Link {
             handle,
             owner: None,
             fence: None,
+            looked: None,
             entered: None,
             kept: None,
             has_stepped: false,

@@ -61,7 +61,7 @@ impl Session for LinkSession {
             return Err(error);
         }
         link.commit().await?;
-        tail::wrote(link, batch).await?;
+        tail::wrote(link, batch).await;
         Ok(Atomicity::Kept)
     }
 

@@ -23,12 +23,18 @@ const DOCUMENT: usize = 12 << 20;
 pub(crate) struct Tail {
     records: Vec<Document>,
     bytes: usize,
+    /// The heads have records that stand in the history already.
+    pub(crate) is_left: bool,
 }
 
 impl Tail {
     pub(crate) fn push(&mut self, record: Document) {
         self.bytes = self.bytes.saturating_add(size(std::slice::from_ref(&record)));
         self.records.push(record);
+    }
+
+    fn is_empty(&self) -> bool {
+        self.records.is_empty() && !self.is_left
     }
 
     fn is_long(&self) -> bool {
@@ -42,6 +48,7 @@ pub(crate) async fn append(link: &mut Link, batch: &Batch) -> Result<()> {
     let documents = documents(link, batch);
     let bytes = size(&documents);
     if bytes <= BYTES {
+        make_room(link).await?;
         head::advance(link, batch, Some(&documents)).await?;
     } else if link.facts.capabilities.transactions {
         link.begin().await?;
@@ -58,7 +65,8 @@ pub(crate) async fn append(link: &mut Link, batch: &Batch) -> Result<()> {
                        migrations at a time, with a target";
         return Err(Error::Usage { problem: problem.to_owned() });
     }
-    wrote(link, batch).await
+    wrote(link, batch).await;
+    Ok(())
 }
 
 /// Writes records and moves the heads in the transaction that is open.
@@ -69,6 +77,7 @@ pub(crate) async fn write(link: &mut Link, batch: &Batch) -> Result<()> {
     }
     let documents = documents(link, batch);
     if size(&documents) <= BYTES {
+        make_room(link).await?;
         return head::advance(link, batch, Some(&documents)).await;
     }
     head::advance(link, batch, None).await?;
@@ -82,6 +91,11 @@ pub(crate) async fn write(link: &mut Link, batch: &Batch) -> Result<()> {
     }
 }
 
+/// A tail that could not be put into the history for so long that nothing fits beside it any more must be now.
+async fn make_room(link: &mut Link) -> Result<()> {
+    if link.tail.bytes > DOCUMENT / 2 { flush(link).await } else { Ok(()) }
+}
+
 fn documents(link: &Link, batch: &Batch) -> Vec<Document> {
     let mut documents: Vec<Document> = batch.records.iter().map(document).collect();
     kept::put(link.kept.as_ref(), batch, &mut documents);
@@ -89,27 +103,25 @@ fn documents(link: &Link, batch: &Batch) -> Vec<Document> {
 }
 
 /// A batch is there. Many records are put where they belong together, and what is left at the end of a run.
-pub(crate) async fn wrote(link: &mut Link, batch: &Batch) -> Result<()> {
-    let Some(last) = batch.records.last() else { return Ok(()) };
+pub(crate) async fn wrote(link: &mut Link, batch: &Batch) {
+    let Some(last) = batch.records.last() else { return };
     link.saw(last.seq);
     let documents = documents(link, batch);
     link.kept = None;
     if size(&documents) <= BYTES || !link.facts.capabilities.transactions {
         documents.into_iter().for_each(|document| link.tail.push(document));
     }
-    if !link.tail.is_long() {
-        return Ok(());
+    if link.tail.is_long() {
+        // What was written is written: where this cannot be done now, a later write does it, or the end of the run.
+        let lost = link.lost.take();
+        let _ = flush(link).await;
+        link.lost = lost;
     }
-    // What was written is written: where this cannot be done now, the next write does it, or the end of the run.
-    let lost = link.lost.take();
-    let flushed = flush(link).await;
-    link.lost = lost;
-    if link.tail.bytes > DOCUMENT / 2 { flushed } else { Ok(()) }
 }
 
 /// Puts into the history what stands with the heads only.
 pub(crate) async fn flush(link: &mut Link) -> Result<()> {
-    if link.tail.records.is_empty() {
+    if link.tail.is_empty() {
         return Ok(());
     }
     save(link).await?;
@@ -122,7 +134,8 @@ pub(crate) async fn flush(link: &mut Link) -> Result<()> {
 /// At the end of a run: what stands with the heads is put into the history, and can then be taken from the heads beside
 /// something else. What cannot be done now the next run does.
 pub(crate) async fn end(link: &mut Link) -> impl Future<Output = ()> + use<> {
-    let is_saved = !link.tail.records.is_empty() && save(link).await.is_ok();
+    // Whoever has lost the lease leaves all of it to the others.
+    let is_saved = link.owner.is_some() && !link.tail.is_empty() && save(link).await.is_ok();
     let shorten = head::shorten(link);
     async move {
         if is_saved {
@@ -133,6 +146,9 @@ pub(crate) async fn end(link: &mut Link) -> impl Future<Output = ()> + use<> {
 
 /// They must be safe in the history before they go from the heads.
 async fn save(link: &mut Link) -> Result<()> {
+    if link.tail.records.is_empty() {
+        return Ok(());
+    }
     match link.ours(HISTORY).insert_many(&link.tail.records).ordered(false).await {
         Ok(_) => Ok(()),
         Err(error) if error::is_taken_only(&error) => check_there(link).await,

@@ -1,7 +1,7 @@
 //! Files of commands: nothing panics, every statement is in its text, and a way back that is told can be read.
 
-use admmgt::{Dialect, TransactionMode};
 use admmgt::mongo::MongoDialect;
+use admmgt::{Dialect, TransactionMode};
 
 use crate::fuzz::{Target, shape};
 use crate::splitters::judged;

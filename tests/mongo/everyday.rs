@@ -374,6 +374,9 @@ async fn f111_a_lease_that_is_dropped_stops_the_run() {
         assert_eq!(error.kind(), expected, "{error}");
         assert!(error.to_string().contains("the lease was lost"), "{error}");
         assert!(db.names().await.is_empty());
+        // Nothing of the run that lost it is left in the history that begins anew.
+        let anew = db.migrator(sql(&[("3", r#"{"create": "b"}"#)]));
+        assert_eq!(anew.up().await.unwrap().ran.len(), 1);
     }
 }
 

@@ -5,6 +5,8 @@
 //! - `everyday`: what people do each day; files of commands, typed documents, what cannot write;
 //! - `damage`: histories that were changed by hand;
 //! - `failing`: a server that steps down, hangs up, and cannot say whether it committed;
+//! - `fencing`: who has lost the lease writes nothing more;
+//! - `tail`: records on their way into the history;
 //! - `backfill`: many documents, batch by batch;
 //! - `steps`: declared steps and their ways back;
 //! - `testkit`: test databases of an application, and claims on them;
@@ -15,6 +17,8 @@ mod backfill;
 mod damage;
 mod everyday;
 mod failing;
+mod fencing;
 mod races;
 mod steps;
+mod tail;
 mod testkit;

@@ -1,0 +1,169 @@
+//! Who has lost the lease writes nothing more, however it was lost.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use admmgt::mongodb::bson::{Document, doc};
+use admmgt::prelude::*;
+use admmgt::{
+    Access, Acquired, Author, Batch, Checkpoint, CheckpointKey, Driver, Error, ErrorKind, Lease, LeaseRequest, Origin,
+    Session, SessionOptions, Standing, StateStore, Statement,
+};
+use admmgt_tests::{MongoDatabase, id, mongo, run_command};
+use tokio::sync::Mutex;
+
+/// Longer than a look at the lease is believed.
+const A_WHILE: Duration = Duration::from_millis(100);
+
+fn change(which: &str, update: Document) -> Document {
+    doc! { "update": "_admmgt_state", "updates": [{ "q": { "_id": which }, "u": update }] }
+}
+
+/// Ends as a run does that could write no more.
+fn check_lost(db: &MongoDatabase, error: &Error) {
+    // Without a transaction its change is there, and could not be recorded.
+    let expected = if db.url().contains("replicaSet") { ErrorKind::Busy } else { ErrorKind::Interrupted };
+    assert_eq!(error.kind(), expected, "{error}");
+    assert!(error.to_string().contains("the lease was lost"), "{error}");
+}
+
+async fn is_applied(migrator: &Migrator) -> bool {
+    let status = migrator.status().await.unwrap();
+    status.migrations.iter().any(|line| line.standing == Standing::Applied)
+}
+
+/// F29: nobody else has taken it, and still the next write is none.
+#[tokio::test]
+async fn f29_a_lease_that_is_handed_back_by_hand_stops_the_run() {
+    for db in MongoDatabase::both() {
+        let url = db.url().to_owned();
+        let hands_back = mongo("1", move |_| {
+            let url = url.clone();
+            Box::pin(async move {
+                run_command(&url, change("lease", doc! { "$set": { "owner": null } })).await;
+                tokio::time::sleep(A_WHILE).await;
+                Ok(())
+            })
+        });
+        let migrator = db.migrator(Migrations::default().and(hands_back));
+        let error = migrator.up().await.unwrap_err();
+        check_lost(&db, &error);
+        assert!(!is_applied(&migrator).await);
+    }
+}
+
+/// The document of the lease is deleted, so that its tokens begin anew: whoever takes it then does not have the same one.
+#[tokio::test]
+async fn tokens_that_begin_anew_do_not_meet_those_of_who_still_runs() {
+    for db in MongoDatabase::both().map(Arc::new) {
+        let held = Arc::new(Mutex::new(None));
+        let (at, next) = (Arc::clone(&db), Arc::clone(&held));
+        let deletes = mongo("1", move |_| {
+            let (db, next) = (Arc::clone(&at), Arc::clone(&next));
+            Box::pin(async move {
+                let lease = doc! { "q": { "_id": "lease" }, "limit": 1 };
+                db.run(doc! { "delete": "_admmgt_state", "deletes": [lease] }).await;
+                *next.lock().await = Some(Holder::new(&db).await);
+                Ok(())
+            })
+        });
+        let migrator = db.migrator(Migrations::default().and(deletes));
+        check_lost(&db, &migrator.up().await.unwrap_err());
+        let mut next = held.lock().await.take().unwrap();
+        assert_eq!(next.lease.token().map(|token| token.0), Some(2));
+        next.save(1).await.unwrap();
+        assert!(!is_applied(&migrator).await);
+    }
+}
+
+/// A session of its own, as a run has one.
+struct Holder {
+    session: Box<dyn Session>,
+    lease: Box<dyn Lease>,
+    store: Arc<dyn StateStore>,
+}
+
+impl Holder {
+    async fn new(db: &MongoDatabase) -> Self {
+        let driver = db.driver();
+        let mut session = driver.open(&SessionOptions::new(Access::Write)).await.unwrap();
+        let store = driver.store();
+        let request = LeaseRequest::new(Author::of_this_process());
+        let lease = loop {
+            if let Acquired::Yes(lease) = store.acquire(&mut *session, &request).await.unwrap() {
+                break lease;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        };
+        store.prepare(&mut *session).await.unwrap();
+        Self { session, lease, store }
+    }
+
+    async fn save(&mut self, seen: u64) -> admmgt::Result<()> {
+        let checkpoint = Checkpoint::stored(1, Some("5".to_owned()), seen, 0, false);
+        self.store.save_checkpoint(&mut *self.session, &key(), &checkpoint, self.lease.token()).await
+    }
+
+    async fn seen(&mut self) -> Option<u64> {
+        self.store.checkpoint(&mut *self.session, &key()).await.unwrap().map(|found| found.seen)
+    }
+
+    async fn commit(&mut self) -> admmgt::Result<()> {
+        let mut nothing = Batch::default();
+        nothing.fence = self.lease.token();
+        self.session.commit(&nothing).await.map(drop)
+    }
+}
+
+fn key() -> CheckpointKey {
+    CheckpointKey::new(id("1"), "all")
+}
+
+/// Over its time, in a session that whoever comes next does not know of, and so does not end.
+async fn expire(db: &MongoDatabase) {
+    let past = admmgt::mongodb::bson::DateTime::from_millis(0);
+    db.run(change("lease", doc! { "$set": { "expires_at": past, "session": null } })).await;
+}
+
+/// Whoever comes next waits for what is being written, and reads it.
+#[tokio::test]
+async fn a_transaction_that_has_proven_its_lease_ends_before_the_next_holder_begins() {
+    let Some(db) = MongoDatabase::ours() else { return };
+    let mut first = Holder::new(&db).await;
+    first.save(1).await.unwrap();
+    first.session.begin_batch().await.unwrap();
+    first.save(2).await.unwrap();
+    expire(&db).await;
+    let (mut next, committed) = tokio::join!(Holder::new(&db), async {
+        tokio::time::sleep(A_WHILE).await;
+        first.commit().await
+    });
+    committed.unwrap();
+    assert_eq!(next.seen().await, Some(2));
+    assert!(first.lease.token() < next.lease.token());
+}
+
+/// Whoever has begun before the next holder did, and has not written by then, does not write.
+#[tokio::test]
+async fn a_transaction_that_has_not_proven_its_lease_writes_nothing_behind_the_next_holder() {
+    let Some(db) = MongoDatabase::ours() else { return };
+    db.run(doc! { "create": "t" }).await;
+    let mut first = Holder::new(&db).await;
+    first.save(1).await.unwrap();
+    let inserts = Statement { text: r#"{"insert": "t", "documents": [{}]}"#.to_owned(), line: 1, column: 1 };
+    for origin in [None, Some(Origin::Sql)] {
+        // Its snapshot is from before.
+        match origin {
+            None => first.session.begin_batch().await.unwrap(),
+            Some(origin) => first.session.begin(origin).await.unwrap(),
+        }
+        first.session.execute(&inserts).await.unwrap();
+        expire(&db).await;
+        let mut next = Holder::new(&db).await;
+        first.save(3).await.unwrap_err();
+        first.session.rollback().await.unwrap();
+        assert_eq!(next.seen().await, Some(1));
+        assert_eq!(db.count("t", doc! {}).await, 0);
+        first = next;
+    }
+}
