@@ -8,9 +8,7 @@ use admmgt_tests::MongoDatabase;
 
 #[tokio::test]
 async fn a_folder_of_commands_goes_up_and_down() {
-    let mut tried = 0;
     for db in MongoDatabase::both() {
-        tried += 1;
         let folder = tempfile::tempdir().unwrap();
         let write = |name: &str, text: &str| {
             let path = folder.path().join("migrations").join(name);
@@ -51,5 +49,4 @@ async fn a_folder_of_commands_goes_up_and_down() {
         assert_eq!(code, 0, "{said}");
         assert!(db.names().await.is_empty());
     }
-    let _ = tried;
 }

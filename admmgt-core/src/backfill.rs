@@ -5,12 +5,15 @@
 //!                                                        one transaction, where the database can
 //! ```
 
+mod size;
+
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 
+use self::size::Size;
 use crate::driver::Atomicity;
 use crate::event::Event;
 use crate::executor::caught;
@@ -19,11 +22,6 @@ use crate::record::{Batch, Token};
 use crate::rows::Rows;
 use crate::store::StateStore;
 use crate::{BoxError, Context, Error, MigrationId, Policy, Result};
-
-/// With how many rows it begins; from then on by the time that a batch takes.
-const FIRST: u64 = 1_000;
-/// How many times as many rows as the one before it a batch has at most.
-const MOST: f64 = 10.0;
 
 /// What is changed batch by batch, in the order of a key.
 ///
@@ -206,11 +204,12 @@ impl<'a> Backfill<'a> {
         let keeping = cx.keeping();
         let key = CheckpointKey { migration, name };
         let found = keeping.store.checkpoint(cx.session(), &key).await?;
-        let checkpoint =
-            found.filter(|found| found.begun == begun).unwrap_or(Checkpoint { begun, ..Default::default() });
+        // With nothing before it, one of the same number is of a history that somebody has taken away.
+        let found = found.filter(|found| found.begun == begun.record && !begun.is_first);
+        let checkpoint = found.unwrap_or(Checkpoint { begun: begun.record, ..Default::default() });
         let of = batches.estimate(cx).await?;
         let clock = Instant::now();
-        let size = FIRST.min(keeping.policy.batch_rows).max(1);
+        let size = Size::new(keeping.policy.batch_rows);
         let mut filling =
             Filling { cx, key, keeping, size, tried: 0, of, clock, before: checkpoint.seen, checkpoint, batches: 0 };
         while !filling.checkpoint.ended {
@@ -235,8 +234,7 @@ struct Filling<'a> {
     key: CheckpointKey,
     keeping: Keeping,
     checkpoint: Checkpoint,
-    /// How many rows the next batch may have.
-    size: u64,
+    size: Size,
     /// How many rows the batch had that was tried last.
     tried: u64,
     of: Option<u64>,
@@ -259,7 +257,7 @@ impl Filling<'_> {
                 Ok(()) if self.checkpoint.ended => return Ok(()),
                 Ok(()) => {
                     self.batches += 1;
-                    self.adapt(clock.elapsed());
+                    self.size.took(self.tried, clock.elapsed(), self.keeping.policy.batch_time);
                     self.tell();
                     if !self.keeping.policy.batch_pause.is_zero() {
                         tokio::time::sleep(self.keeping.policy.batch_pause).await;
@@ -268,14 +266,13 @@ impl Filling<'_> {
                 }
                 Err(error) => error,
             };
-            let can_be_smaller = self.tried > 1 && self.size > 1 && self.keeping.policy.retries > 0;
+            let can_be_smaller = self.tried > 1 && self.size.next > 1 && self.keeping.policy.retries > 0;
             if !can_be_smaller && counted >= self.keeping.policy.retries || !self.cx.session().is_transient(&error) {
                 return Err(error);
             }
             let error = self.cx.session().describe(&error);
             self.cx.tell(&Event::MigrationRetried { migration: self.key.migration.clone(), retry, error });
-            // Not half of what was asked for: less may have been there.
-            self.size = (self.tried.min(self.size) / 4).max(1);
+            self.size.failed(self.tried);
             pause.wait(Duration::MAX).await;
             (retry, counted) = (retry + 1, counted + u32::from(!can_be_smaller));
         }
@@ -283,7 +280,7 @@ impl Filling<'_> {
 
     async fn once(&mut self, batches: &mut (impl Batches + ?Sized)) -> Result<(), BoxError> {
         let after = self.checkpoint.after.as_deref();
-        let Some(end) = batches.next(self.cx, after, self.size).await? else {
+        let Some(end) = batches.next(self.cx, after, self.size.next).await? else {
             let ended = Checkpoint { ended: true, ..self.checkpoint.clone() };
             self.save(&ended).await?;
             self.checkpoint = ended;
@@ -329,15 +326,6 @@ impl Filling<'_> {
     async fn save(&mut self, next: &Checkpoint) -> Result<()> {
         let Keeping { store, fence, .. } = &self.keeping;
         store.save_checkpoint(self.cx.session(), &self.key, next, *fence).await
-    }
-
-    /// The next batch has as many rows as fit into the time that one may take. One that is more than twice as large aims at
-    /// half of that time, since rows that come later can take longer.
-    fn adapt(&mut self, took: Duration) {
-        let wanted = self.keeping.policy.batch_time.as_secs_f64() / took.as_secs_f64().max(1e-6);
-        let growth = if wanted > 2.0 { (wanted / 2.0).clamp(2.0, MOST) } else { wanted.max(0.5) };
-        let size = self.size as f64 * growth;
-        self.size = (size as u64).clamp(1, self.keeping.policy.batch_rows.max(1));
     }
 
     fn tell(&self) {

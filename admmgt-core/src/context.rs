@@ -22,10 +22,19 @@ pub struct Context {
     migration: Option<MigrationId>,
     transaction: TransactionMode,
     keeping: Keeping,
-    /// The record that began a migration that runs outside of a transaction.
-    begun: Option<u64>,
+    /// How a migration that runs outside of a transaction was begun.
+    begun: Option<Start>,
     /// The names of the body's backfills so far.
     backfills: BTreeSet<String>,
+}
+
+/// How a migration was begun.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Start {
+    /// The record of its start; of the first one, where it was interrupted since.
+    pub(crate) record: u64,
+    /// No attempt came before this one.
+    pub(crate) is_first: bool,
 }
 
 impl Context {
@@ -44,7 +53,7 @@ impl Context {
         self.keeping.clone()
     }
 
-    pub(crate) fn begun(&self) -> Option<u64> {
+    pub(crate) fn begun(&self) -> Option<Start> {
         self.begun
     }
 
@@ -57,8 +66,8 @@ impl Context {
         self.observers.tell(event);
     }
 
-    /// A migration's body begins; outside of a transaction, with that record.
-    pub(crate) fn enter(&mut self, meta: &Meta, begun: Option<u64>) {
+    /// A migration's body begins.
+    pub(crate) fn enter(&mut self, meta: &Meta, begun: Option<Start>) {
         self.migration = Some(meta.id.clone());
         self.begun = begun;
         self.backfills.clear();

@@ -46,8 +46,8 @@ pub struct Policy {
     /// How long a run that lost its connection in the middle tries to have another one. It reads the history again then,
     /// and goes on behind what was committed; [`Policy::retries`] times without getting any further. Default: 30 s.
     pub reconnect_wait: Duration,
-    /// How often a migration in a transaction is tried again after an error that may be gone the next time:
-    /// a lock that was not had in time, a deadlock, a serialization failure. It was rolled back as a whole.
+    /// How often a migration in a transaction, or a batch of a backfill, is tried again after an error that may be gone the
+    /// next time: a lock that was not had in time, a deadlock, a serialization failure. It was rolled back as a whole.
     /// Default: 3 times.
     pub retries: u32,
     /// The first pause before it is tried again; it doubles, with jitter, up to 2 s. Default: 50 ms.

@@ -166,6 +166,24 @@ async fn batches_are_as_large_as_the_time_that_they_may_take() {
     assert_eq!(sizes(fast, Duration::from_secs(3600)).await, [1000, 10_000, 50_000]);
 }
 
+/// Of a history that somebody has taken away, whose numbers begin anew.
+#[tokio::test]
+async fn a_checkpoint_of_another_history_does_not_count() {
+    for database in databases() {
+        let mut session = database.open(&SessionOptions::new(Access::Write)).await.unwrap();
+        let store = database.store();
+        let request = LeaseRequest::new(Author::of_this_process());
+        let Acquired::Yes(lease) = store.acquire(&mut *session, &request).await.unwrap() else { panic!("it is free") };
+        let key = CheckpointKey::new(MigrationId::new("app", "1").unwrap(), "halves");
+        let ended = Checkpoint::stored(1, Some("10".to_owned()), 10, 5, true);
+        store.save_checkpoint(&mut *session, &key, &ended, lease.token()).await.unwrap();
+        lease.release(&mut *session).await.unwrap();
+        session.close().await;
+        migrator(&database, Fill::new(&Table { rows: 10, ..Table::default() }), 4).up().await.unwrap();
+        assert_eq!(database.journal(), ["0..4", "4..8", "8..10"]);
+    }
+}
+
 #[tokio::test]
 async fn how_far_it_has_come_is_told() {
     let told = Arc::new(Mutex::new(Vec::new()));

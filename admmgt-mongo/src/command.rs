@@ -31,15 +31,47 @@ fn is_of_transactions(name: &str) -> bool {
         .contains(&&*name)
 }
 
-/// Whether a command can be in a transaction. `made` are the collections that were made in it before.
-pub(crate) fn runs_in_transaction(command: &Document, made: &[String]) -> bool {
+/// The collections that a text makes, as far as it was read: a transaction may do more with them than with others, or less.
+#[derive(Debug, Default)]
+pub(crate) struct Made {
+    /// Nothing was written to them yet.
+    empty: Vec<String>,
+    capped: Vec<String>,
+}
+
+impl Made {
+    /// Takes note of what a command does.
+    pub(crate) fn pass(&mut self, command: &Document) {
+        if let Some(name) = makes(command) {
+            self.empty.push(name.to_owned());
+            if command.get_bool("capped") == Ok(true) {
+                self.capped.push(name.to_owned());
+            }
+        } else if let Some((name, Bson::String(of))) = command.iter().next()
+            && WRITES.contains(&name.as_str())
+        {
+            self.empty.retain(|made| made != of);
+        }
+    }
+
+    fn has(made: &[String], of: &Bson) -> bool {
+        of.as_str().is_some_and(|name| made.iter().any(|made| made == name))
+    }
+}
+
+/// What writes documents.
+const WRITES: [&str; 5] = ["insert", "update", "delete", "findAndModify", "findandmodify"];
+
+/// Whether a command can be in a transaction, behind those that have `made` something in it.
+pub(crate) fn runs_in_transaction(command: &Document, made: &Made) -> bool {
     let Some((name, of)) = command.iter().next() else { return false };
     match name.as_str() {
-        "insert" | "update" | "delete" | "find" | "findAndModify" | "findandmodify" | "distinct" => true,
+        writes if WRITES.contains(&writes) => !Made::has(&made.capped, of),
+        "find" | "distinct" => true,
         "create" => !command.contains_key("viewOn") && !command.contains_key("timeseries"),
         "aggregate" => !is_writing(command),
-        // On what is there already, or may be, the server refuses it.
-        "createIndexes" => of.as_str().is_some_and(|name| made.iter().any(|made| made == name)),
+        // On what is there already, or may be, or has documents, the server refuses it.
+        "createIndexes" => Made::has(&made.empty, of),
         _ => false,
     }
 }
@@ -146,8 +178,15 @@ mod tests {
 
     #[test]
     fn what_runs_in_a_transaction_is_known_by_its_name() {
-        let made = ["fresh".to_owned()];
+        let mut made = Made::default();
+        for name in ["fresh", "full"] {
+            made.pass(&doc! { "create": name });
+        }
+        made.pass(&doc! { "insert": "full", "documents": [{}] });
+        made.pass(&doc! { "create": "round", "capped": true, "size": 1 });
         let runs = |command: Document| runs_in_transaction(&command, &made);
+        assert!(!runs(doc! { "createIndexes": "full" }) && !runs(doc! { "insert": "round" }));
+        assert!(runs(doc! { "insert": "full" }) && runs(doc! { "createIndexes": "round" }));
         assert!(
             runs(doc! { "insert": "a" }) && runs(doc! { "create": "a" }) && runs(doc! { "createIndexes": "fresh" })
         );

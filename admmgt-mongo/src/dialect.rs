@@ -3,8 +3,9 @@
 use admmgt_core::{Checksum, Dialect, Names, Script, ScriptProblem, Statement, TransactionMode};
 use mongodb::bson::{Bson, Document};
 
-use crate::command;
+use crate::command::{self, Made};
 use crate::json;
+use crate::split::split;
 use crate::step::Step;
 use crate::steps::Steps;
 
@@ -29,14 +30,14 @@ impl Dialect for MongoDialect {
     fn parse(&self, text: &str, mode: TransactionMode) -> Result<Script, Vec<ScriptProblem>> {
         let statements = split(text).map_err(|problem| vec![problem])?;
         let mut problems = Vec::new();
-        let (mut made, mut outside, mut notes) = (Vec::new(), None, Vec::new());
+        let (mut made, mut outside, mut notes) = (Made::default(), None, Vec::new());
         for statement in &statements {
             match read(statement) {
                 Ok(said) => {
                     if !said.runs_in_transaction(&made) && outside.is_none() {
                         outside = Some((statement, name(statement)));
                     }
-                    made.extend(said.command().as_ref().and_then(command::makes).map(str::to_owned));
+                    said.command().iter().for_each(|command| made.pass(command));
                     if let Said::Step(step) = &said {
                         notes.extend(step.note());
                     }
@@ -120,7 +121,7 @@ pub(crate) enum Said {
 }
 
 impl Said {
-    fn runs_in_transaction(&self, made: &[String]) -> bool {
+    fn runs_in_transaction(&self, made: &Made) -> bool {
         match self {
             Self::Step(step) => step.runs_in_transaction(made),
             Self::Command(command) => command::runs_in_transaction(command, made),
@@ -165,80 +166,6 @@ fn document(statement: &Statement) -> Result<Document, ScriptProblem> {
         let words = words.rsplit_once(" at line ").map_or(&*words, |(words, _)| words);
         problem(error.line(), error.column(), format!("this is no command in JSON: {words}"))
     })
-}
-
-/// Cuts a text into the objects of its outermost level, or of its one array.
-fn split(text: &str) -> Result<Vec<Statement>, ScriptProblem> {
-    let mut place = Place { line: 1, column: 1 };
-    let mut statements = Vec::new();
-    let (mut begun, mut depth, mut in_array, mut array_ended) = (None, 0_u32, false, false);
-    let mut array = Place { line: 1, column: 1 };
-    let (mut in_string, mut escaped) = (false, false);
-    for (at, letter) in text.char_indices() {
-        let here = place;
-        // A mark at the beginning is no letter, and no place.
-        if !(at == 0 && letter == '\u{feff}') {
-            place.pass(letter);
-        }
-        if in_string {
-            match letter {
-                _ if escaped => escaped = false,
-                '\\' => escaped = true,
-                '"' => in_string = false,
-                _ => {}
-            }
-            continue;
-        }
-        match letter {
-            '"' if depth > 0 => in_string = true,
-            '{' | '[' if depth > 0 => depth += 1,
-            '{' if !array_ended => (begun, depth) = (Some((at, here)), 1),
-            '[' if !in_array && !array_ended && statements.is_empty() => (in_array, array) = (true, here),
-            '}' | ']' if depth > 0 => {
-                depth -= 1;
-                if let Some((from, Place { line, column })) = begun.take_if(|_| depth == 0) {
-                    let text = text[from..at + 1].replace("\r\n", "\n");
-                    statements.push(Statement { text, line, column });
-                }
-            }
-            ']' if depth == 0 && in_array => (in_array, array_ended) = (false, true),
-            ',' if depth == 0 && in_array => {}
-            _ if depth == 0 && !letter.is_whitespace() && letter != '\u{feff}' => {
-                let words =
-                    format!("`{letter}` stands between commands, which are objects: `{{ \"create\": \"users\" }}`");
-                return Err(ScriptProblem::new(here.line, here.column, words));
-            }
-            _ => {}
-        }
-    }
-    match begun {
-        Some((_, Place { line, column })) => {
-            let what = if in_string { "a string in it is never closed" } else { "it is never closed" };
-            Err(ScriptProblem::new(line, column, format!("the command that begins here has no end: {what}")))
-        }
-        None if in_array => {
-            let words = "the array of commands that begins here has no end; is the file whole?";
-            Err(ScriptProblem::new(array.line, array.column, words))
-        }
-        None => Ok(statements),
-    }
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Place {
-    line: u32,
-    column: u32,
-}
-
-impl Place {
-    fn pass(&mut self, letter: char) {
-        if letter == '\n' {
-            self.line += 1;
-            self.column = 1;
-        } else {
-            self.column += 1;
-        }
-    }
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ use mongodb::Database;
 use mongodb::bson::{Bson, Document, doc};
 use mongodb::options::{Hint, ReadConcern};
 
+use crate::checkpoints;
 use crate::error::{self, Asked};
 use crate::history::HISTORY;
 use crate::kept;
@@ -119,6 +120,7 @@ pub(crate) async fn prepare(link: &mut Link) -> Result<()> {
         return check_format(&found);
     }
     check_unused(link).await?;
+    checkpoints::forget(link).await?;
     link.make(HISTORY, "preparing the state").await?;
     let state = link.ours(STATE);
     let made = state

@@ -10,6 +10,7 @@ use admmgt_core::{
 use mongodb::Collection;
 use mongodb::bson::{Bson, Document, doc};
 use mongodb::options::ReturnDocument;
+use tokio::runtime::Handle;
 
 use crate::error;
 use crate::head::{self, STATE};
@@ -128,7 +129,7 @@ pub(crate) async fn acquire(link: &mut Link, request: &LeaseRequest) -> Result<A
     }
     (link.owner, link.fence, link.looked) = (Some(ours.owner.clone()), Some(Token(token)), Some(asked));
     let heart = Heart::beat(ours.ttl, asked, ours.clone());
-    Ok(Acquired::Yes(Box::new(MongoLease { ours, heart })))
+    Ok(Acquired::Yes(Box::new(MongoLease { ours, heart, is_released: false })))
 }
 
 /// Takes the document where it is free, and returns it as it is now. `None` where several wrote it at once: this one asks again.
@@ -167,7 +168,7 @@ async fn fence(link: &mut Link, ours: &Ours, asked: Instant) -> Result<bool> {
 }
 
 /// The run goes on in another session: whoever takes the lease next ends that one.
-pub(crate) async fn moved(link: &mut Link) {
+pub(crate) async fn note_session(link: &mut Link) {
     let Some(owner) = link.owner.clone() else { return };
     let session = link.handle().session().id().get("id").cloned().unwrap_or(Bson::Null);
     let ours = doc! { "_id": ID, "owner": owner };
@@ -221,11 +222,22 @@ impl Renewal for Ours {
     }
 }
 
-/// Dropped, the document ends by itself.
 #[derive(Debug)]
 struct MongoLease {
     ours: Ours,
     heart: Heart,
+    is_released: bool,
+}
+
+impl Drop for MongoLease {
+    /// The document ends by itself. The session goes back to the application's client, who may use it for something else: it is
+    /// not to be ended by whoever comes next.
+    fn drop(&mut self) {
+        if let (false, Ok(runtime)) = (self.is_released, Handle::try_current()) {
+            let (state, ours) = (self.ours.state.clone(), self.ours.document());
+            runtime.spawn(async move { state.update_one(ours, doc! { "$set": { "session": null } }).await.map(drop) });
+        }
+    }
 }
 
 #[async_trait]
@@ -242,7 +254,8 @@ impl Lease for MongoLease {
         self.heart.lost()
     }
 
-    async fn release(self: Box<Self>, session: &mut dyn Session) -> Result<()> {
+    async fn release(mut self: Box<Self>, session: &mut dyn Session) -> Result<()> {
+        self.is_released = true;
         self.heart.stop();
         let link = Link::of(session)?;
         // What cannot be put into the history goes on standing with the heads.

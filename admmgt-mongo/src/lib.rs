@@ -6,7 +6,8 @@
 //!                            link: the client's session, what the server can do
 //!                              │
 //!                              ├── perform: a statement of a file, a command of the server or a step with a way back
-//!                              ├── store ──▶ _admmgt_history, _admmgt_state (heads, and the newest token)
+//!                              ├── store ──▶ _admmgt_history, _admmgt_state (heads, the newest token and records),
+//!                              │             _admmgt_checkpoint
 //!                              └── lease: a document with the server's clock, and a heartbeat
 //! ```
 //!
@@ -28,14 +29,17 @@ mod records;
 mod store;
 mod tail;
 
+mod checkpoints;
 mod documents;
 mod foreign;
+mod ids;
 
 mod error;
 
 mod command;
 mod dialect;
 mod json;
+mod split;
 
 mod step;
 mod steps;

@@ -190,7 +190,7 @@ impl Link {
         if let Ok(session) = self.database().client().start_session().await {
             let reader = MongoReader::new(self.database().clone(), session);
             self.handle = MongoSession::new(reader, self.options.statement_timeout);
-            lease::moved(self).await;
+            lease::note_session(self).await;
         }
     }
 

@@ -16,7 +16,7 @@
 
 use mongodb::bson::{Bson, Document, doc};
 
-use crate::command;
+use crate::command::{self, Made};
 
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Step {
@@ -75,6 +75,9 @@ impl Step {
         let Bson::String(collection) = subject else {
             return Err(format!("`{name}` takes the name of a collection: `{{ \"{name}\": \"users\", … }}`"));
         };
+        if collection.is_empty() {
+            return Err(format!("`{name}` names no collection"));
+        }
         let collection = collection.clone();
         let step = match name.as_str() {
             "createCollection" => return Ok(Some(Self::CreateCollection { collection, options: rest.fields })),
@@ -111,7 +114,7 @@ impl Step {
     }
 
     /// Whether it can be in a transaction.
-    pub(crate) fn runs_in_transaction(&self, made: &[String]) -> bool {
+    pub(crate) fn runs_in_transaction(&self, made: &Made) -> bool {
         match self {
             Self::CreateCollection { .. } => command::runs_in_transaction(&self.as_command(), made),
             Self::Run { command, .. } => command::runs_in_transaction(command, made),
@@ -179,6 +182,11 @@ impl Fields<'_> {
     /// The server takes `*` for all of them.
     fn name_of_one(&mut self) -> Result<String, String> {
         let name = self.text("name")?;
+        self.one(name)
+    }
+
+    /// To the server this would be all of them.
+    fn one(&self, name: String) -> Result<String, String> {
         if name == "*" { Err(format!("`{}` is about one index; name it", self.step)) } else { Ok(name) }
     }
 
@@ -228,7 +236,7 @@ impl Fields<'_> {
         let key = key.ok_or_else(|| format!("`{}` needs the field `key`: `{{ \"email\": 1 }}`", self.step))?;
         let name = match self.fields.remove("name") {
             None => default_name(&key),
-            Some(Bson::String(name)) if !name.is_empty() => name,
+            Some(Bson::String(name)) if !name.is_empty() => self.one(name)?,
             Some(_) => return Err(format!("the field `name` of `{}` is a text", self.step)),
         };
         let mut index = doc! { "key": key, "name": name };

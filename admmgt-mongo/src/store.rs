@@ -5,7 +5,7 @@ use admmgt_core::{
     Session, StateStore, Token, async_trait,
 };
 
-use crate::documents;
+use crate::checkpoints;
 use crate::foreign;
 use crate::head;
 use crate::history;
@@ -36,7 +36,7 @@ impl StateStore for MongoStore {
     }
 
     async fn checkpoint(&self, session: &mut dyn Session, key: &CheckpointKey) -> Result<Option<Checkpoint>> {
-        documents::checkpoint(Link::of(session)?, key).await
+        checkpoints::read(Link::of(session)?, key).await
     }
 
     async fn save_checkpoint(
@@ -46,7 +46,7 @@ impl StateStore for MongoStore {
         checkpoint: &Checkpoint,
         fence: Option<Token>,
     ) -> Result<()> {
-        documents::save(Link::of(session)?, key, checkpoint, fence).await
+        checkpoints::save(Link::of(session)?, key, checkpoint, fence).await
     }
 
     async fn foreign(&self, session: &mut dyn Session) -> Result<Vec<ForeignHistory>> {

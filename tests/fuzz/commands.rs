@@ -12,7 +12,7 @@ const WORDS: &[&str] = &[
     "0.1", "9223372036854775808", "\u{feff}", "\0", "é", "🦀", "{}", "[]", "\"$oid\": \"65f0c0ffee65f0c0ffee65f0\"",
     "{\"$date\": \"2024-02-30T00:00:00Z\"}", "{\"$numberLong\": \"1\"}", "{\"$numberDecimal\": \"x\"}", "{\"$binary\": {\"base64\": \"AA==\", \"subType\": \"00\"}}",
     "{\"$regularExpression\": {\"pattern\": \"(\", \"options\": \"z\"}}", "{\"$minKey\": 1}", "\"createCollection\": \"t\"", "\"dropCollection\": \"t\"",
-    "\"setValidator\": \"t\"", "\"validator\": {}", "\"level\": \"off\"", "\"action\": \"warn\"", "\"createIndex\": \"t\"", "\"dropIndex\": \"t\"",
+    "\"setValidator\": \"t\"", "\"validator\": {}", "\"validationLevel\": \"off\"", "\"validationAction\": \"warn\"", "\"createIndex\": \"t\"", "\"dropIndex\": \"t\"",
     "\"replaceIndex\": \"t\"", "\"restoreIndex\": \"t\"", "\"restoreValidator\": \"t\"", "\"rename\": \"t\"", "\"run\": {}", "\"back\": {}", "\"to\": \"u\"",
     "\"key\": {\"a\": 1}", "\"name\": \"a_1\"", "\"name\": \"*\"", "\"step\": 1", "\"insert\": \"t\"", "\"documents\": [{}]", "\"update\": \"t\"",
     "\"commitTransaction\": 1", "\"create\": \"t\"", "\"drop\": \"t\"", "\"collMod\": \"t\"", "\"aggregate\": \"t\"", "\"$out\": \"u\"",
@@ -21,11 +21,11 @@ const WORDS: &[&str] = &[
 const SEEDS: &[&str] = &[
     r#"{ "create": "users" } { "insert": "users", "documents": [{ "_id": 1, "at": { "$date": "2024-01-01T00:00:00Z" } }] }"#,
     r#"[{ "createCollection": "a" }, { "createIndex": "a", "key": { "b": 1, "c": -1 }, "unique": true }, { "rename": "a", "to": "b" }]"#,
-    r#"{ "setValidator": "a", "validator": { "$jsonSchema": { "required": ["b"] } }, "level": "moderate" }"#,
+    r#"{ "setValidator": "a", "validator": { "$jsonSchema": { "required": ["b"] } }, "validationLevel": "moderate" }"#,
     r#"{ "replaceIndex": "a", "key": { "b": 1 }, "name": "mine" } { "dropIndex": "a", "name": "other" }"#,
     r#"{ "run": { "collMod": "a", "changeStreamPreAndPostImages": { "enabled": true } }, "back": { "collMod": "a" } }"#,
     r#"{ "dropCollection": "a" }"#,
-    r#"{ "restoreIndex": "a", "name": "mine", "step": 2, "statement": "v1:sha256:0" } { "restoreValidator": "a" }"#,
+    r#"{ "restoreIndex": "a", "name": "mine", "step": 2, "of": "v1:sha256:0" } { "restoreValidator": "a" }"#,
     r#"{ "update": "a", "updates": [{ "q": { "n": { "$numberLong": "5" } }, "u": { "$set": { "x": null } }, "multi": true }] }"#,
 ];
 

@@ -150,6 +150,29 @@ async fn without_the_lease_no_batch_is_committed() {
     }
 }
 
+/// The history is dropped by hand, and the checkpoints are not: numbers and tokens begin anew.
+#[tokio::test]
+async fn a_checkpoint_of_another_history_does_not_count() {
+    for db in MongoDatabase::both() {
+        db.collection("t").await.insert_many((1..=10).map(|number| doc! { "_id": number })).await.unwrap();
+        let fill = || {
+            let (fill, filled) = filling(Documents::of("t").update(doc! { "$set": { "done": 1 } }));
+            (db.migrator_over(Migrations::default().and(fill)), filled)
+        };
+        let (migrator, _) = fill();
+        for _ in 0..3 {
+            migrator.up().await.unwrap();
+        }
+        db.run(doc! { "update": "_admmgt_checkpoint", "updates": [{ "q": {}, "u": { "$set": { "token": 41_i64 } }, "multi": true }] }).await;
+        for name in ["_admmgt_state", "_admmgt_history"] {
+            db.run(doc! { "drop": name }).await;
+        }
+        let (migrator, filled) = fill();
+        migrator.up().await.unwrap();
+        assert_eq!(filled.lock().unwrap()[0].seen, 10);
+    }
+}
+
 #[test]
 fn killed_anywhere_a_backfill_goes_on() {
     if MongoDatabase::ours().is_some() {

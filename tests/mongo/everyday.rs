@@ -393,6 +393,18 @@ async fn f108_what_cannot_be_in_a_transaction_runs_without_one() {
     ]);
     let report = db.migrator(list).up().await.unwrap();
     assert_eq!(report.ran.iter().map(|ran| ran.transaction).collect::<Vec<_>>(), [true, false]);
+    // An index of what has documents already, and documents of a collection that goes round.
+    let index = r#"{"createIndexes": "b", "indexes": [{"key": {"x": 1}, "name": "x"}]}"#;
+    let insert = r#"{"insert": "b", "documents": [{"_id": 1}]}"#;
+    for text in [
+        format!(r#"{{"create": "b"}} {index} {insert}"#),
+        format!(r#"{{"create": "b"}} {insert} {index}"#),
+        format!(r#"{{"create": "b", "capped": true, "size": 4096}} {insert}"#),
+    ] {
+        let Some(db) = MongoDatabase::ours() else { return };
+        let ran = db.migrator(sql(&[("1", &text)])).up().await.unwrap().ran;
+        assert_eq!((ran.len(), db.count("b", doc! {}).await), (1, 1), "{text}");
+    }
     let asks = SqlMigration::new("app", "3", r#"{"drop": "a"}"#).unwrap();
     let asks = asks.with(|meta| meta.transaction(admmgt::TransactionMode::Required));
     let error = db.migrator(Migrations::new([asks])).plan().await.unwrap_err();

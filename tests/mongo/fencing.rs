@@ -125,6 +125,26 @@ async fn expire(db: &MongoDatabase) {
     db.run(change("lease", doc! { "$set": { "expires_at": past, "session": null } })).await;
 }
 
+/// The application's client may use that session for something else by then: who comes next must not end it.
+#[tokio::test]
+async fn a_run_that_is_dropped_takes_its_session_from_the_lease() {
+    for db in MongoDatabase::both() {
+        let Holder { session, lease, .. } = Holder::new(&db).await;
+        let noted = async || {
+            let state = db.all("_admmgt_state").await;
+            state.iter().any(|found| found.get("session").is_some_and(|session| session.as_null().is_none()))
+        };
+        assert!(noted().await);
+        drop(session);
+        drop(lease);
+        let clock = std::time::Instant::now();
+        while noted().await {
+            assert!(clock.elapsed() < Duration::from_secs(10));
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+}
+
 /// Whoever comes next waits for what is being written, and reads it.
 #[tokio::test]
 async fn a_transaction_that_has_proven_its_lease_ends_before_the_next_holder_begins() {

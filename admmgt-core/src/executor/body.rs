@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::records::numbered;
 use super::{BodyError, Executor, Job, count, unwrapped};
+use crate::context::Start;
 use crate::driver::{Outcome, Recorded};
 use crate::error::FailedStatement;
 use crate::event::Event;
@@ -38,7 +39,8 @@ impl Executor<'_> {
     /// SQL statement by statement, or the function with its panics caught.
     async fn whole(&mut self, job: Job<'_>) -> Result<(), BodyError> {
         let known = self.state.get(&job.step.migration).filter(|_| !job.step.transaction);
-        self.cx.enter(job.migration.meta(), known.map(|known| known.begun));
+        let start = known.map(|known| Start { record: known.begun, is_first: known.since == known.begun });
+        self.cx.enter(job.migration.meta(), start);
         let result = match job.script {
             Some(script) => self.statements(job, script).await,
             None if !job.step.counts_in.is_empty() => Ok(()),

@@ -1,0 +1,70 @@
+//! How far backfills have come: a collection of its own, written with each batch.
+
+use admmgt_core::{Checkpoint, CheckpointKey, Error, Result, Token};
+use mongodb::bson::{Bson, doc};
+
+use crate::error;
+use crate::head;
+use crate::lease;
+use crate::link::Link;
+use crate::records::signed;
+
+const CHECKPOINTS: &str = "checkpoint";
+
+/// Takes away what is left of a history that is gone, whose numbers begin anew.
+pub(crate) async fn forget(link: &mut Link) -> Result<()> {
+    let dropped = link.ours(CHECKPOINTS).drop().await;
+    dropped.map_err(|error| link.failed("preparing the state", &error))
+}
+
+/// How far a backfill has come.
+pub(crate) async fn read(link: &mut Link, key: &CheckpointKey) -> Result<Option<Checkpoint>> {
+    let found = link.ours(CHECKPOINTS).find_one(doc! { "_id": key.to_string() }).await;
+    let found = found.map_err(|error| link.failed("reading a checkpoint", &error))?;
+    let Some(found) = found else {
+        link.make(CHECKPOINTS, "making the collection of checkpoints").await?;
+        return Ok(None);
+    };
+    let place = || format!("the checkpoint `{key}`");
+    let count = |name: &str| {
+        let count = found.get_i64(name).ok().and_then(|count| u64::try_from(count).ok());
+        count
+            .ok_or_else(|| Error::corrupt(place(), format!("its field `{name}` is no count; restore it from a backup")))
+    };
+    let wrong = |name: &str| {
+        Error::corrupt(place(), format!("its field `{name}` is of another type; restore it from a backup"))
+    };
+    let after = match found.get("last_key") {
+        None | Some(Bson::Null) => None,
+        Some(Bson::String(key)) => Some(key.clone()),
+        Some(_) => return Err(wrong("last_key")),
+    };
+    let ended = found.get_bool("ended").map_err(|_| wrong("ended"))?;
+    Ok(Some(Checkpoint::stored(count("begun")?, after, count("seen")?, count("changed")?, ended)))
+}
+
+/// Saves it, in the transaction that is open or at once, if nobody has a newer token. Where there is no transaction, somebody may
+/// have one a moment later: then there is a newer token in what it has saved, and this one stays out of it.
+pub(crate) async fn save(
+    link: &mut Link,
+    key: &CheckpointKey,
+    checkpoint: &Checkpoint,
+    fence: Option<Token>,
+) -> Result<()> {
+    head::prove(link, fence).await?;
+    let Checkpoint { begun, after, seen, changed, ended, .. } = checkpoint;
+    let token = fence.map(|Token(token)| signed(token));
+    let set = doc! {
+        "token": token, "begun": signed(*begun), "last_key": after.clone(), "seen": signed(*seen), "changed": signed(*changed), "ended": *ended,
+    };
+    let checkpoints = link.ours(CHECKPOINTS);
+    let older = doc! { "_id": key.to_string(), "$or": [{ "token": null }, { "token": { "$lte": token } }] };
+    let save = checkpoints.update_one(older, doc! { "$set": set }).upsert(true);
+    let saved = if link.in_transaction() { save.session(link.handle().session()).await } else { save.await };
+    match saved {
+        Ok(_) => Ok(()),
+        // It is there, with a newer token.
+        Err(error) if error::code(&error) == Some(11000) => Err(lease::taken_since(link)),
+        Err(error) => Err(link.failed("saving a checkpoint", &error)),
+    }
+}
