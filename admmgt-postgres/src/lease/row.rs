@@ -18,7 +18,8 @@ use crate::server::Server;
 use crate::tables::{self, Wanted};
 use crate::wire;
 
-/// Its row stays for ever: a token that began again would not tell an old holder from a new one.
+/// Its row stays for ever: a token that began again would not tell an old holder from a new one. Where somebody deletes it, tokens
+/// go on from the server's time in milliseconds, which the first one is.
 pub(crate) const TABLE: &str = "_admmgt_lease";
 
 const WANTED: Wanted = (
@@ -69,7 +70,7 @@ pub(super) async fn acquire(link: &mut Link, request: &LeaseRequest, ttl: Durati
     // The level of isolation is ours: at another one, whoever comes second would fail instead of being told.
     let sql = format!(
         "begin isolation level read committed; {}insert into {table} as l (id, token, owner, by, host, pid, since, expires_at) \
-         values (1, 1, {}, {}, {}, {}, clock_timestamp(), {}) \
+         values (1, (extract(epoch from clock_timestamp()) * 1000)::bigint, {}, {}, {}, {}, clock_timestamp(), {}) \
          on conflict (id) do update set token = l.token + 1, owner = excluded.owner, by = excluded.by, \
          host = excluded.host, pid = excluded.pid, since = excluded.since, expires_at = excluded.expires_at \
          where l.owner is null or l.expires_at <= clock_timestamp() returning token; commit",
