@@ -64,7 +64,7 @@ pub(crate) async fn save(
     match saved {
         Ok(_) => Ok(()),
         // It is there, with a newer token.
-        Err(error) if error::code(&error) == Some(11000) => Err(lease::taken_since(link)),
+        Err(error) if error::code(&error) == Some(11000) => Err(lease::taken_since(link, fence)),
         Err(error) => Err(link.failed("saving a checkpoint", &error)),
     }
 }

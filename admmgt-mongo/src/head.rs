@@ -208,7 +208,7 @@ pub(crate) fn shorten(link: &Link) -> impl Future<Output = mongodb::error::Resul
 pub(crate) async fn note(link: &mut Link, fence: Option<Token>, update: Document) -> Result<()> {
     match guarded(link, fence, doc! { "_id": ID }, update).await? {
         true => Ok(()),
-        false => Err(lease::taken_since(link)),
+        false => Err(lease::taken_since(link, fence)),
     }
 }
 
@@ -242,7 +242,7 @@ async fn why_not(link: &mut Link, batch: &Batch, after: u64) -> Error {
     };
     let is_ours = number(&found, TOKEN).ok() == batch.fence.map(|Token(token)| signed(token));
     if !is_ours || found.get_str("owner").ok() != link.owner.as_deref() {
-        return lease::taken_since(link);
+        return lease::taken_since(link, batch.fence);
     }
     moved(after, number(&found, "seq").unwrap_or_default())
 }

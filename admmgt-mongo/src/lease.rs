@@ -26,9 +26,11 @@ fn lost(problem: &str) -> Error {
     Error::LeaseLost { problem: problem.to_owned() }
 }
 
-/// There is a newer token than ours: from now on this run writes nothing.
-pub(crate) fn taken_since(link: &mut Link) -> Error {
-    link.owner = None;
+/// There is a newer token than this one. If it is ours, this run writes nothing from now on.
+pub(crate) fn taken_since(link: &mut Link, fence: Option<Token>) -> Error {
+    if fence == link.fence {
+        link.owner = None;
+    }
     lost("another process has taken it since")
 }
 
