@@ -56,12 +56,15 @@ impl Session for LinkSession {
 
     async fn commit(&mut self, batch: &Batch) -> Result<Atomicity> {
         let link = &mut self.0;
-        if let Err(error) = tail::write(link, batch).await {
-            link.abort().await;
-            return Err(error);
-        }
+        let written = match tail::write(link, batch).await {
+            Ok(written) => written,
+            Err(error) => {
+                link.abort().await;
+                return Err(error);
+            }
+        };
         link.commit().await?;
-        tail::wrote(link, batch).await;
+        tail::wrote(link, batch, written).await;
         Ok(Atomicity::Kept)
     }
 

@@ -28,8 +28,16 @@ pub(crate) struct Tail {
 }
 
 impl Tail {
+    /// The records of a batch.
+    fn of(link: &Link, batch: &Batch) -> Self {
+        let mut records: Vec<Document> = batch.records.iter().map(document).collect();
+        kept::put(link.kept.as_ref(), batch, &mut records);
+        let bytes = records.iter().map(size).fold(0, usize::saturating_add);
+        Self { records, bytes, is_left: false }
+    }
+
     pub(crate) fn push(&mut self, record: Document) {
-        self.bytes = self.bytes.saturating_add(size(std::slice::from_ref(&record)));
+        self.bytes = self.bytes.saturating_add(size(&record));
         self.records.push(record);
     }
 
@@ -42,48 +50,61 @@ impl Tail {
     }
 }
 
+fn size(document: &Document) -> usize {
+    RawDocumentBuf::try_from(document).map_or(usize::MAX, |raw| raw.as_bytes().len())
+}
+
 /// Writes records and moves the heads, in no transaction of the run's.
 pub(crate) async fn append(link: &mut Link, batch: &Batch) -> Result<()> {
     kept::recall(link, batch).await?;
-    let documents = documents(link, batch);
-    let bytes = size(&documents);
-    if bytes <= BYTES {
-        make_room(link).await?;
-        head::advance(link, batch, Some(&documents)).await?;
-    } else if link.facts.capabilities.transactions {
+    let new = Tail::of(link, batch);
+    let written = if new.bytes > BYTES && link.facts.capabilities.transactions {
         link.begin().await?;
-        if let Err(error) = write(link, batch).await {
-            link.abort().await;
-            return Err(error);
+        match insert(link, batch, new).await {
+            Ok(written) => link.commit().await.map(|()| written)?,
+            Err(error) => {
+                link.abort().await;
+                return Err(error);
+            }
         }
-        link.commit().await?;
-    } else if bytes <= DOCUMENT {
-        flush(link).await?;
-        head::advance(link, batch, Some(&documents)).await?;
     } else {
-        let problem = "these records are too large to be written at once, and this server has no transactions; apply fewer \
-                       migrations at a time, with a target";
-        return Err(Error::Usage { problem: problem.to_owned() });
-    }
-    wrote(link, batch).await;
+        if new.bytes > DOCUMENT {
+            let problem = "these records are too large to be written at once, and this server has no transactions; apply fewer \
+                           migrations at a time, with a target";
+            return Err(Error::Usage { problem: problem.to_owned() });
+        }
+        with_heads(link, batch, new).await?
+    };
+    wrote(link, batch, written).await;
     Ok(())
 }
 
-/// Writes records and moves the heads in the transaction that is open.
-pub(crate) async fn write(link: &mut Link, batch: &Batch) -> Result<()> {
+/// Writes records and moves the heads in the transaction that is open. Returns what stands with the heads only, when that is
+/// committed: for [`wrote`].
+pub(crate) async fn write(link: &mut Link, batch: &Batch) -> Result<Tail> {
     if batch.records.is_empty() {
         // Whatever else was written has proven the lease.
-        return Ok(());
+        return Ok(Tail::default());
     }
-    let documents = documents(link, batch);
-    if size(&documents) <= BYTES {
-        make_room(link).await?;
-        return head::advance(link, batch, Some(&documents)).await;
+    let new = Tail::of(link, batch);
+    if new.bytes > BYTES { insert(link, batch, new).await } else { with_heads(link, batch, new).await }
+}
+
+/// What could not be put into the history for so long that nothing fits beside it any more must be now.
+async fn with_heads(link: &mut Link, batch: &Batch, new: Tail) -> Result<Tail> {
+    if link.tail.bytes > DOCUMENT / 2 || new.bytes > BYTES {
+        flush(link).await?;
     }
+    head::advance(link, batch, Some(&new.records)).await?;
+    Ok(new)
+}
+
+/// Many of them go into the history at once.
+async fn insert(link: &mut Link, batch: &Batch, new: Tail) -> Result<Tail> {
     head::advance(link, batch, None).await?;
     let history = link.ours(HISTORY);
-    match history.insert_many(documents).session(link.handle().session()).await {
-        Ok(_) => Ok(()),
+    match history.insert_many(new.records).session(link.handle().session()).await {
+        Ok(_) => Ok(Tail::default()),
         Err(error) if error::code(&error) == Some(11000) => {
             Err(Error::HistoryMoved { problem: "a record with the next number is there already".to_owned() })
         }
@@ -91,26 +112,13 @@ pub(crate) async fn write(link: &mut Link, batch: &Batch) -> Result<()> {
     }
 }
 
-/// A tail that could not be put into the history for so long that nothing fits beside it any more must be now.
-async fn make_room(link: &mut Link) -> Result<()> {
-    if link.tail.bytes > DOCUMENT / 2 { flush(link).await } else { Ok(()) }
-}
-
-fn documents(link: &Link, batch: &Batch) -> Vec<Document> {
-    let mut documents: Vec<Document> = batch.records.iter().map(document).collect();
-    kept::put(link.kept.as_ref(), batch, &mut documents);
-    documents
-}
-
 /// A batch is there. Many records are put where they belong together, and what is left at the end of a run.
-pub(crate) async fn wrote(link: &mut Link, batch: &Batch) {
+pub(crate) async fn wrote(link: &mut Link, batch: &Batch, written: Tail) {
     let Some(last) = batch.records.last() else { return };
     link.saw(last.seq);
-    let documents = documents(link, batch);
     link.kept = None;
-    if size(&documents) <= BYTES || !link.facts.capabilities.transactions {
-        documents.into_iter().for_each(|document| link.tail.push(document));
-    }
+    link.tail.bytes = link.tail.bytes.saturating_add(written.bytes);
+    link.tail.records.extend(written.records);
     if link.tail.is_long() {
         // What was written is written: where this cannot be done now, a later write does it, or the end of the run.
         let lost = link.lost.take();
@@ -167,9 +175,4 @@ async fn check_there(link: &mut Link) -> Result<()> {
         }
     }
     Ok(())
-}
-
-fn size(documents: &[Document]) -> usize {
-    let bytes = |document: &Document| RawDocumentBuf::try_from(document).map_or(usize::MAX, |raw| raw.as_bytes().len());
-    documents.iter().map(bytes).fold(0, usize::saturating_add)
 }
