@@ -154,7 +154,7 @@ const FAULTS: [(u8, &str, Fault, Fault, Fault); 114] = [
     (108, "what cannot be in a transaction", Not(MONGO), Not(MONGO), Shown(&["mongo/everyday::f108_what_cannot_be_in_a_transaction_runs_without_one", "mongo-command::what_runs_in_a_transaction_is_known_by_its_name"])),
     (109, "a validator that documents violate", Not(MONGO), Not(MONGO), Shown(&["mongo/steps::f109_documents_that_do_not_fit_a_validator_are_counted_before_it_is_set"])),
     (110, "a write concern that is not met", Not(MONGO), Not(MONGO), Shown(&["mongo/failing::whatever_the_server_does_once_in_a_transaction_the_run_or_the_next_one_converges"])),
-    (111, "the lease is dropped", Not(MONGO), Not(MONGO), Shown(&["mongo/everyday::f111_a_lease_that_is_dropped_stops_the_run"])),
+    (111, "the lease is dropped", Not(MONGO), Not(MONGO), Shown(&["mongo/fencing::f111_a_lease_that_is_dropped_stops_the_run"])),
     (112, "others write during a backfill", Shown(&["sqlite/backfill::f112_rows_that_come_and_go_meanwhile_are_no_obstacle"]), Shown(&["postgres/backfill::f112_rows_that_come_and_go_meanwhile_are_no_obstacle"]), Shown(&["mongo/backfill::f112_documents_that_come_and_go_meanwhile_are_no_obstacle"])),
     (113, "documents and transactions that are too large", Not(MONGO), Not(MONGO), Shown(&["mongo/backfill::f113_large_documents_are_changed", "mongo/failing::f113_a_batch_that_is_too_large_for_a_transaction_is_made_smaller"])),
     (114, "a sharded collection", Not(MONGO), Not(MONGO), Shown(&["mongo-error/behind::what_a_sharded_cluster_refuses_is_told_with_what_to_do"])),

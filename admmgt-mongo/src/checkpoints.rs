@@ -11,7 +11,7 @@ use crate::records::signed;
 
 const CHECKPOINTS: &str = "checkpoint";
 
-/// Takes away what is left of a history that is gone, whose numbers begin anew.
+/// Takes away what is left of a history that is gone: beside its tokens, those that begin anew would be older ones.
 pub(crate) async fn forget(link: &mut Link) -> Result<()> {
     let dropped = link.ours(CHECKPOINTS).drop().await;
     dropped.map_err(|error| link.failed("preparing the state", &error))

@@ -4,7 +4,7 @@
 //! { _id: "head", format, token, owner, seq, heads, tail: [records], pending, proofs }
 //! ```
 //!
-//! A write moves `seq` from the number it read, where `token` is still its own: one operation, in the transaction or alone,
+//! A write moves `seq` from the number it read, where `token` and `owner` are still its own: one operation, in the transaction or alone,
 //! that cannot be half done. The records go with it in `tail`, and into the history later.
 
 use std::time::Duration;
@@ -75,8 +75,7 @@ pub(crate) fn head_of(found: &Document) -> Result<Head> {
 
 /// The heads, by a session.
 pub(crate) async fn head(link: &mut Link) -> Result<Option<Head>> {
-    let found = link.ours(STATE).find_one(doc! { "_id": ID }).projection(doc! { "format": 1, "heads": 1 }).await;
-    match found.map_err(|error| link.failed("reading the heads", &error))? {
+    match read(link, doc! { "format": 1, "heads": 1 }).await? {
         Some(found) if found.contains_key("format") => head_of(&found).map(Some),
         _ => check_unused(link).await.map(|()| None),
     }
@@ -93,13 +92,16 @@ pub(crate) async fn check_unused(link: &mut Link) -> Result<()> {
 
 /// All of it, with the tail.
 pub(crate) async fn all(link: &mut Link) -> Result<Option<Document>> {
-    let found = link.ours(STATE).find_one(doc! { "_id": ID }).await;
-    found.map_err(|error| link.failed("reading the heads", &error))
+    read(link, doc! {}).await
 }
 
 /// One field of it.
 pub(crate) async fn find(link: &mut Link, field: &str) -> Result<Option<Document>> {
-    let found = link.ours(STATE).find_one(doc! { "_id": ID }).projection(doc! { field: 1 }).await;
+    read(link, doc! { field: 1 }).await
+}
+
+async fn read(link: &mut Link, fields: Document) -> Result<Option<Document>> {
+    let found = link.ours(STATE).find_one(doc! { "_id": ID }).projection(fields).await;
     found.map_err(|error| link.failed("reading the heads", &error))
 }
 
@@ -143,8 +145,8 @@ pub(crate) async fn prepare(link: &mut Link) -> Result<()> {
 /// is returned: somebody took the document of the lease away, and its tokens began anew.
 pub(crate) async fn fence(link: &mut Link, token: u64, owner: &str) -> Result<Option<i64>> {
     let state = link.ours(STATE);
-    let older = doc! { "_id": ID, "$or": [{ "token": null }, { "token": { "$lt": signed(token) } }] };
-    let ours = doc! { "$set": { "token": signed(token), "owner": owner } };
+    let older = doc! { "_id": ID, "$or": [{ TOKEN: null }, { TOKEN: { "$lt": signed(token) } }] };
+    let ours = doc! { "$set": { TOKEN: signed(token), "owner": owner } };
     for _ in 0..2 {
         match state.update_one(older.clone(), ours.clone()).upsert(true).await {
             Ok(_) => return Ok(None),
@@ -236,7 +238,7 @@ async fn guarded(link: &mut Link, fence: Option<Token>, mut heads: Document, upd
 
 /// Somebody else has the newest token, or has written.
 async fn why_not(link: &mut Link, batch: &Batch, after: u64) -> Error {
-    let found = match all(link).await {
+    let found = match read(link, doc! { TOKEN: 1, "owner": 1, "seq": 1 }).await {
         Ok(found) => found.unwrap_or_default(),
         Err(error) => return error,
     };

@@ -2,6 +2,8 @@
 
 use admmgt_core::{ScriptProblem, Statement};
 
+/// The commands of a text, each as it stands there.
+///
 /// # Errors
 /// The place of what is no object, and of what has no end.
 pub(crate) fn split(text: &str) -> Result<Vec<Statement>, ScriptProblem> {

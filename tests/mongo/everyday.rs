@@ -355,31 +355,6 @@ async fn f106_f107_an_index_that_cannot_be_made_leaves_none() {
     }
 }
 
-/// F111: the lease is dropped with its collection while a migration runs.
-#[tokio::test]
-async fn f111_a_lease_that_is_dropped_stops_the_run() {
-    for db in MongoDatabase::both() {
-        let url = db.url().to_owned();
-        let drops = mongo("1", move |_| {
-            let url = url.clone();
-            Box::pin(async move {
-                admmgt_tests::run_command(&url, doc! { "drop": "_admmgt_state" }).await;
-                Ok(())
-            })
-        });
-        let next = SqlMigration::new("app", "2", r#"{"create": "a"}"#).unwrap();
-        let error = db.migrator(Migrations::default().and(drops).and(next)).up().await.unwrap_err();
-        // Without a transaction its change is there, and could not be recorded.
-        let expected = if db.url().contains("replicaSet") { ErrorKind::Busy } else { ErrorKind::Interrupted };
-        assert_eq!(error.kind(), expected, "{error}");
-        assert!(error.to_string().contains("the lease was lost"), "{error}");
-        assert!(db.names().await.is_empty());
-        // Nothing of the run that lost it is left in the history that begins anew.
-        let anew = db.migrator(sql(&[("3", r#"{"create": "b"}"#)]));
-        assert_eq!(anew.up().await.unwrap().ran.len(), 1);
-    }
-}
-
 /// F108: what the server takes in no transaction is known before anything runs.
 #[tokio::test]
 async fn f108_what_cannot_be_in_a_transaction_runs_without_one() {

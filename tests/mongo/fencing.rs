@@ -9,7 +9,7 @@ use admmgt::{
     Access, Acquired, Author, Batch, Checkpoint, CheckpointKey, Driver, Error, ErrorKind, Lease, LeaseRequest, Origin,
     Session, SessionOptions, Standing, StateStore, Statement,
 };
-use admmgt_tests::{MongoDatabase, id, mongo, run_command};
+use admmgt_tests::{MongoDatabase, id, mongo, run_command, sql};
 use tokio::sync::Mutex;
 
 /// Longer than a look at the lease is believed.
@@ -49,6 +49,27 @@ async fn f29_a_lease_that_is_handed_back_by_hand_stops_the_run() {
         let error = migrator.up().await.unwrap_err();
         check_lost(&db, &error);
         assert!(!is_applied(&migrator).await);
+    }
+}
+
+/// F111: the lease is dropped with its collection while a migration runs.
+#[tokio::test]
+async fn f111_a_lease_that_is_dropped_stops_the_run() {
+    for db in MongoDatabase::both() {
+        let url = db.url().to_owned();
+        let drops = mongo("1", move |_| {
+            let url = url.clone();
+            Box::pin(async move {
+                run_command(&url, doc! { "drop": "_admmgt_state" }).await;
+                Ok(())
+            })
+        });
+        let next = SqlMigration::new("app", "2", r#"{"create": "a"}"#).unwrap();
+        check_lost(&db, &db.migrator(Migrations::default().and(drops).and(next)).up().await.unwrap_err());
+        assert!(db.names().await.is_empty());
+        // Nothing of the run that lost it is left in the history that begins anew.
+        let anew = db.migrator(sql(&[("3", r#"{"create": "b"}"#)]));
+        assert_eq!(anew.up().await.unwrap().ran.len(), 1);
     }
 }
 
