@@ -236,8 +236,8 @@ async fn every_record_of_version_1_on_mongo_is_understood() {
 #[tokio::test]
 async fn a_newer_format_on_mongo_is_refused_and_left_alone() {
     let Some(db) = on_mongo().await else { return };
-    let newer = doc! { "q": { "_id": "head" }, "u": { "$set": { "format": 2 } } };
-    db.run(doc! { "update": "_admmgt_state", "updates": [newer] }).await;
+    let newer = doc! { "q": { "format": 1 }, "u": { "$set": { "format": 2 } }, "multi": true };
+    db.run(doc! { "update": "_admmgt_history", "updates": [newer] }).await;
     let before = (db.all("_admmgt_state").await, db.all("_admmgt_history").await);
     let more = of_mongo().and(SqlMigration::new("app", "0009_more", "{\"create\": \"more\"}").unwrap());
     let error = db.migrator(more).up().await.unwrap_err();

@@ -4,7 +4,7 @@ use admmgt_core::{Checkpoint, CheckpointKey, Error, Result, Token};
 use mongodb::bson::{Bson, doc};
 
 use crate::error;
-use crate::head;
+use crate::fence;
 use crate::lease;
 use crate::link::Link;
 use crate::records::signed;
@@ -49,22 +49,22 @@ pub(crate) async fn save(
     link: &mut Link,
     key: &CheckpointKey,
     checkpoint: &Checkpoint,
-    fence: Option<Token>,
+    token: Option<Token>,
 ) -> Result<()> {
-    head::prove(link, fence).await?;
+    fence::prove(link, token).await?;
     let Checkpoint { begun, after, seen, changed, ended, .. } = checkpoint;
-    let token = fence.map(|Token(token)| signed(token));
+    let number = token.map(|Token(token)| signed(token));
     let set = doc! {
-        "token": token, "begun": signed(*begun), "last_key": after.clone(), "seen": signed(*seen), "changed": signed(*changed), "ended": *ended,
+        "token": number, "begun": signed(*begun), "last_key": after.clone(), "seen": signed(*seen), "changed": signed(*changed), "ended": *ended,
     };
     let checkpoints = link.ours(CHECKPOINTS);
-    let older = doc! { "_id": key.to_string(), "$or": [{ "token": null }, { "token": { "$lte": token } }] };
+    let older = doc! { "_id": key.to_string(), "$or": [{ "token": null }, { "token": { "$lte": number } }] };
     let save = checkpoints.update_one(older, doc! { "$set": set }).upsert(true);
     let saved = if link.in_transaction() { save.session(link.handle().session()).await } else { save.await };
     match saved {
         Ok(_) => Ok(()),
         // It is there, with a newer token.
-        Err(error) if error::code(&error) == Some(11000) => Err(lease::taken_since(link, fence)),
+        Err(error) if error::code(&error) == Some(11000) => Err(lease::taken_since(link, token)),
         Err(error) => Err(link.failed("saving a checkpoint", &error)),
     }
 }

@@ -1,6 +1,6 @@
 //! What there was before a step, to be put back by its way back.
 //!
-//! It is saved with the heads before the step changes anything, so that who goes on after a kill does not take what the step
+//! It is saved with the fence before the step changes anything, so that who goes on after a kill does not take what the step
 //! itself has made for what there was before; and it stands with the record of the step for good.
 //!
 //! ```text
@@ -10,17 +10,18 @@
 //! ```
 //!
 //! `was` are the bytes of a document, since older servers store no names with a `$` or a dot in them; `shown` is the same as
-//! JSON, for people. With the heads they stand in `pending`, each `of` its migration: several programs share a history.
+//! JSON, for people. With the fence they stand in `pending`, each `of` its migration, since several programs share a history, and
+//! `behind` the record that was the last one then.
 
 use admmgt_core::{Batch, Error, MigrationId, RecordKind, Result};
 use mongodb::bson::spec::BinarySubtype;
 use mongodb::bson::{Binary, Bson, Document, RawDocumentBuf, doc};
 
-use crate::head;
-use crate::history::HISTORY;
+use crate::fence;
+use crate::history;
 use crate::link::Link;
+use crate::records::signed;
 use crate::step::Of;
-use crate::tail;
 
 /// Of a step that has no record yet.
 #[derive(Debug, Clone)]
@@ -29,8 +30,8 @@ pub(crate) struct Kept {
     before: Document,
 }
 
-/// The field of the heads that it is saved in.
-const PENDING: &str = "pending";
+/// The field of the fence that it is saved in.
+pub(crate) const PENDING: &str = "pending";
 
 /// Saves what there is before a step, or finds what was saved before it was interrupted; `target` says of which collection or
 /// index. Returns what there was.
@@ -42,9 +43,10 @@ pub(crate) async fn keep(link: &mut Link, target: Document, now: Document) -> Re
         Some(before) => before,
         None => {
             let before = packed(target, &now)?;
-            let entry = doc! { "of": of.to_string(), "before": before.clone() };
-            link.may_have_pending = true;
-            head::note(link, link.fence, doc! { "$push": { PENDING: entry } }).await?;
+            let behind = link.seen.map_or(0, signed);
+            let entry = doc! { "of": of.to_string(), "behind": behind, "before": before.clone() };
+            link.pending.push(of.to_string());
+            fence::note(link, link.fence, doc! { "$push": { PENDING: entry } }).await?;
             before
         }
     };
@@ -71,29 +73,41 @@ fn was(before: &Document) -> Result<Document> {
         .ok_or_else(|| Error::corrupt("what there was before a step", "it is no document; restore it from a backup"))
 }
 
-/// Whether something is saved with these heads.
-pub(crate) fn is_pending(heads: &Document) -> bool {
-    heads.get(PENDING).is_some_and(|all| all.as_array().is_none_or(|all| !all.is_empty()))
+/// The migrations of which something is saved with this fence.
+pub(crate) fn of_whom(fence: &Document) -> Vec<String> {
+    let entries = fence.get_array(PENDING).into_iter().flatten().filter_map(Bson::as_document);
+    entries.filter_map(|entry| entry.get_str("of").ok().map(str::to_owned)).collect()
 }
 
 /// What was saved for a migration, and has no record yet.
 async fn pending(link: &mut Link, of: &MigrationId) -> Result<Vec<Document>> {
-    let found = head::find(link, PENDING).await?.unwrap_or_default();
-    let damaged = || head::damaged("its field `pending` does not say what there was before a step");
+    let found = fence::find(link, doc! { PENDING: 1 }).await?.unwrap_or_default();
+    let damaged = || fence::damaged("its field `pending` does not say what there was before a step");
     let all = match found.get(PENDING) {
         None | Some(Bson::Null) => return Ok(Vec::new()),
         Some(Bson::Array(all)) => all,
         Some(_) => return Err(damaged()),
     };
-    let mut entries = Vec::new();
+    let mut entries: Vec<(i64, Document)> = Vec::new();
     for entry in all {
         let entry = entry.as_document().ok_or_else(damaged)?;
         if entry.get_str("of").map_err(|_| damaged())? == of.to_string() {
-            entries.push(entry.get_document("before").map_err(|_| damaged())?.clone());
+            let behind = entry.get_i64("behind").map_err(|_| damaged())?;
+            entries.push((behind, entry.get_document("before").map_err(|_| damaged())?.clone()));
         }
     }
-    Ok(entries)
+    if entries.is_empty() {
+        return Ok(Vec::new());
+    }
+    // What has a record by now was not taken away with it.
+    let on: Vec<&str> = GOES_ON.into_iter().map(RecordKind::as_str).collect();
+    let which = doc! { "namespace": of.namespace().as_str(), "id": of.id(), "kind": { "$nin": on } };
+    let last = history::newest(link, &which).await?.and_then(|found| found.get_i64("_id").ok()).unwrap_or_default();
+    Ok(entries.into_iter().filter(|(behind, _)| *behind >= last).map(|(_, before)| before).collect())
 }
+
+/// Behind such a record an attempt goes on that has not ended its step.
+const GOES_ON: [RecordKind; 3] = [RecordKind::Started, RecordKind::Failed, RecordKind::Repaired];
 
 /// Finds what goes with records that are not those of a step that this session has run: a person, or a probe, says that it has ended.
 pub(crate) async fn recall(link: &mut Link, batch: &Batch) -> Result<()> {
@@ -119,19 +133,26 @@ pub(crate) fn put(kept: Option<&Kept>, batch: &Batch, documents: &mut [Document]
     }
 }
 
-/// What these records take away of what was saved: that of migrations of which no attempt goes on that has not ended its step.
-pub(crate) fn settled(batch: &Batch) -> Option<Document> {
-    let goes_on = |kind| matches!(kind, RecordKind::Started | RecordKind::Failed);
-    let settled = batch.records.iter().filter(|record| !goes_on(record.kind) && record.kind != RecordKind::Repaired);
+/// Takes away what was saved of migrations of which, with these records, no attempt goes on that has not ended its step.
+pub(crate) async fn settle(link: &mut Link, batch: &Batch) -> Result<()> {
+    let settled = batch.records.iter().filter(|record| !GOES_ON.contains(&record.kind));
     let ids: Vec<String> = settled.map(|record| record.migration.to_string()).collect();
-    (!ids.is_empty()).then(|| doc! { PENDING: { "of": { "$in": ids } } })
+    if !link.pending.iter().any(|of| ids.contains(of)) {
+        return Ok(());
+    }
+    let lost = link.lost.take();
+    let taken = fence::note(link, batch.fence, doc! { "$pull": { PENDING: { "of": { "$in": ids } } } }).await;
+    if link.in_transaction() {
+        return taken;
+    }
+    // The records are there, and what could not be taken away counts no more.
+    link.lost = lost;
+    Ok(())
 }
 
 /// What there was before a step of the migration that is being taken back, of its last run: the step of that number, or the
 /// last one that fits. Under another name it is found by the `statement` that it was.
 pub(crate) async fn find(link: &mut Link, mut which: Document, of_which: &Of, what: &str) -> Result<Document> {
-    // All records stand in the history then.
-    tail::flush(link).await?;
     let of = link.entered.clone();
     if let Some(of) = &of {
         which.insert("namespace", of.namespace().as_str());
@@ -145,8 +166,7 @@ pub(crate) async fn find(link: &mut Link, mut which: Document, of_which: &Of, wh
     let mut by_statement = which;
     by_statement.insert("detail", of_which.statement.clone());
     for query in [Some(by_name), of_which.statement.as_ref().map(|_| by_statement)].into_iter().flatten() {
-        let found = link.ours(HISTORY).find_one(query).sort(doc! { "_id": -1 }).await;
-        let found = found.map_err(|error| link.failed("reading the history", &error))?;
+        let found = history::newest(link, &query).await?;
         if let Some(Bson::Document(before)) = found.and_then(|mut found| found.remove("before")) {
             return was(&before);
         }

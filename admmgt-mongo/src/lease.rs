@@ -13,12 +13,14 @@ use mongodb::options::ReturnDocument;
 use tokio::runtime::Handle;
 
 use crate::error;
-use crate::head::{self, STATE};
+use crate::fence::{self, STATE};
+use crate::held;
 use crate::link::Link;
 use crate::records::signed;
-use crate::tail;
 
 const ID: &str = "lease";
+/// The last record when it was handed back.
+pub(crate) const ENDED: &str = "ended";
 
 const TAKEN: &str = "it was handed back by hand, or another process has taken it";
 
@@ -40,7 +42,7 @@ const BELIEVED: Duration = Duration::from_millis(50);
 const PATIENCE: Duration = Duration::from_millis(500);
 
 /// Looks at the lease, before something is written: it was handed back by hand, taken away, or its time is over, where it is not
-/// ours. (That nobody writes with an older token is seen to by the heads.) Asked outside of the session, so that a
+/// ours. (That nobody writes with an older token is seen to by the fence, and by the place that is held in the history.) Asked outside of the session, so that a
 /// transaction's snapshot does not hide it.
 pub(crate) async fn look(link: &mut Link) -> Result<()> {
     let (Some(Token(token)), Some(owner)) = (link.fence, link.owner.clone()) else {
@@ -117,19 +119,16 @@ pub(crate) async fn acquire(link: &mut Link, request: &LeaseRequest) -> Result<A
         return Ok(Acquired::No(holder(&found)));
     }
     let token = found.get_i64("token").ok().and_then(|token| u64::try_from(token).ok());
-    let token = token.ok_or_else(|| {
-        Error::corrupt(format!("the document `{ID}` of the state"), "its token is no number; restore it from a backup")
-    })?;
+    let token = token.ok_or_else(|| damaged("its token is no number"))?;
     let ours = Ours { state: link.ours(STATE), owner, token, ttl: link.server.ttl };
     if let Some(before @ Bson::Binary(_)) = found.get("before") {
         // The server keeps the transaction of a client that is gone for a minute, with all it has locked. It is the same
         // user's; where it is not, that minute is waited for.
         link.kill(before.clone()).await;
     }
-    if !fence(link, &ours, asked).await? {
-        return Ok(Acquired::No(Holder::default()));
-    }
+    let Some(next) = fence(link, &ours, asked).await? else { return Ok(Acquired::No(Holder::default())) };
     (link.owner, link.fence, link.looked) = (Some(ours.owner.clone()), Some(Token(token)), Some(asked));
+    (link.next, link.is_held) = (Some(next), true);
     let heart = Heart::beat(ours.ttl, asked, ours.clone());
     Ok(Acquired::Yes(Box::new(MongoLease { ours, heart, is_released: false })))
 }
@@ -150,23 +149,26 @@ async fn take(link: &mut Link, owner: &str, request: &LeaseRequest) -> Result<Op
     }
 }
 
-/// From now on nobody else writes. `false` where the lease had to be handed back, and can be asked for again.
-async fn fence(link: &mut Link, ours: &Ours, asked: Instant) -> Result<bool> {
-    let newest = match head::fence(link, ours.token, &ours.owner).await {
-        Ok(None) if asked.elapsed() < Heart::good_for(ours.ttl) => return Ok(true),
-        // It was waited for for too long.
-        Ok(None) => signed(ours.token),
-        Ok(Some(newest)) => newest,
-        Err(error) => {
-            let _ = ours.release().await;
-            return Err(error);
+/// From now on nobody else writes. Returns the place of the next record; `None` where the lease had to be handed back, and
+/// can be asked for again.
+async fn fence(link: &mut Link, ours: &Ours, asked: Instant) -> Result<Option<u64>> {
+    let fenced = match fence::set(link, ours.token, &ours.owner).await {
+        Ok(None) => held::hold(link, ours.token, &ours.owner).await,
+        Ok(Some(newest)) => {
+            // Asked again, it goes on behind the newest.
+            let behind = doc! { "$max": { "token": newest } };
+            let _ = ours.state.update_one(doc! { "_id": ID }, behind).await;
+            let _ = Ours { token: u64::try_from(newest).unwrap_or(ours.token), ..ours.clone() }.release(0).await;
+            return Ok(None);
         }
+        Err(error) => Err(error),
     };
-    // Asked again, it goes on behind the newest.
-    let behind = doc! { "$max": { "token": newest } };
-    let _ = ours.state.update_one(doc! { "_id": ID }, behind).await;
-    let _ = Ours { token: u64::try_from(newest).unwrap_or(ours.token), ..ours.clone() }.release().await;
-    Ok(false)
+    // It was waited for for too long, or others went on writing.
+    let is_late = asked.elapsed() >= Heart::good_for(ours.ttl);
+    if is_late || !matches!(fenced, Ok(Some(_))) {
+        let _ = ours.release(0).await;
+    }
+    fenced.map(|next| next.filter(|_| !is_late))
 }
 
 /// The run goes on in another session: whoever takes the lease next ends that one.
@@ -176,6 +178,21 @@ pub(crate) async fn note_session(link: &mut Link) {
     let ours = doc! { "_id": ID, "owner": owner };
     // Where it cannot be noted, the server ends what is open after a minute.
     let _ = link.ours(STATE).update_one(ours, doc! { "$set": { "session": session } }).await;
+}
+
+/// The last record that there was when it was handed back.
+pub(crate) fn ended(found: &Document) -> Result<u64> {
+    let ended = match found.get(ENDED) {
+        None | Some(Bson::Null) => Some(0),
+        Some(Bson::Int64(ended)) => u64::try_from(*ended).ok(),
+        Some(Bson::Int32(ended)) => u64::try_from(*ended).ok(),
+        Some(_) => None,
+    };
+    ended.ok_or_else(|| damaged(&format!("its field `{ENDED}` is no number")))
+}
+
+fn damaged(problem: &str) -> Error {
+    Error::corrupt(format!("the document `{ID}` of the state"), format!("{problem}; restore it from a backup"))
 }
 
 fn holder(found: &Document) -> Holder {
@@ -203,9 +220,10 @@ impl Ours {
         doc! { "_id": ID, "token": signed(self.token), "owner": &self.owner }
     }
 
-    /// The token stays for ever: one that began again would not tell an old holder from a new one.
-    async fn release(&self) -> std::result::Result<(), mongodb::error::Error> {
-        let free = doc! { "$set": { "owner": null, "session": null } };
+    /// The token stays for ever: one that began again would not tell an old holder from a new one. With it is noted up to
+    /// which record there is a history.
+    async fn release(&self, last: u64) -> std::result::Result<(), mongodb::error::Error> {
+        let free = doc! { "$set": { "owner": null, "session": null }, "$max": { ENDED: signed(last) } };
         self.state.update_one(self.document(), free).await.map(drop)
     }
 }
@@ -260,11 +278,10 @@ impl Lease for MongoLease {
         self.is_released = true;
         self.heart.stop();
         let link = Link::of(session)?;
-        // What cannot be put into the history goes on standing with the heads.
-        let ended = tail::end(link).await;
-        let (_, released) = tokio::join!(ended, self.ours.release());
+        let released = self.ours.release(link.next.map_or(0, |next| next - 1)).await;
         released.map_err(|error| link.failed("handing back the lease", &error))?;
         (link.owner, link.fence, link.looked) = (None, None, None);
+        (link.next, link.is_held) = (None, false);
         Ok(())
     }
 }

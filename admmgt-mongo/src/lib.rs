@@ -6,7 +6,7 @@
 //!                            link: the client's session, what the server can do
 //!                              │
 //!                              ├── perform: a statement of a file, a command of the server or a step with a way back
-//!                              ├── store ──▶ _admmgt_history, _admmgt_state (heads, the newest token and records),
+//!                              ├── store ──▶ _admmgt_history, _admmgt_state (the lease and the fence),
 //!                              │             _admmgt_checkpoint
 //!                              └── lease: a document with the server's clock, and a heartbeat
 //! ```
@@ -22,12 +22,13 @@ mod link;
 mod read;
 mod session;
 
-mod head;
+mod append;
+mod fence;
+mod held;
 mod history;
 mod lease;
 mod records;
 mod store;
-mod tail;
 
 mod checkpoints;
 mod documents;

@@ -15,7 +15,6 @@ use crate::kept::Kept;
 use crate::lease;
 use crate::read::MongoReader;
 use crate::server::{Facts, Server, safely};
-use crate::tail::Tail;
 
 /// A session of the client, and what it is used for.
 #[derive(Debug)]
@@ -43,10 +42,12 @@ pub(crate) struct Link {
     pub(crate) notices: Vec<String>,
     /// The last record that was seen or written.
     pub(crate) seen: Option<u64>,
-    /// Records that are committed with the heads, and may not stand in the history yet.
-    pub(crate) tail: Tail,
-    /// What there was before some step may stand with the heads.
-    pub(crate) may_have_pending: bool,
+    /// The number of the next record, while the lease is ours.
+    pub(crate) next: Option<u64>,
+    /// Its place is held for us.
+    pub(crate) is_held: bool,
+    /// The migrations for which the fence says what there was before a step.
+    pub(crate) pending: Vec<String>,
     /// What runs is a batch of a backfill.
     pub(crate) in_batch: bool,
     /// The conversation was lost in the middle of something.
@@ -76,8 +77,9 @@ impl Link {
             has_stepped: false,
             notices: Vec::new(),
             seen: None,
-            tail: Tail::default(),
-            may_have_pending: true,
+            next: None,
+            is_held: false,
+            pending: Vec::new(),
             in_batch: false,
             lost: None,
         })

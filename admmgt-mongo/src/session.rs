@@ -7,12 +7,12 @@ use admmgt_core::{
     Session, Statement, async_trait,
 };
 
+use crate::append;
 use crate::dialect::{self, Said};
 use crate::error;
-use crate::head;
+use crate::history;
 use crate::link::Link;
 use crate::perform;
-use crate::tail;
 
 /// The link of a run.
 #[derive(Debug)]
@@ -43,7 +43,7 @@ impl Session for LinkSession {
     async fn begin(&mut self, origin: Origin) -> Result<()> {
         let link = &mut self.0;
         if let (Origin::Code, Some(seen)) = (origin, link.seen) {
-            head::check(link, seen).await?;
+            history::check(link, seen).await?;
         }
         link.in_batch = false;
         link.begin().await
@@ -56,15 +56,12 @@ impl Session for LinkSession {
 
     async fn commit(&mut self, batch: &Batch) -> Result<Atomicity> {
         let link = &mut self.0;
-        let written = match tail::write(link, batch).await {
-            Ok(written) => written,
-            Err(error) => {
-                link.abort().await;
-                return Err(error);
-            }
-        };
+        if let Err(error) = append::write(link, batch).await {
+            link.abort().await;
+            return Err(error);
+        }
         link.commit().await?;
-        tail::wrote(link, batch, written).await;
+        append::wrote(link, batch);
         Ok(Atomicity::Kept)
     }
 

@@ -5,13 +5,13 @@ use admmgt_core::{
     Session, StateStore, Token, async_trait,
 };
 
+use crate::append;
 use crate::checkpoints;
+use crate::fence;
 use crate::foreign;
-use crate::head;
 use crate::history;
 use crate::lease;
 use crate::link::Link;
-use crate::tail;
 
 /// The history of a MongoDB database.
 #[derive(Debug)]
@@ -20,11 +20,11 @@ pub(crate) struct MongoStore;
 #[async_trait]
 impl StateStore for MongoStore {
     async fn head(&self, session: &mut dyn Session, _: &[Namespace]) -> Result<Option<Head>> {
-        head::head(Link::of(session)?).await
+        history::head(Link::of(session)?).await
     }
 
     async fn prepare(&self, session: &mut dyn Session) -> Result<()> {
-        head::prepare(Link::of(session)?).await
+        history::prepare(Link::of(session)?).await
     }
 
     async fn history(&self, session: &mut dyn Session) -> Result<History> {
@@ -32,7 +32,7 @@ impl StateStore for MongoStore {
     }
 
     async fn append(&self, session: &mut dyn Session, batch: &Batch) -> Result<()> {
-        tail::append(Link::of(session)?, batch).await
+        append::append(Link::of(session)?, batch).await
     }
 
     async fn checkpoint(&self, session: &mut dyn Session, key: &CheckpointKey) -> Result<Option<Checkpoint>> {
@@ -57,7 +57,7 @@ impl StateStore for MongoStore {
         let link = Link::of(session)?;
         let names = link.database().list_collection_names().await;
         let mut names = names.map_err(|error| link.failed("reading the names of the collections", &error))?;
-        head::settle(link).await;
+        fence::settle(link).await;
         let ours = link.server.collection("");
         names.retain(|name| !name.starts_with(&ours) && !name.starts_with("system."));
         Ok(names)

@@ -13,6 +13,12 @@ async fn migrated(db: &MongoDatabase) {
     db.migrator(sql(&[("1", r#"{"create": "a"}"#)])).up().await.unwrap();
 }
 
+/// Changes the document that the history ends with.
+async fn change_last(db: &MongoDatabase, update: Document) {
+    let last = db.all("_admmgt_history").await.pop().unwrap();
+    change(db, "_admmgt_history", doc! { "_id": last.get("_id") }, update).await;
+}
+
 /// Changes the state or the history as somebody would in a shell.
 async fn change(db: &MongoDatabase, collection: &str, which: Document, update: Document) {
     let updates = vec![doc! { "q": which, "u": update }];
@@ -51,13 +57,7 @@ async fn fields_of_another_version_are_no_obstacle() {
             doc! { "$set": { "colour": "red" }, "$unset": { "body": "", "codec": "" } },
         )
         .await;
-        change(
-            &db,
-            "_admmgt_state",
-            doc! { "_id": "head" },
-            doc! { "$set": { "colour": "red" }, "$unset": { "tail": "" } },
-        )
-        .await;
+        change(&db, "_admmgt_state", doc! { "_id": "fence" }, doc! { "$set": { "colour": "red" } }).await;
         assert_eq!(db.migrator(list()).up().await.unwrap().ran.len(), 1);
         assert_eq!(db.all("_admmgt_history").await[0].get_str("colour"), Ok("red"));
     }
@@ -67,7 +67,7 @@ async fn fields_of_another_version_are_no_obstacle() {
 async fn f70_what_a_newer_version_wrote_is_not_touched() {
     for db in MongoDatabase::both() {
         migrated(&db).await;
-        change(&db, "_admmgt_state", doc! { "_id": "head" }, doc! { "$set": { "format": 99 } }).await;
+        change_last(&db, doc! { "$set": { "format": 99 } }).await;
         let before = (db.all("_admmgt_state").await, db.all("_admmgt_history").await);
         for error in [
             db.migrator(list()).up().await.unwrap_err(),
@@ -90,7 +90,7 @@ async fn heads_that_cannot_be_read_are_named() {
     ] {
         for db in MongoDatabase::both() {
             migrated(&db).await;
-            change(&db, "_admmgt_state", doc! { "_id": "head" }, update.clone()).await;
+            change_last(&db, update.clone()).await;
             let error = db.migrator(list()).up().await.unwrap_err();
             assert_eq!(error.kind(), ErrorKind::State, "{error}");
             assert!(error.to_string().contains(words), "{error}");
@@ -119,8 +119,8 @@ async fn a_record_that_is_gone_is_missed() {
     for gone in [1_i64, 2] {
         for db in MongoDatabase::both() {
             db.migrator(list()).up().await.unwrap();
-            let last = db.all("_admmgt_history").await.len();
-            let which = if gone == 1 { 1 } else { i64::try_from(last).unwrap() };
+            let last = db.all("_admmgt_history").await.pop().unwrap().get_i64("_id").unwrap();
+            let which = if gone == 1 { 1 } else { last };
             db.run(doc! { "delete": "_admmgt_history", "deletes": [{ "q": { "_id": which }, "limit": 1 }] }).await;
             let error = db
                 .migrator(list().and(SqlMigration::new("app", "3", "{\"create\": \"c\"}").unwrap()))
@@ -143,25 +143,9 @@ async fn a_view_in_our_place_is_no_history() {
     }
 }
 
-/// What was committed with the heads and never came to the history is read, and put there by the next run.
+/// Where records are and no state, nothing begins anew over them, and nobody resolves that away.
 #[tokio::test]
-async fn records_that_stand_with_the_heads_count() {
-    for db in MongoDatabase::both() {
-        migrated(&db).await;
-        let records = db.all("_admmgt_history").await;
-        db.run(doc! { "delete": "_admmgt_history", "deletes": [{ "q": {}, "limit": 0 }] }).await;
-        change(&db, "_admmgt_state", doc! { "_id": "head" }, doc! { "$set": { "tail": records.clone() } }).await;
-        assert!(db.migrator(sql(&[("1", r#"{"create": "a"}"#)])).status().await.unwrap().is_current());
-        assert_eq!(db.migrator(list()).up().await.unwrap().ran.len(), 1);
-        let after = db.all("_admmgt_history").await;
-        assert_eq!(after[..records.len()], records[..]);
-        assert!(after.len() > records.len());
-    }
-}
-
-/// Whoever takes the heads away takes the history with them: nothing begins anew over it, and nobody resolves it away.
-#[tokio::test]
-async fn heads_that_are_gone_are_not_made_anew() {
+async fn a_state_that_is_gone_is_not_made_anew() {
     for db in MongoDatabase::both() {
         migrated(&db).await;
         db.run(doc! { "drop": "_admmgt_state" }).await;
@@ -172,17 +156,44 @@ async fn heads_that_are_gone_are_not_made_anew() {
     }
 }
 
-/// Heads of an older backup, beside a newer history.
+/// Each is a history as no run leaves it.
 #[tokio::test]
-async fn heads_that_are_older_than_the_history_are_refused() {
-    for db in MongoDatabase::both() {
-        migrated(&db).await;
-        let older = db.all("_admmgt_state").await.into_iter().find(|found| found.get_str("_id") == Ok("head")).unwrap();
+async fn records_that_cannot_stand_as_they_do_are_told() {
+    for (which, update, words) in [
+        (
+            1_i64,
+            doc! { "$set": { "held_for": { "token": 1_i64, "owner": "x" } } },
+            "records stand behind a place that is held",
+        ),
+        (1, doc! { "$set": { "more": 5 } }, "its field `more` is no list of records"),
+        (1, doc! { "$set": { "more": [5] } }, "its field `more` holds what is no record"),
+        (2, doc! { "$unset": { "heads": "" } }, "has no heads"),
+        (2, doc! { "$set": { "last": "x" } }, "its field `last` is no number"),
+    ] {
+        let Some(db) = MongoDatabase::new() else { return };
         db.migrator(list()).up().await.unwrap();
-        db.run(doc! { "update": "_admmgt_state", "updates": [{ "q": { "_id": "head" }, "u": older }] }).await;
+        change(&db, "_admmgt_history", doc! { "_id": which }, update).await;
         let three = list().and(SqlMigration::new("app", "3", r#"{"create": "c"}"#).unwrap());
         let error = db.migrator(three).up().await.unwrap_err();
-        assert!(error.to_string().contains("and there are later ones"), "{error}");
+        assert_eq!(error.kind(), ErrorKind::State, "{error}");
+        assert!(error.to_string().contains(words), "{error}");
+        assert_eq!(db.names().await, ["a", "b"]);
+    }
+}
+
+/// A backup of the history that is older than that of the state.
+#[tokio::test]
+async fn a_history_that_is_older_than_its_state_is_refused() {
+    for db in MongoDatabase::both() {
+        migrated(&db).await;
+        let older = db.all("_admmgt_history").await;
+        db.migrator(list()).up().await.unwrap();
+        db.run(doc! { "delete": "_admmgt_history", "deletes": [{ "q": {}, "limit": 0 }] }).await;
+        db.run(doc! { "insert": "_admmgt_history", "documents": older }).await;
+        let three = list().and(SqlMigration::new("app", "3", r#"{"create": "c"}"#).unwrap());
+        let error = db.migrator(three).up().await.unwrap_err();
+        assert!(error.to_string().contains("restore it from a backup"), "{error}");
+        assert_eq!(error.kind(), ErrorKind::State, "{error}");
     }
 }
 
@@ -191,7 +202,7 @@ async fn heads_that_are_older_than_the_history_are_refused() {
 async fn a_lease_that_was_taken_away_goes_on_behind_its_tokens() {
     for db in MongoDatabase::both() {
         migrated(&db).await;
-        change(&db, "_admmgt_state", doc! { "_id": "head" }, doc! { "$set": { "token": 41_i64 } }).await;
+        change(&db, "_admmgt_state", doc! { "_id": "fence" }, doc! { "$set": { "token": 41_i64 } }).await;
         db.run(doc! { "delete": "_admmgt_state", "deletes": [{ "q": { "_id": "lease" }, "limit": 1 }] }).await;
         assert_eq!(db.migrator(list()).up().await.unwrap().ran.len(), 1);
         let tokens: Vec<i64> =

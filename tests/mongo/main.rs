@@ -6,7 +6,7 @@
 //! - `damage`: histories that were changed by hand;
 //! - `failing`: a server that steps down, hangs up, and cannot say whether it committed;
 //! - `fencing`: who has lost the lease writes nothing more;
-//! - `tail`: records on their way into the history;
+//! - `records`: how records come into the history;
 //! - `backfill`: many documents, batch by batch;
 //! - `steps`: declared steps and their ways back;
 //! - `testkit`: test databases of an application, and claims on them;
@@ -19,6 +19,6 @@ mod everyday;
 mod failing;
 mod fencing;
 mod races;
+mod records;
 mod steps;
-mod tail;
 mod testkit;

@@ -55,16 +55,6 @@ pub(crate) fn is_not_committed(error: &Error) -> bool {
     error.contains_label(TRANSIENT_TRANSACTION_ERROR) || code(error).is_some_and(|code| TOO_LARGE.contains(&code))
 }
 
-/// Whether nothing else was wrong with an insert of many but that some of them are there already.
-pub(crate) fn is_taken_only(error: &Error) -> bool {
-    match error.kind.as_ref() {
-        ErrorKind::InsertMany(InsertManyError { write_errors: Some(errors), write_concern_error: None, .. }) => {
-            errors.iter().all(|error| error.code == 11000)
-        }
-        _ => false,
-    }
-}
-
 pub(crate) fn is_transient(error: &Error) -> bool {
     let is = |codes: &[i32]| code(error).is_some_and(|code| codes.contains(&code));
     // The label is on what was too large, too, and does not make it smaller.
