@@ -1,13 +1,17 @@
-//! Adds records to the history: those of a batch are one document, which is there or is not.
+//! Adds records to the history: those of a batch are there together or not at all. They are one document, where they fit into one,
+//! and else several in a transaction.
+
+use std::time::Duration;
 
 use admmgt_core::stored::heads_text;
 use admmgt_core::{Batch, Error, Result, Token};
 use mongodb::bson::{Bson, Document, RawDocumentBuf, doc};
 
+use crate::end::{self, with_heads};
 use crate::error;
 use crate::fence;
 use crate::held;
-use crate::history::{self, HISTORY, with_heads};
+use crate::history::{self, HISTORY};
 use crate::kept;
 use crate::lease;
 use crate::link::Link;
@@ -16,9 +20,22 @@ use crate::records::document;
 /// As many bytes of records as fit into one document.
 const DOCUMENT: usize = 12 << 20;
 
+/// So often a batch is written that somebody was in the way of who has no right to be.
+const TRIES: usize = 3;
+
 /// Adds records, in no transaction of the run's.
 pub(crate) async fn append(link: &mut Link, batch: &Batch) -> Result<()> {
     kept::recall(link, batch).await?;
+    for _ in 1..TRIES {
+        match append_once(link, batch).await {
+            Err(Error::Busy { .. }) => {}
+            done => return done,
+        }
+    }
+    append_once(link, batch).await
+}
+
+async fn append_once(link: &mut Link, batch: &Batch) -> Result<()> {
     let documents = documents(link, batch);
     if documents.len() < 2 {
         put(link, batch, documents).await?;
@@ -104,7 +121,11 @@ async fn put(link: &mut Link, batch: &Batch, documents: Vec<Document>) -> Result
     let mut is_held = link.is_held;
     for document in documents {
         if !add(link, document, is_held).await? {
-            return Err(why_not(link, batch, after).await);
+            return Err(match held::retake(link, after + 1).await? {
+                // All of it can be done again, in that place.
+                true => Error::Busy { waited: Duration::ZERO },
+                false => why_not(link, batch, after).await,
+            });
         }
         is_held = false;
     }
@@ -131,7 +152,7 @@ async fn add(link: &mut Link, document: Document, is_held: bool) -> Result<bool>
     let in_transaction = link.in_transaction();
     let added = if is_held {
         let (token, owner) = (link.fence.map_or(0, |Token(token)| token), link.owner.clone().unwrap_or_default());
-        let place = doc! { "_id": document.get("_id"), "held_for": held::holder(token, &owner) };
+        let place = doc! { "_id": document.get("_id"), "held_for": held::mark(token, &owner) };
         let replace = history.replace_one(place, document);
         let replaced = if in_transaction { replace.session(link.handle().session()).await } else { replace.await };
         replaced.map(|replaced| replaced.matched_count == 1)
@@ -153,7 +174,7 @@ async fn why_not(link: &mut Link, batch: &Batch, after: u64) -> Error {
         Ok(true) => {}
         Err(error) => return error,
     }
-    match history::end(link).await {
+    match end::end(link).await {
         Ok(end) => history::moved(after, end.map_or(0, |end| end.last)),
         Err(error) => error,
     }

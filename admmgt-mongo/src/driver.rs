@@ -10,8 +10,8 @@ use admmgt_core::{
 use mongodb::Client;
 
 use crate::dialect::MongoDialect;
+use crate::end;
 use crate::handle::MongoSession;
-use crate::history;
 use crate::link::Link;
 use crate::place;
 use crate::read::MongoReader;
@@ -36,8 +36,9 @@ const BACKEND: Backend = Backend::new("mongo");
 /// On a replica set or a sharded cluster a migration runs in a transaction with its record, where what it does can be in
 /// one. A standalone server has no transactions: there each migration runs without one, and its plan says so.
 ///
-/// The history is the collection `_admmgt_history`; `_admmgt_state` holds the lease and its token; `_admmgt_checkpoint` says how
-/// far backfills have come. Whoever makes a backup of one of them needs the others too. Everything is written with the concern `majority` and to disk, also what
+/// The history is the collection `_admmgt_history`; `_admmgt_state` holds the lease, its newest token, and what there was before a
+/// step that is not done; `_admmgt_checkpoint` says how far backfills have come. Whoever makes a backup of one of them needs the
+/// others too. Everything is written with the concern `majority` and to disk, also what
 /// migrations write.
 #[derive(Debug, Clone)]
 pub struct Mongo {
@@ -147,6 +148,6 @@ impl Driver for Mongo {
 
     /// One query, and nothing is asked before it.
     async fn peek(&self, options: &SessionOptions, _: &[Namespace]) -> Result<Option<Head>> {
-        history::peek(&self.server, &self.server.database(options).await?).await
+        end::peek(&self.server, &self.server.database(options).await?).await
     }
 }

@@ -1,7 +1,7 @@
 //! The fence: one document by which a writer proves that nobody has taken the lease since, where no record proves it.
 //!
 //! ```text
-//! { _id: "fence", token, owner, pending, proofs }
+//! { _id: "fence", token, owner, ended, pending, proofs }
 //! ```
 //!
 //! Whoever takes the lease writes its token and owner here before reading anything. A write that goes with an update of this document
@@ -14,7 +14,6 @@ use mongodb::bson::{Bson, Document, doc};
 use mongodb::options::ReadConcern;
 
 use crate::error;
-use crate::history;
 use crate::kept;
 use crate::lease;
 use crate::link::Link;
@@ -24,6 +23,8 @@ use crate::records::signed;
 pub(crate) const STATE: &str = "state";
 const ID: &str = "fence";
 const TOKEN: &str = "token";
+/// The last record as far as the state knows: of a history that ends before it, the end is lost. The lease has such a field too.
+pub(crate) const ENDED: &str = "ended";
 const SETTLING: Duration = Duration::from_secs(10);
 
 pub(crate) fn damaged(problem: &str) -> Error {
@@ -58,61 +59,55 @@ fn token_of(found: &Document) -> Result<i64> {
 /// What the state says of the history.
 #[derive(Debug, Default)]
 pub(crate) struct Said {
-    /// The last record at the end of the last run that has handed back its lease.
+    /// The last record when a lease was taken, or handed back. There may be later ones.
     pub(crate) ended: u64,
     /// The fence, as far as it says what there was before a step.
     pub(crate) fence: Option<Document>,
 }
 
 pub(crate) async fn said(link: &mut Link) -> Result<Said> {
-    let found = link.ours(STATE).find(doc! {}).projection(doc! { lease::ENDED: 1, kept::PENDING: 1 }).await;
+    let found = link.ours(STATE).find(doc! {}).projection(doc! { ENDED: 1, kept::PENDING: 1 }).await;
     let mut cursor = found.map_err(|error| link.failed("reading the state", &error))?;
     let mut said = Said::default();
     while cursor.advance().await.map_err(|error| link.failed("reading the state", &error))? {
         let found = cursor.deserialize_current().map_err(|error| damaged(&error::words(&error)))?;
-        match found.get_str("_id") {
-            Ok(ID) => said.fence = Some(found),
-            _ => said.ended = said.ended.max(lease::ended(&found)?),
+        said.ended = said.ended.max(ended(&found)?);
+        if found.get_str("_id") == Ok(ID) {
+            said.fence = Some(found);
         }
     }
     Ok(said)
 }
 
-/// Where there are records, there is a fence.
-pub(crate) async fn check_there(link: &mut Link) -> Result<()> {
-    match find(link, doc! { "_id": 1 }).await? {
-        Some(_) => Ok(()),
+fn ended(found: &Document) -> Result<u64> {
+    let ended = match found.get(ENDED) {
+        None | Some(Bson::Null) => Some(0),
+        Some(Bson::Int64(ended)) => u64::try_from(*ended).ok(),
+        Some(Bson::Int32(ended)) => u64::try_from(*ended).ok(),
+        Some(_) => None,
+    };
+    ended.ok_or_else(|| damaged(&format!("its field `{ENDED}` must be a whole number")))
+}
+
+/// From now on only who has this token, and is this owner, writes behind the `last` record. `Some` where the fence has a token
+/// that is not older, which is returned: somebody took the document of the lease away, and its tokens began anew.
+pub(crate) async fn set(link: &mut Link, token: u64, owner: &str, last: u64) -> Result<Option<i64>> {
+    let state = link.ours(STATE);
+    let older = doc! { "_id": ID, "$or": [{ TOKEN: null }, { TOKEN: { "$lt": signed(token) } }] };
+    let ours = doc! { "$set": { TOKEN: signed(token), "owner": owner }, "$max": { ENDED: signed(last) } };
+    // Where there are records, there is a fence: one that is made anew would know nothing of the tokens that were given.
+    match state.update_one(older, ours).upsert(last == 0).await {
+        Ok(updated) if updated.matched_count == 1 || updated.upserted_id.is_some() => return Ok(None),
+        // It is there, and does not match; or somebody has just made it.
+        Ok(_) => {}
+        Err(error) if matches!(error::code(&error), Some(11000 | 112)) => {}
+        Err(error) => return Err(link.failed("asking for the lease", &error)),
+    }
+    match find(link, doc! { TOKEN: 1 }).await? {
+        Some(found) => Ok(Some(token_of(&found)?.max(signed(token)))),
         None => Err(damaged("it is not there, and there are records")),
     }
 }
-
-/// From now on only who has this token, and is this owner, writes. `Some` where the fence has a token that is not older, which
-/// is returned: somebody took the document of the lease away, and its tokens began anew.
-pub(crate) async fn set(link: &mut Link, token: u64, owner: &str) -> Result<Option<i64>> {
-    if token == FIRST && history::end(link).await?.is_some_and(|end| end.last > 0) {
-        check_there(link).await?;
-    }
-    let state = link.ours(STATE);
-    let older = doc! { "_id": ID, "$or": [{ TOKEN: null }, { TOKEN: { "$lt": signed(token) } }] };
-    let ours = doc! { "$set": { TOKEN: signed(token), "owner": owner } };
-    for _ in 0..2 {
-        match state.update_one(older.clone(), ours.clone()).upsert(true).await {
-            Ok(_) => return Ok(None),
-            // It is there, and does not match.
-            Err(error) if error::code(&error) == Some(11000) => {}
-            Err(error) => return Err(link.failed("asking for the lease", &error)),
-        }
-        let newest = token_of(&find(link, doc! { TOKEN: 1 }).await?.unwrap_or_default())?;
-        if newest >= signed(token) {
-            return Ok(Some(newest));
-        }
-        // Somebody has just made it.
-    }
-    Ok(Some(signed(token)))
-}
-
-/// The token of a lease that nobody had before.
-const FIRST: u64 = 1;
 
 /// Whether it has the token and the owner of this link's lease.
 pub(crate) async fn is_ours(link: &mut Link) -> Result<bool> {

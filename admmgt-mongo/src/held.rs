@@ -3,53 +3,105 @@
 //! The number of a record is given once. So whoever takes the lease puts a document into the place of the next one: who had
 //! the lease before would write there, and cannot. With the first record of the run it becomes that record, and all the
 //! others are simply added: nothing else has to prove that they may be.
+//!
+//! Whoever is too late, and does not know yet that somebody else has taken the lease since, may hold a place in front of them.
+//! Its token is older: they take that place, as they would have taken it before.
 
-use admmgt_core::Result;
-use mongodb::bson::{Document, doc};
+use std::time::Instant;
+
+use admmgt_core::{Result, Token};
+use mongodb::bson::{Bson, Document, doc};
 
 use crate::checkpoints;
+use crate::end::{self, End, with_heads};
 use crate::error;
-use crate::history::{self, HISTORY, with_heads};
+use crate::history::HISTORY;
 use crate::link::Link;
 use crate::records::signed;
 
-/// So many records somebody may write whose lease was just taken.
-const TRIES: usize = 100;
-
-/// The holder, as the place names it.
-pub(crate) fn holder(token: u64, owner: &str) -> Document {
+/// For whom a place is held.
+pub(crate) fn mark(token: u64, owner: &str) -> Document {
     doc! { "token": signed(token), "owner": owner }
 }
 
-/// Holds the next place, in which nobody else writes from now on; returns its number. `None` where others went on writing.
-pub(crate) async fn hold(link: &mut Link, token: u64, owner: &str) -> Result<Option<u64>> {
-    for _ in 0..TRIES {
-        let end = history::end(link).await?;
-        if end.is_none() {
-            checkpoints::forget(link).await?;
-        }
-        let end = end.unwrap_or_default();
-        let next = end.last + 1;
-        let history = link.ours(HISTORY);
-        let held_for = holder(token, owner);
-        let is_held = match end.held_for {
-            Some(before) => {
-                let place = doc! { "_id": signed(next), "held_for": before };
-                let taken = history.update_one(place, doc! { "$set": { "held_for": held_for } }).await;
-                taken.map(|taken| taken.matched_count == 1)
-            }
-            None => {
-                let place = doc! { "_id": signed(next), "held_for": held_for };
-                match history.insert_one(with_heads(place, end.heads)).await {
-                    // A record has just been written there.
-                    Err(error) if error::code(&error) == Some(11000) => Ok(false),
-                    held => held.map(|_| true),
-                }
-            }
-        };
-        if is_held.map_err(|error| link.failed("asking for the lease", &error))? {
-            return Ok(Some(next));
-        }
+fn token_of(held_for: &Document) -> i64 {
+    match held_for.get("token") {
+        Some(Bson::Int64(token)) => *token,
+        Some(Bson::Int32(token)) => i64::from(*token),
+        _ => 0,
     }
-    Ok(None)
+}
+
+/// Whether a place is held for this run, or for somebody who is too late.
+pub(crate) fn is_ours_or_older(link: &Link, held_for: &Document) -> bool {
+    let (Some(Token(token)), Some(owner)) = (link.fence, &link.owner) else { return false };
+    token_of(held_for) < signed(token) || *held_for == mark(token, owner)
+}
+
+/// What came of it.
+pub(crate) enum Held {
+    /// Nobody else writes there from now on. It stands behind the last record.
+    Place { last: u64 },
+    /// Somebody has a newer token.
+    Newer(i64),
+    /// It was too late, or others went on writing.
+    No,
+}
+
+/// Holds the next place; `end` is where the history was seen to end.
+pub(crate) async fn hold(
+    link: &mut Link,
+    token: u64,
+    owner: &str,
+    mut end: Option<End>,
+    until: Instant,
+) -> Result<Held> {
+    while Instant::now() < until {
+        let seen = end.unwrap_or_default();
+        if let Some(held_for) = &seen.held_for
+            && token_of(held_for) >= signed(token)
+        {
+            return Ok(Held::Newer(token_of(held_for)));
+        }
+        let last = seen.last;
+        if put(link, seen, mark(token, owner)).await? {
+            if last == 0 {
+                // What is left of a history that is gone.
+                checkpoints::forget(link).await?;
+            }
+            return Ok(Held::Place { last });
+        }
+        end = end::end(link).await?;
+    }
+    Ok(Held::No)
+}
+
+/// `false` where somebody else has just written.
+async fn put(link: &mut Link, end: End, held_for: Document) -> Result<bool> {
+    let (history, next) = (link.ours(HISTORY), signed(end.last + 1));
+    let put = match end.held_for {
+        Some(before) => {
+            let place = doc! { "_id": next, "held_for": before };
+            let taken = history.update_one(place, doc! { "$set": { "held_for": held_for } }).await;
+            taken.map(|taken| taken.matched_count == 1)
+        }
+        None => {
+            let place = doc! { "_id": next, "held_for": held_for };
+            history.insert_one(with_heads(place, end.heads)).await.map(|_| true)
+        }
+    };
+    match put {
+        Err(error) if matches!(error::code(&error), Some(11000 | 112)) => Ok(false),
+        put => put.map_err(|error| link.failed("asking for the lease", &error)),
+    }
+}
+
+/// Takes a place that somebody holds who is too late, in no transaction. `false` where there is none.
+pub(crate) async fn retake(link: &mut Link, next: u64) -> Result<bool> {
+    let (Some(Token(token)), Some(owner)) = (link.fence, link.owner.clone()) else { return Ok(false) };
+    let place = doc! { "_id": signed(next), "held_for.token": { "$lt": signed(token) } };
+    let taken = link.ours(HISTORY).update_one(place, doc! { "$set": { "held_for": mark(token, &owner) } }).await;
+    let taken = taken.map_err(|error| link.failed("writing the history", &error))?;
+    link.is_held |= taken.matched_count == 1;
+    Ok(taken.matched_count == 1)
 }

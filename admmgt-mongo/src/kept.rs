@@ -20,7 +20,7 @@ use mongodb::bson::{Binary, Bson, Document, RawDocumentBuf, doc};
 use crate::fence;
 use crate::history;
 use crate::link::Link;
-use crate::records::signed;
+use crate::records::{record, signed};
 use crate::step::Of;
 
 /// Of a step that has no record yet.
@@ -102,8 +102,11 @@ async fn pending(link: &mut Link, of: &MigrationId) -> Result<Vec<Document>> {
     // What has a record by now was not taken away with it.
     let on: Vec<&str> = GOES_ON.into_iter().map(RecordKind::as_str).collect();
     let which = doc! { "namespace": of.namespace().as_str(), "id": of.id(), "kind": { "$nin": on } };
-    let last = history::newest(link, &which).await?.and_then(|found| found.get_i64("_id").ok()).unwrap_or_default();
-    Ok(entries.into_iter().filter(|(behind, _)| *behind >= last).map(|(_, before)| before).collect())
+    let last = match history::newest(link, &which).await? {
+        Some(found) => record(&found)?.seq,
+        None => 0,
+    };
+    Ok(entries.into_iter().filter(|(behind, _)| *behind >= signed(last)).map(|(_, before)| before).collect())
 }
 
 /// Behind such a record an attempt goes on that has not ended its step.
@@ -140,13 +143,15 @@ pub(crate) async fn settle(link: &mut Link, batch: &Batch) -> Result<()> {
     if !link.pending.iter().any(|of| ids.contains(of)) {
         return Ok(());
     }
-    let lost = link.lost.take();
-    let taken = fence::note(link, batch.fence, doc! { "$pull": { PENDING: { "of": { "$in": ids } } } }).await;
+    let pull = doc! { "$pull": { PENDING: { "of": { "$in": ids.clone() } } } };
     if link.in_transaction() {
-        return taken;
+        return fence::note(link, batch.fence, pull).await;
     }
-    // The records are there, and what could not be taken away counts no more.
+    // The records are there, and what cannot be taken away counts no more.
+    let lost = link.lost.take();
+    let _ = fence::note(link, batch.fence, pull).await;
     link.lost = lost;
+    link.pending.retain(|of| !ids.contains(of));
     Ok(())
 }
 

@@ -12,15 +12,14 @@ use mongodb::bson::{Bson, Document, doc};
 use mongodb::options::ReturnDocument;
 use tokio::runtime::Handle;
 
+use crate::end::{self, End};
 use crate::error;
-use crate::fence::{self, STATE};
-use crate::held;
+use crate::fence::{self, ENDED, STATE};
+use crate::held::{self, Held};
 use crate::link::Link;
 use crate::records::signed;
 
 const ID: &str = "lease";
-/// The last record when it was handed back.
-pub(crate) const ENDED: &str = "ended";
 
 const TAKEN: &str = "it was handed back by hand, or another process has taken it";
 
@@ -36,14 +35,15 @@ pub(crate) fn taken_since(link: &mut Link, fence: Option<Token>) -> Error {
     lost("another process has taken it since")
 }
 
-/// So long is believed in a transaction what a look at the lease has found.
+/// So long is believed in a transaction what a look at the lease has found. For so long a record can be committed whose lease was
+/// taken away by hand, with all of the state.
 const BELIEVED: Duration = Duration::from_millis(50);
 /// So long a transaction waits for a look. A server whose cache is full of it answers nobody else until it ends.
 const PATIENCE: Duration = Duration::from_millis(500);
 
 /// Looks at the lease, before something is written: it was handed back by hand, taken away, or its time is over, where it is not
-/// ours. (That nobody writes with an older token is seen to by the fence, and by the place that is held in the history.) Asked outside of the session, so that a
-/// transaction's snapshot does not hide it.
+/// ours. (That nobody writes with an older token is seen to by the fence, and by the place that is held in the history.) Asked
+/// outside of the session, so that a transaction's snapshot does not hide it.
 pub(crate) async fn look(link: &mut Link) -> Result<()> {
     let (Some(Token(token)), Some(owner)) = (link.fence, link.owner.clone()) else {
         return Err(lost("nothing is written without the lease"));
@@ -113,6 +113,8 @@ pub(crate) async fn acquire(link: &mut Link, request: &LeaseRequest) -> Result<A
     if !link.facts.is_writable {
         return Err(error::Asked { what: &link.what }.read_only());
     }
+    // Before anything is written: a newer format is left alone.
+    let end = end::end(link).await?;
     let (asked, owner) = (Instant::now(), format!("{:032x}", fastrand::u128(..)));
     let Some(found) = take(link, &owner, request).await? else { return Ok(Acquired::No(Holder::default())) };
     if !found.get_str("owner").is_ok_and(|text| text == &*owner) {
@@ -126,7 +128,9 @@ pub(crate) async fn acquire(link: &mut Link, request: &LeaseRequest) -> Result<A
         // user's; where it is not, that minute is waited for.
         link.kill(before.clone()).await;
     }
-    let Some(next) = fence(link, &ours, asked).await? else { return Ok(Acquired::No(Holder::default())) };
+    let Some(next) = shut_out_others(link, &ours, end, asked).await? else {
+        return Ok(Acquired::No(Holder::default()));
+    };
     (link.owner, link.fence, link.looked) = (Some(ours.owner.clone()), Some(Token(token)), Some(asked));
     (link.next, link.is_held) = (Some(next), true);
     let heart = Heart::beat(ours.ttl, asked, ours.clone());
@@ -149,26 +153,28 @@ async fn take(link: &mut Link, owner: &str, request: &LeaseRequest) -> Result<Op
     }
 }
 
-/// From now on nobody else writes. Returns the place of the next record; `None` where the lease had to be handed back, and
+/// From now on nobody else writes. Returns the number of the next record; `None` where the lease had to be handed back, and
 /// can be asked for again.
-async fn fence(link: &mut Link, ours: &Ours, asked: Instant) -> Result<Option<u64>> {
-    let fenced = match fence::set(link, ours.token, &ours.owner).await {
-        Ok(None) => held::hold(link, ours.token, &ours.owner).await,
-        Ok(Some(newest)) => {
-            // Asked again, it goes on behind the newest.
-            let behind = doc! { "$max": { "token": newest } };
-            let _ = ours.state.update_one(doc! { "_id": ID }, behind).await;
-            let _ = Ours { token: u64::try_from(newest).unwrap_or(ours.token), ..ours.clone() }.release(0).await;
-            return Ok(None);
-        }
+async fn shut_out_others(link: &mut Link, ours: &Ours, end: Option<End>, asked: Instant) -> Result<Option<u64>> {
+    let until = asked + Heart::good_for(ours.ttl);
+    let newest = match held::hold(link, ours.token, &ours.owner, end, until).await {
+        Ok(Held::Place { last }) => match fence::set(link, ours.token, &ours.owner, last).await {
+            Ok(None) if Instant::now() < until => return Ok(Some(last + 1)),
+            set => set,
+        },
+        Ok(Held::Newer(newest)) => Ok(Some(newest)),
+        Ok(Held::No) => Ok(None),
         Err(error) => Err(error),
     };
-    // It was waited for for too long, or others went on writing.
-    let is_late = asked.elapsed() >= Heart::good_for(ours.ttl);
-    if is_late || !matches!(fenced, Ok(Some(_))) {
-        let _ = ours.release(0).await;
+    let mut last = ours.clone();
+    if let Ok(Some(newest)) = newest {
+        // Asked again, it goes on behind the newest.
+        let behind = doc! { "$max": { "token": newest } };
+        let _ = ours.state.update_one(doc! { "_id": ID }, behind).await;
+        last.token = u64::try_from(newest).unwrap_or(ours.token);
     }
-    fenced.map(|next| next.filter(|_| !is_late))
+    let _ = last.release(0).await;
+    newest.map(|_| None)
 }
 
 /// The run goes on in another session: whoever takes the lease next ends that one.
@@ -178,17 +184,6 @@ pub(crate) async fn note_session(link: &mut Link) {
     let ours = doc! { "_id": ID, "owner": owner };
     // Where it cannot be noted, the server ends what is open after a minute.
     let _ = link.ours(STATE).update_one(ours, doc! { "$set": { "session": session } }).await;
-}
-
-/// The last record that there was when it was handed back.
-pub(crate) fn ended(found: &Document) -> Result<u64> {
-    let ended = match found.get(ENDED) {
-        None | Some(Bson::Null) => Some(0),
-        Some(Bson::Int64(ended)) => u64::try_from(*ended).ok(),
-        Some(Bson::Int32(ended)) => u64::try_from(*ended).ok(),
-        Some(_) => None,
-    };
-    ended.ok_or_else(|| damaged(&format!("its field `{ENDED}` is no number")))
 }
 
 fn damaged(problem: &str) -> Error {

@@ -23,6 +23,7 @@ mod read;
 mod session;
 
 mod append;
+mod end;
 mod fence;
 mod held;
 mod history;

@@ -7,6 +7,7 @@ use admmgt_core::{
 
 use crate::append;
 use crate::checkpoints;
+use crate::end;
 use crate::fence;
 use crate::foreign;
 use crate::history;
@@ -20,7 +21,7 @@ pub(crate) struct MongoStore;
 #[async_trait]
 impl StateStore for MongoStore {
     async fn head(&self, session: &mut dyn Session, _: &[Namespace]) -> Result<Option<Head>> {
-        history::head(Link::of(session)?).await
+        end::head(Link::of(session)?).await
     }
 
     async fn prepare(&self, session: &mut dyn Session) -> Result<()> {

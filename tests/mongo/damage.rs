@@ -85,7 +85,7 @@ async fn heads_that_cannot_be_read_are_named() {
     for (update, words) in [
         (doc! { "$set": { "heads": 5 } }, "its field `heads` is no text"),
         (doc! { "$set": { "heads": "nonsense" } }, "which is no head"),
-        (doc! { "$set": { "format": "one" } }, "its field `format` is no number"),
+        (doc! { "$set": { "format": "one" } }, "its field `format` must be a whole number"),
         (doc! { "$set": { "format": 0 } }, "0 is not a format"),
     ] {
         for db in MongoDatabase::both() {
@@ -149,8 +149,11 @@ async fn a_state_that_is_gone_is_not_made_anew() {
     for db in MongoDatabase::both() {
         migrated(&db).await;
         db.run(doc! { "drop": "_admmgt_state" }).await;
-        let resolved = db.migrator(list()).resolve("app/1", admmgt::Resolution::Pending, "to try").await.unwrap_err();
-        assert_eq!(resolved.kind(), ErrorKind::State, "{resolved}");
+        for _ in 0..2 {
+            let resolved =
+                db.migrator(list()).resolve("app/1", admmgt::Resolution::Pending, "to try").await.unwrap_err();
+            assert_eq!(resolved.kind(), ErrorKind::State, "{resolved}");
+        }
         assert_eq!(db.migrator(list()).up().await.unwrap_err().kind(), ErrorKind::State);
         assert_eq!(db.names().await, ["a"]);
     }
@@ -167,8 +170,10 @@ async fn records_that_cannot_stand_as_they_do_are_told() {
         ),
         (1, doc! { "$set": { "more": 5 } }, "its field `more` is no list of records"),
         (1, doc! { "$set": { "more": [5] } }, "its field `more` holds what is no record"),
-        (2, doc! { "$unset": { "heads": "" } }, "has no heads"),
-        (2, doc! { "$set": { "last": "x" } }, "its field `last` is no number"),
+        (2, doc! { "$unset": { "heads": "" } }, "it has no heads"),
+        (2, doc! { "$set": { "held_for": 5 } }, "its field `held_for` names nobody"),
+        (2, doc! { "$set": { "more": [], "last": 7_i64 } }, "its field `last` is not its last record"),
+        (2, doc! { "$set": { "last": "x" } }, "its field `last` must be a whole number"),
     ] {
         let Some(db) = MongoDatabase::new() else { return };
         db.migrator(list()).up().await.unwrap();
@@ -192,7 +197,7 @@ async fn a_history_that_is_older_than_its_state_is_refused() {
         db.run(doc! { "insert": "_admmgt_history", "documents": older }).await;
         let three = list().and(SqlMigration::new("app", "3", r#"{"create": "c"}"#).unwrap());
         let error = db.migrator(three).up().await.unwrap_err();
-        assert!(error.to_string().contains("restore it from a backup"), "{error}");
+        assert!(error.to_string().contains("and there were"), "{error}");
         assert_eq!(error.kind(), ErrorKind::State, "{error}");
     }
 }

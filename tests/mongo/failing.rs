@@ -15,13 +15,13 @@ use admmgt::{Direction, ErrorKind, Event, OnInterrupt};
 use admmgt_tests::{MongoDatabase, Mongod, Orders, Sets, admin, asynchronous, batches_of, filling, is_full, say};
 
 /// A replica set of these tests alone: what fails there fails for everybody. `None` where MongoDB is not installed.
-fn server() -> Option<MutexGuard<'static, Option<Mongod>>> {
+pub(crate) fn server() -> Option<MutexGuard<'static, Option<Mongod>>> {
     static SET: Mutex<Option<Mongod>> = Mutex::new(None);
     started(&SET, Mongod::replica_set)
 }
 
 /// A standalone of these tests alone.
-fn alone() -> Option<MutexGuard<'static, Option<Mongod>>> {
+pub(crate) fn alone() -> Option<MutexGuard<'static, Option<Mongod>>> {
     static ALONE: Mutex<Option<Mongod>> = Mutex::new(None);
     started(&ALONE, Mongod::standalone)
 }

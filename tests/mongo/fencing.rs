@@ -5,17 +5,16 @@ use std::time::Duration;
 
 use admmgt::mongodb::bson::{Document, doc};
 use admmgt::prelude::*;
-use admmgt::{
-    Access, Acquired, Author, Batch, Checkpoint, CheckpointKey, Checksum, Direction, Driver, Error, ErrorKind, Lease,
-    LeaseRequest, Origin, Record, RecordKind, Session, SessionOptions, Standing, StateStore, Statement,
-};
-use admmgt_tests::{MongoDatabase, id, mongo, run_command, sql};
+use admmgt::{Error, ErrorKind, Origin, Standing};
+use admmgt_tests::{MongoDatabase, mongo, run_command, sql};
 use tokio::sync::Mutex;
+
+use crate::holder::{Holder, expire, inserts};
 
 /// Longer than a look at the lease is believed.
 const A_WHILE: Duration = Duration::from_millis(100);
 
-fn change(which: &str, update: Document) -> Document {
+pub(crate) fn change(which: &str, update: Document) -> Document {
     doc! { "update": "_admmgt_state", "updates": [{ "q": { "_id": which }, "u": update }] }
 }
 
@@ -104,79 +103,6 @@ async fn tokens_that_begin_anew_do_not_meet_those_of_who_still_runs() {
     }
 }
 
-/// A session of its own, as a run has one.
-struct Holder {
-    session: Box<dyn Session>,
-    lease: Box<dyn Lease>,
-    store: Arc<dyn StateStore>,
-}
-
-impl Holder {
-    async fn new(db: &MongoDatabase) -> Self {
-        let driver = db.driver();
-        let mut session = driver.open(&SessionOptions::new(Access::Write)).await.unwrap();
-        let store = driver.store();
-        let request = LeaseRequest::new(Author::of_this_process());
-        let lease = loop {
-            if let Acquired::Yes(lease) = store.acquire(&mut *session, &request).await.unwrap() {
-                break lease;
-            }
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        };
-        store.prepare(&mut *session).await.unwrap();
-        Self { session, lease, store }
-    }
-
-    async fn save(&mut self, seen: u64) -> admmgt::Result<()> {
-        let checkpoint = Checkpoint::stored(1, Some("5".to_owned()), seen, 0, false);
-        self.store.save_checkpoint(&mut *self.session, &key(), &checkpoint, self.lease.token()).await
-    }
-
-    /// How many records there are.
-    async fn records(&mut self) -> u64 {
-        let history = self.store.history(&mut *self.session).await.unwrap();
-        u64::try_from(history.records.len()).unwrap()
-    }
-
-    async fn seen(&mut self) -> Option<u64> {
-        self.store.checkpoint(&mut *self.session, &key()).await.unwrap().map(|found| found.seen)
-    }
-
-    /// A record of that number.
-    fn batch(&self, seq: u64) -> Batch {
-        let (checksum, author) = (Checksum::of_sql("1"), Author::of_this_process());
-        let record = Record::new(seq, id("1"), RecordKind::Applied, Direction::Up, checksum, Origin::Sql, &author);
-        let mut batch = Batch::default();
-        (batch.records, batch.fence) = (vec![record], self.lease.token());
-        batch
-    }
-
-    async fn append(&mut self, seq: u64) -> admmgt::Result<()> {
-        let batch = self.batch(seq);
-        self.store.append(&mut *self.session, &batch).await
-    }
-
-    async fn commit(&mut self) -> admmgt::Result<()> {
-        let mut nothing = Batch::default();
-        nothing.fence = self.lease.token();
-        self.session.commit(&nothing).await.map(drop)
-    }
-}
-
-fn inserts() -> Statement {
-    Statement { text: r#"{"insert": "t", "documents": [{}]}"#.to_owned(), line: 1, column: 1 }
-}
-
-fn key() -> CheckpointKey {
-    CheckpointKey::new(id("1"), "all")
-}
-
-/// Over its time, in a session that whoever comes next does not know of, and so does not end.
-async fn expire(db: &MongoDatabase) {
-    let past = admmgt::mongodb::bson::DateTime::from_millis(0);
-    db.run(change("lease", doc! { "$set": { "expires_at": past, "session": null } })).await;
-}
-
 /// The application's client may use that session for something else by then: who comes next must not end it.
 #[tokio::test]
 async fn a_run_that_is_dropped_takes_its_session_from_the_lease() {
@@ -202,6 +128,7 @@ async fn a_run_that_is_dropped_takes_its_session_from_the_lease() {
 async fn a_transaction_that_has_proven_its_lease_ends_before_the_next_holder_begins() {
     let Some(db) = MongoDatabase::ours() else { return };
     let mut first = Holder::new(&db).await;
+    first.append(1).await.unwrap();
     first.save(1).await.unwrap();
     first.session.begin_batch().await.unwrap();
     first.save(2).await.unwrap();
@@ -221,6 +148,7 @@ async fn a_transaction_that_has_not_proven_its_lease_writes_nothing_behind_the_n
     let Some(db) = MongoDatabase::ours() else { return };
     db.run(doc! { "create": "t" }).await;
     let mut first = Holder::new(&db).await;
+    first.append(1).await.unwrap();
     first.save(1).await.unwrap();
     for origin in [None, Some(Origin::Sql)] {
         // Its snapshot is from before.
