@@ -47,7 +47,7 @@ fn nothing_to_do(runtime: &Runtime, server: &str, count: usize) -> Result<()> {
     runtime.block_on(migrator.up())?;
     let state: Collection<Document> = client.database(db.name()).collection("_admmgt_state");
     let ours = || timed(|| Ok(runtime.block_on(migrator.up())?));
-    let one = || timed(|| Ok(runtime.block_on(async { state.find_one(doc! { "_id": "head" }).await })?));
+    let one = || timed(|| Ok(runtime.block_on(async { state.find_one(doc! { "_id": "lease" }).await })?));
     table::pair(&format!("{count} × `insert`"), &paired(times(400), ours, one)?, None);
     Ok(())
 }
