@@ -22,13 +22,13 @@ fn late(db: &MongoDatabase) -> Mongo {
     Mongo::connect(&format!("{}{next}appName=admmgt-late", db.url())).unwrap()
 }
 
-/// The next such command of the late one comes to the server, and is done only after a while.
-fn delay(url: &str, command: &str) {
+/// The next such command of the late one on this collection comes to the server, and is done only after a while.
+fn delay(db: &MongoDatabase, command: &str, collection: &str) {
     let data = doc! {
-        "failCommands": [command], "appName": "admmgt-late", "blockConnection": true,
-        "blockTimeMS": i64::try_from(LATE.as_millis()).unwrap(),
+        "failCommands": [command], "namespace": format!("{}.{collection}", db.name()), "appName": "admmgt-late",
+        "blockConnection": true, "blockTimeMS": i64::try_from(LATE.as_millis()).unwrap(),
     };
-    admin(url, doc! { "configureFailPoint": "failCommand", "mode": { "times": 1 }, "data": data }).unwrap();
+    admin(db.url(), doc! { "configureFailPoint": "failCommand", "mode": { "times": 1 }, "data": data }).unwrap();
 }
 
 /// Until it has come to the server, and longer than a look at the lease is believed.
@@ -55,7 +55,7 @@ async fn a_record_that_comes_late_is_not_there() {
                 first.append(before + written + 1).await.unwrap();
             }
             let last = before + last;
-            delay(db.url(), command);
+            delay(&db, command, "_admmgt_history");
             let (late, mut next) = tokio::join!(first.append(last + 1), async {
                 on_its_way().await;
                 expire(&db).await;
@@ -85,7 +85,7 @@ async fn a_place_that_is_held_late_is_in_nobodys_way() {
             ended.append(last + 1).await.unwrap();
             ended.end().await;
             let last = last + 1;
-            delay(db.url(), "insert");
+            delay(&db, "insert", "_admmgt_history");
             let (mut late, mut next) = tokio::join!(Holder::at(late(&db)), async {
                 on_its_way().await;
                 expire(&db).await;
@@ -120,21 +120,49 @@ async fn a_place_that_is_held_late_is_in_nobodys_way() {
     }
 }
 
-/// Outside of a transaction, what is no record proves its lease by the fence.
+/// Whoever is late sees the place of a newer token, and leaves it alone.
+#[tokio::test]
+async fn a_place_of_a_newer_token_is_left_alone() {
+    for (_server, db) in each() {
+        let mut ended = Holder::new(&db).await;
+        ended.append(1).await.unwrap();
+        ended.end().await;
+        delay(&db, "insert", "_admmgt_history");
+        let (_late, ()) = tokio::join!(Holder::at(late(&db)), async {
+            on_its_way().await;
+            expire(&db).await;
+            let next = Holder::new(&db).await;
+            tokio::time::sleep(LATE).await;
+            let place = db.all("_admmgt_history").await.pop().unwrap();
+            let token = place.get_document("held_for").unwrap().get_i64("token").unwrap();
+            assert_eq!(u64::try_from(token).ok(), next.lease.token().map(|token| token.0));
+            expire(&db).await;
+        });
+    }
+}
+
+/// What is no record proves its lease by the fence, whether the next one has saved something by then or not.
 #[tokio::test]
 async fn a_checkpoint_that_comes_late_is_not_there() {
     for (_server, db) in each() {
         let mut first = Holder::at(late(&db)).await;
-        first.save(1).await.unwrap();
-        delay(db.url(), "update");
-        let (late, mut next) = tokio::join!(first.save(5), async {
-            on_its_way().await;
+        first.append(1).await.unwrap();
+        for (saves, collection) in [(false, "_admmgt_state"), (true, "_admmgt_state"), (true, "_admmgt_checkpoint")] {
+            first.save(1).await.unwrap();
+            delay(&db, "update", collection);
+            let (late, mut next) = tokio::join!(first.save(5), async {
+                on_its_way().await;
+                expire(&db).await;
+                let mut next = Holder::new(&db).await;
+                if saves {
+                    next.save(2).await.unwrap();
+                }
+                next
+            });
+            assert!(matches!(late.unwrap_err(), Error::LeaseLost { .. }));
+            assert_eq!(next.seen().await, Some(if saves { 2 } else { 1 }));
             expire(&db).await;
-            let mut next = Holder::new(&db).await;
-            next.save(2).await.unwrap();
-            next
-        });
-        assert!(matches!(late.unwrap_err(), Error::LeaseLost { .. }));
-        assert_eq!(next.seen().await, Some(2));
+            first = Holder::at(self::late(&db)).await;
+        }
     }
 }
