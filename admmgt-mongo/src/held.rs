@@ -57,6 +57,7 @@ pub(crate) async fn hold(
     until: Instant,
 ) -> Result<Held> {
     while Instant::now() < until {
+        let is_new = end.is_none();
         let seen = end.unwrap_or_default();
         if let Some(held_for) = &seen.held_for
             && token_of(held_for) >= signed(token)
@@ -65,8 +66,8 @@ pub(crate) async fn hold(
         }
         let last = seen.last;
         if put(link, seen, mark(token, owner)).await? {
-            if last == 0 {
-                // What is left of a history that is gone.
+            if is_new {
+                // What is left of a history that is gone. Whoever is late does not come here: there is a place by then.
                 checkpoints::forget(link).await?;
             }
             return Ok(Held::Place { last });
