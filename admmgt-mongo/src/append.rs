@@ -1,6 +1,7 @@
 //! Adds records to the history: those of a batch are there together or not at all. They are one document, where they fit into one,
 //! and else several in a transaction.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use admmgt_core::stored::heads_text;
@@ -20,7 +21,7 @@ use crate::records::document;
 /// As many bytes of records as fit into one document.
 const DOCUMENT: usize = 12 << 20;
 
-/// So often a batch is written that somebody was in the way of who has no right to be.
+/// So often a batch is tried where somebody who has lost the lease was in its way.
 const TRIES: usize = 3;
 
 /// Adds records, in no transaction of the run's.
@@ -67,6 +68,7 @@ pub(crate) async fn write(link: &mut Link, batch: &Batch) -> Result<()> {
 pub(crate) fn wrote(link: &mut Link, batch: &Batch) {
     let Some(last) = batch.records.last() else { return };
     link.saw(last.seq);
+    link.written.store(last.seq, Ordering::Relaxed);
     link.next = Some(last.seq + 1);
     link.is_held = false;
     link.kept = None;
@@ -116,16 +118,20 @@ fn joined(records: Vec<Document>) -> Option<Document> {
 
 async fn put(link: &mut Link, batch: &Batch, documents: Vec<Document>) -> Result<()> {
     let Some(after) = batch.after() else { return Ok(()) };
-    lease::look(link).await?;
     check_place(link, batch, after)?;
+    lease::look(link).await?;
     let mut is_held = link.is_held;
     for document in documents {
-        if !add(link, document, is_held).await? {
-            return Err(match held::retake(link, after + 1).await? {
-                // All of it can be done again, in that place.
-                true => Error::Busy { waited: Duration::ZERO },
-                false => why_not(link, batch, after).await,
-            });
+        // All of it can be done again, in a place that somebody has held who is too late.
+        match add(link, document, is_held).await {
+            Ok(true) => {}
+            Ok(false) if held::retake(link, after + 1).await? => return Err(Error::Busy { waited: Duration::ZERO }),
+            Ok(false) => return Err(why_not(link, batch, after).await),
+            Err(error @ Error::Busy { .. }) => {
+                held::retake(link, after + 1).await?;
+                return Err(error);
+            }
+            Err(error) => return Err(error),
         }
         is_held = false;
     }
@@ -169,13 +175,16 @@ async fn add(link: &mut Link, document: Document, is_held: bool) -> Result<bool>
 
 /// Somebody else has the newest token, or has written.
 async fn why_not(link: &mut Link, batch: &Batch, after: u64) -> Error {
-    match fence::is_ours(link).await {
-        Ok(false) => return lease::taken_since(link, batch.fence),
-        Ok(true) => {}
+    let end = match end::end(link).await {
+        Ok(end) => end.unwrap_or_default(),
         Err(error) => return error,
+    };
+    if end.held_for.is_some_and(|held_for| !held::is_ours_or_older(link, &held_for)) {
+        return lease::taken_since(link, batch.fence);
     }
-    match end::end(link).await {
-        Ok(end) => history::moved(after, end.map_or(0, |end| end.last)),
+    match fence::is_ours(link).await {
+        Ok(true) => history::moved(after, end.last),
+        Ok(false) => lease::taken_since(link, batch.fence),
         Err(error) => error,
     }
 }

@@ -7,14 +7,25 @@ use crate::error;
 use crate::fence;
 use crate::lease;
 use crate::link::Link;
-use crate::records::signed;
+use crate::records::{signed, whole};
 
 const CHECKPOINTS: &str = "checkpoint";
 
-/// Takes away what is left of a history that is gone: beside its tokens, those that begin anew would be older ones.
-pub(crate) async fn forget(link: &mut Link) -> Result<()> {
-    let dropped = link.ours(CHECKPOINTS).drop().await;
-    dropped.map_err(|error| link.failed("preparing the state", &error))
+/// Takes away what is left of a history that is gone: what older tokens have saved. Returns the newest token, where that is not
+/// an older one.
+pub(crate) async fn forget(link: &mut Link, token: u64) -> Result<Option<i64>> {
+    let checkpoints = link.ours(CHECKPOINTS);
+    let newest = checkpoints.find_one(doc! {}).sort(doc! { "token": -1 }).projection(doc! { "token": 1 }).await;
+    let newest = newest.map_err(|error| link.failed("preparing the state", &error))?;
+    let Some(newest) = newest else { return Ok(None) };
+    let newest = newest.get("token").and_then(whole).unwrap_or_default();
+    if newest >= signed(token) {
+        return Ok(Some(newest));
+    }
+    let older = doc! { "$or": [{ "token": null }, { "token": { "$lt": signed(token) } }] };
+    let forgotten = checkpoints.delete_many(older).await;
+    forgotten.map_err(|error| link.failed("preparing the state", &error))?;
+    Ok(None)
 }
 
 /// How far a backfill has come.
@@ -26,6 +37,14 @@ pub(crate) async fn read(link: &mut Link, key: &CheckpointKey) -> Result<Option<
         return Ok(None);
     };
     let place = || format!("the checkpoint `{key}`");
+    if found.get("token").and_then(whole) > link.fence.map(|Token(token)| signed(token)) && link.fence.is_some() {
+        if !fence::is_ours(link).await? {
+            return Err(lease::taken_since(link, link.fence));
+        }
+        let problem =
+            "it was saved with a newer lease than this one; restore all collections of the history from one backup";
+        return Err(Error::corrupt(place(), problem));
+    }
     let count = |name: &str| {
         let count = found.get_i64(name).ok().and_then(|count| u64::try_from(count).ok());
         count

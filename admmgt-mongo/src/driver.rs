@@ -36,8 +36,8 @@ const BACKEND: Backend = Backend::new("mongo");
 /// On a replica set or a sharded cluster a migration runs in a transaction with its record, where what it does can be in
 /// one. A standalone server has no transactions: there each migration runs without one, and its plan says so.
 ///
-/// The history is the collection `_admmgt_history`; `_admmgt_state` holds the lease, its newest token, and what there was before a
-/// step that is not done; `_admmgt_checkpoint` says how far backfills have come. Whoever makes a backup of one of them needs the
+/// The history is the collection `_admmgt_history`; `_admmgt_state` holds the lease, its newest token, how far the history goes, and
+/// what there was before a step that is not done; `_admmgt_checkpoint` says how far backfills have come. Whoever makes a backup of one of them needs the
 /// others too. Everything is written with the concern `majority` and to disk, also what
 /// migrations write.
 #[derive(Debug, Clone)]

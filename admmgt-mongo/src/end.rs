@@ -9,6 +9,7 @@ use mongodb::{Collection, Database};
 use crate::error::Asked;
 use crate::history::HISTORY;
 use crate::link::Link;
+use crate::records::whole;
 use crate::server::Server;
 
 /// The last record, and the heads as they are with it.
@@ -57,14 +58,7 @@ pub(crate) fn damaged(found: &Document, problem: &str) -> Error {
 
 /// A field that counts records.
 pub(crate) fn number(found: &Document, name: &str) -> Result<u64> {
-    let value = match found.get(name) {
-        Some(Bson::Int64(value)) => Some(*value),
-        Some(Bson::Int32(value)) => Some(i64::from(*value)),
-        // As the shell writes them.
-        Some(Bson::Double(value)) if value.fract() == 0.0 => Some(*value as i64),
-        _ => None,
-    };
-    let value = value.and_then(|value| u64::try_from(value).ok());
+    let value = found.get(name).and_then(whole).and_then(|value| u64::try_from(value).ok());
     value.ok_or_else(|| damaged(found, &format!("its field `{name}` must be a whole number")))
 }
 

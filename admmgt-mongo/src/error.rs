@@ -12,7 +12,7 @@ mod words;
 
 pub(crate) use self::behind::{describe, explain, is_the_clients, is_too_large, is_transient};
 use self::codes::TRANSIENT;
-pub(crate) use self::codes::{code, is_lost, is_not_committed, is_unknown_commit};
+pub(crate) use self::codes::{code, has_collided, is_lost, is_not_committed, is_unknown_commit};
 pub(crate) use self::words::words;
 use self::words::{detail, key_in, told};
 

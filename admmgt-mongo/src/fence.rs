@@ -4,8 +4,8 @@
 //! { _id: "fence", token, owner, ended, pending, proofs }
 //! ```
 //!
-//! Whoever takes the lease writes its token and owner here before reading anything. A write that goes with an update of this document
-//! is done where both are still its own: a transaction that has read older ones is aborted.
+//! Whoever takes the lease writes its token and owner here before it reads the history. A write that goes with an update of this
+//! document is done where both are still its own: a transaction that has read older ones is aborted.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use crate::error;
 use crate::kept;
 use crate::lease;
 use crate::link::Link;
-use crate::records::signed;
+use crate::records::{signed, whole};
 
 /// The collection of the fence and of the lease.
 pub(crate) const STATE: &str = "state";
@@ -48,18 +48,15 @@ pub(crate) async fn settle(link: &mut Link) {
 
 fn token_of(found: &Document) -> Result<i64> {
     match found.get(TOKEN) {
-        Some(Bson::Int64(value)) => Ok(*value),
-        Some(Bson::Int32(value)) => Ok(i64::from(*value)),
-        Some(Bson::Double(value)) if value.fract() == 0.0 => Ok(*value as i64),
         None | Some(Bson::Null) => Ok(0),
-        Some(_) => Err(damaged(&format!("its field `{TOKEN}` is no number"))),
+        Some(value) => whole(value).ok_or_else(|| damaged(&format!("its field `{TOKEN}` is no number"))),
     }
 }
 
 /// What the state says of the history.
 #[derive(Debug, Default)]
 pub(crate) struct Said {
-    /// The last record when a lease was taken, or handed back. There may be later ones.
+    /// The last record when a lease was taken, renewed or handed back. There may be later ones.
     pub(crate) ended: u64,
     /// The fence, as far as it says what there was before a step.
     pub(crate) fence: Option<Document>,
@@ -80,13 +77,11 @@ pub(crate) async fn said(link: &mut Link) -> Result<Said> {
 }
 
 fn ended(found: &Document) -> Result<u64> {
-    let ended = match found.get(ENDED) {
-        None | Some(Bson::Null) => Some(0),
-        Some(Bson::Int64(ended)) => u64::try_from(*ended).ok(),
-        Some(Bson::Int32(ended)) => u64::try_from(*ended).ok(),
-        Some(_) => None,
-    };
-    ended.ok_or_else(|| damaged(&format!("its field `{ENDED}` must be a whole number")))
+    let Some(value) = found.get(ENDED).filter(|value| !matches!(value, Bson::Null)) else { return Ok(0) };
+    whole(value).and_then(|ended| u64::try_from(ended).ok()).ok_or_else(|| {
+        let place = format!("the document with `_id` {} of the state", found.get("_id").unwrap_or(&Bson::Null));
+        Error::corrupt(place, format!("its field `{ENDED}` must be a whole number; restore it from a backup"))
+    })
 }
 
 /// From now on only who has this token, and is this owner, writes behind the `last` record. `Some` where the fence has a token
@@ -100,7 +95,7 @@ pub(crate) async fn set(link: &mut Link, token: u64, owner: &str, last: u64) -> 
         Ok(updated) if updated.matched_count == 1 || updated.upserted_id.is_some() => return Ok(None),
         // It is there, and does not match; or somebody has just made it.
         Ok(_) => {}
-        Err(error) if matches!(error::code(&error), Some(11000 | 112)) => {}
+        Err(error) if error::has_collided(&error) => {}
         Err(error) => return Err(link.failed("asking for the lease", &error)),
     }
     match find(link, doc! { TOKEN: 1 }).await? {

@@ -4,20 +4,21 @@
 //! the lease before would write there, and cannot. With the first record of the run it becomes that record, and all the
 //! others are simply added: nothing else has to prove that they may be.
 //!
-//! Whoever is too late, and does not know yet that somebody else has taken the lease since, may hold a place in front of them.
-//! Its token is older: they take that place, as they would have taken it before.
+//! Whoever is too late, and does not know yet that somebody else has taken the lease since, may hold a place in front of them. Its
+//! token is older, so they take that place and write there.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use admmgt_core::{Result, Token};
-use mongodb::bson::{Bson, Document, doc};
+use mongodb::bson::{Document, doc};
 
 use crate::checkpoints;
 use crate::end::{self, End, with_heads};
 use crate::error;
-use crate::history::HISTORY;
+use crate::fence;
+use crate::history::{self, HISTORY};
 use crate::link::Link;
-use crate::records::signed;
+use crate::records::{signed, whole};
 
 /// For whom a place is held.
 pub(crate) fn mark(token: u64, owner: &str) -> Document {
@@ -25,11 +26,7 @@ pub(crate) fn mark(token: u64, owner: &str) -> Document {
 }
 
 fn token_of(held_for: &Document) -> i64 {
-    match held_for.get("token") {
-        Some(Bson::Int64(token)) => *token,
-        Some(Bson::Int32(token)) => i64::from(*token),
-        _ => 0,
-    }
+    held_for.get("token").and_then(whole).unwrap_or_default()
 }
 
 /// Whether a place is held for this run, or for somebody who is too late.
@@ -37,6 +34,9 @@ pub(crate) fn is_ours_or_older(link: &Link, held_for: &Document) -> bool {
     let (Some(Token(token)), Some(owner)) = (link.fence, &link.owner) else { return false };
     token_of(held_for) < signed(token) || *held_for == mark(token, owner)
 }
+
+/// Between two tries.
+const PAUSE: Duration = Duration::from_millis(5);
 
 /// What came of it.
 pub(crate) enum Held {
@@ -57,7 +57,11 @@ pub(crate) async fn hold(
     until: Instant,
 ) -> Result<Held> {
     while Instant::now() < until {
-        let is_new = end.is_none();
+        if end.is_none()
+            && let Some(newest) = begin_anew(link, token).await?
+        {
+            return Ok(Held::Newer(newest));
+        }
         let seen = end.unwrap_or_default();
         if let Some(held_for) = &seen.held_for
             && token_of(held_for) >= signed(token)
@@ -66,15 +70,22 @@ pub(crate) async fn hold(
         }
         let last = seen.last;
         if put(link, seen, mark(token, owner)).await? {
-            if is_new {
-                // What is left of a history that is gone. Whoever is late does not come here: there is a place by then.
-                checkpoints::forget(link).await?;
-            }
             return Ok(Held::Place { last });
         }
+        tokio::time::sleep(PAUSE).await;
         end = end::end(link).await?;
     }
     Ok(Held::No)
+}
+
+/// There is no history. Where there was none, what is left of one whose state is gone, too, goes. Returns the newest token that
+/// it was written with, where that is not an older one.
+async fn begin_anew(link: &mut Link, token: u64) -> Result<Option<i64>> {
+    if fence::find(link, doc! { "_id": 1 }).await?.is_some() {
+        // Whoever has set it has held a place before.
+        return if end::end(link).await?.is_some() { Ok(None) } else { Err(history::gone(link)) };
+    }
+    checkpoints::forget(link, token).await
 }
 
 /// `false` where somebody else has just written.
@@ -92,7 +103,7 @@ async fn put(link: &mut Link, end: End, held_for: Document) -> Result<bool> {
         }
     };
     match put {
-        Err(error) if matches!(error::code(&error), Some(11000 | 112)) => Ok(false),
+        Err(error) if error::has_collided(&error) => Ok(false),
         put => put.map_err(|error| link.failed("asking for the lease", &error)),
     }
 }

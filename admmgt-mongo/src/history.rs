@@ -6,23 +6,26 @@
 //! { _id: 9, held_for: { token, owner }, format, heads }                          the next place, until its holder writes there
 //! ```
 
+use std::time::Duration;
+
 use admmgt_core::stored;
 use admmgt_core::{Error, History, Record, Result};
 use mongodb::bson::{Bson, Document, doc};
 
 use crate::end::{self, End, damaged, held_for, number};
 use crate::error;
-use crate::fence;
+use crate::fence::{self, STATE};
 use crate::held;
 use crate::kept;
 use crate::lease;
 use crate::link::Link;
-use crate::records::record;
+use crate::records::{record, whole};
 
 pub(crate) const HISTORY: &str = "history";
 
 /// So often a history is read that cannot be as it was read: others write meanwhile.
-const READS: usize = 10;
+const READS: usize = 5;
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// Who has the lease has a place for its records, in a format that this version writes.
 pub(crate) async fn prepare(link: &mut Link) -> Result<()> {
@@ -46,16 +49,25 @@ pub(crate) fn moved(seen: u64, last: u64) -> Error {
     Error::HistoryMoved { problem: format!("its last record was {seen} and is {last}") }
 }
 
+/// Where there was a history, and is none.
+pub(crate) fn gone(link: &Link) -> Error {
+    let state = link.server.collection(STATE);
+    let problem = format!(
+        "it is empty, and there were records; restore it from a backup, or drop `{state}` too if there never was one"
+    );
+    Error::corrupt("the history", problem)
+}
+
 /// The whole history.
 pub(crate) async fn history(link: &mut Link) -> Result<History> {
-    let mut problem = None;
-    for _ in 0..READS {
+    let mut tries = 1;
+    loop {
         match read(link).await? {
-            Ok(history) => return Ok(history),
-            Err(found) => problem = Some(found),
+            Err(_) if tries < READS => tries += 1,
+            read => return read,
         }
+        tokio::time::sleep(PAUSE).await;
     }
-    Err(problem.unwrap_or_else(|| Error::corrupt("the history", "it changes too fast to be read; try again")))
 }
 
 /// The inner error is of a history that cannot be as it was read, except that somebody has written meanwhile.
@@ -77,9 +89,11 @@ async fn read(link: &mut Link) -> Result<Result<History>> {
     }
     let Some(last) = last else {
         // Who has set the fence has held a place before.
-        let read = stored::read(Vec::new(), Vec::new(), fence.is_some());
+        if fence.is_some() {
+            return Ok(Err(gone(link)));
+        }
         link.saw(0);
-        return Ok(read);
+        return Ok(Ok(History::default()));
     };
     if !last.contains_key("heads") {
         return Err(damaged(&last, "it has no heads"));
@@ -149,24 +163,24 @@ fn add(records: &mut Vec<Record>, found: &Document) -> Result<()> {
 
 /// The newest record of which this is so, as a document.
 pub(crate) async fn newest(link: &mut Link, which: &Document) -> Result<Option<Document>> {
-    let pipeline = vec![
-        doc! { "$match": { "$or": [which.clone(), { "more": { "$elemMatch": which.clone() } }] } },
+    let history = link.ours(HISTORY);
+    let within = vec![
+        doc! { "$match": { "more": { "$elemMatch": which.clone() } } },
         doc! { "$sort": { "_id": -1 } },
         doc! { "$limit": 1 },
-        doc! { "$project": { "record": { "$concatArrays": [["$$ROOT"], { "$ifNull": ["$more", []] }] } } },
-        doc! { "$unwind": "$record" },
-        doc! { "$replaceRoot": { "newRoot": "$record" } },
+        doc! { "$unwind": "$more" },
+        doc! { "$replaceRoot": { "newRoot": "$more" } },
         doc! { "$match": which.clone() },
         doc! { "$sort": { "_id": -1 } },
         doc! { "$limit": 1 },
     ];
     let found = async {
-        let mut cursor = link.ours(HISTORY).aggregate(pipeline).await?;
-        match cursor.advance().await? {
-            true => cursor.deserialize_current().map(Some),
-            false => Ok(None),
-        }
+        let first = history.find_one(which.clone()).sort(doc! { "_id": -1 }).await?;
+        let mut cursor = history.aggregate(within).await?;
+        let within = if cursor.advance().await? { Some(cursor.deserialize_current()?) } else { None };
+        Ok([first, within])
     };
-    let found: mongodb::error::Result<Option<Document>> = found.await;
-    found.map_err(|error| link.failed("reading the history", &error))
+    let found: mongodb::error::Result<[Option<Document>; 2]> = found.await;
+    let found = found.map_err(|error| link.failed("reading the history", &error))?;
+    Ok(found.into_iter().flatten().max_by_key(|found| found.get("_id").and_then(whole)))
 }

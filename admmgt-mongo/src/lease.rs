@@ -1,6 +1,8 @@
 //! The lease: a document that one operation takes where it is free or over its time, all by the server's clock. Only when
 //! to stop for want of an answer is decided by our own monotonic clock.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use admmgt_core::{
@@ -122,7 +124,8 @@ pub(crate) async fn acquire(link: &mut Link, request: &LeaseRequest) -> Result<A
     }
     let token = found.get_i64("token").ok().and_then(|token| u64::try_from(token).ok());
     let token = token.ok_or_else(|| damaged("its token is no number"))?;
-    let ours = Ours { state: link.ours(STATE), owner, token, ttl: link.server.ttl };
+    let (state, written) = (link.ours(STATE), Arc::clone(&link.written));
+    let ours = Ours { state, owner, token, ttl: link.server.ttl, written };
     if let Some(before @ Bson::Binary(_)) = found.get("before") {
         // The server keeps the transaction of a client that is gone for a minute, with all it has locked. It is the same
         // user's; where it is not, that minute is waited for.
@@ -148,32 +151,33 @@ async fn take(link: &mut Link, owner: &str, request: &LeaseRequest) -> Result<Op
         .await;
     match taken {
         Ok(found) => Ok(Some(found.unwrap_or_default())),
-        Err(error) if matches!(error::code(&error), Some(11000 | 112)) => Ok(None),
+        Err(error) if error::has_collided(&error) => Ok(None),
         Err(error) => Err(link.failed("asking for the lease", &error)),
     }
 }
 
-/// From now on nobody else writes. Returns the number of the next record; `None` where the lease had to be handed back, and
-/// can be asked for again.
+/// From now on nobody writes who has had the lease before. Returns the number of the next record; `None` where the lease had to
+/// be handed back, and can be asked for again.
 async fn shut_out_others(link: &mut Link, ours: &Ours, end: Option<End>, asked: Instant) -> Result<Option<u64>> {
     let until = asked + Heart::good_for(ours.ttl);
     let newest = match held::hold(link, ours.token, &ours.owner, end, until).await {
         Ok(Held::Place { last }) => match fence::set(link, ours.token, &ours.owner, last).await {
             Ok(None) if Instant::now() < until => return Ok(Some(last + 1)),
+            // Too late, or there is a newer token.
             set => set,
         },
         Ok(Held::Newer(newest)) => Ok(Some(newest)),
         Ok(Held::No) => Ok(None),
         Err(error) => Err(error),
     };
-    let mut last = ours.clone();
+    let mut given_back = ours.clone();
     if let Ok(Some(newest)) = newest {
         // Asked again, it goes on behind the newest.
         let behind = doc! { "$max": { "token": newest } };
         let _ = ours.state.update_one(doc! { "_id": ID }, behind).await;
-        last.token = u64::try_from(newest).unwrap_or(ours.token);
+        given_back.token = u64::try_from(newest).unwrap_or(ours.token);
     }
-    let _ = last.release(0).await;
+    let _ = given_back.release(0).await;
     newest.map(|_| None)
 }
 
@@ -208,6 +212,8 @@ struct Ours {
     owner: String,
     token: u64,
     ttl: Duration,
+    /// The last record that the run has written.
+    written: Arc<AtomicU64>,
 }
 
 impl Ours {
@@ -228,7 +234,10 @@ impl Renewal for Ours {
     async fn renew(&mut self) -> Beat {
         let mut ours = self.document();
         ours.insert("$expr", in_time());
-        let longer = vec![doc! { "$set": { "expires_at": expiry(self.ttl) } }];
+        let written = signed(self.written.load(Ordering::Relaxed));
+        let longer = vec![
+            doc! { "$set": { "expires_at": expiry(self.ttl), ENDED: { "$max": [format!("${ENDED}"), written] } } },
+        ];
         match self.state.update_one(ours, longer).await {
             Ok(update) if update.matched_count == 1 => Beat::Renewed,
             Ok(_) => Beat::Gone(TAKEN.to_owned()),

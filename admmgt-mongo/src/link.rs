@@ -1,6 +1,7 @@
 //! The connection of a run: the client's session, and what is known of it.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Instant;
 
 use admmgt_core::{Error, MigrationId, Result, Session, SessionOptions, Token};
@@ -46,6 +47,8 @@ pub(crate) struct Link {
     pub(crate) next: Option<u64>,
     /// Its place is held for us.
     pub(crate) is_held: bool,
+    /// The last record that this run has written, for its heartbeat.
+    pub(crate) written: Arc<AtomicU64>,
     /// The migrations for which the fence says what there was before a step.
     pub(crate) pending: Vec<String>,
     /// What runs is a batch of a backfill.
@@ -78,6 +81,7 @@ impl Link {
             notices: Vec::new(),
             seen: None,
             next: None,
+            written: Arc::default(),
             is_held: false,
             pending: Vec::new(),
             in_batch: false,

@@ -45,6 +45,16 @@ pub(crate) fn signed(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
 }
 
+/// A whole number, as we write them or as the shell does.
+pub(crate) fn whole(value: &Bson) -> Option<i64> {
+    match value {
+        Bson::Int64(value) => Some(*value),
+        Bson::Int32(value) => Some(i64::from(*value)),
+        Bson::Double(value) if value.fract() == 0.0 && value.abs() < 9.0e15 => Some(*value as i64),
+        _ => None,
+    }
+}
+
 fn field(column: &'static str) -> &'static str {
     if column == "seq" { "_id" } else { column }
 }
@@ -73,12 +83,8 @@ impl stored::Row for MongoRow<'_> {
     fn number(&self, at: usize) -> Result<Option<i64>, String> {
         match self.value(at) {
             None => Ok(None),
-            Some(Bson::Int64(value)) => Ok(Some(*value)),
-            Some(Bson::Int32(value)) => Ok(Some(i64::from(*value))),
             Some(Bson::DateTime(value)) => Ok(Some(value.timestamp_millis())),
-            // As the shell writes them.
-            Some(Bson::Double(value)) if value.fract() == 0.0 && value.abs() < 9.0e15 => Ok(Some(*value as i64)),
-            Some(other) => Err(wrong(other, "a whole number")),
+            Some(value) => whole(value).map(Some).ok_or_else(|| wrong(value, "a whole number")),
         }
     }
 

@@ -1,9 +1,13 @@
 //! Histories that were changed by hand.
 
+use std::time::Duration;
+
 use admmgt::mongodb::bson::{Document, doc};
 use admmgt::prelude::*;
-use admmgt::{Error, ErrorKind};
+use admmgt::{Error, ErrorKind, Resolution};
 use admmgt_tests::{MongoDatabase, sql};
+
+use crate::holder::Holder;
 
 fn list() -> Migrations {
     sql(&[("1", r#"{"create": "a"}"#), ("2", r#"{"create": "b"}"#)])
@@ -98,15 +102,28 @@ async fn heads_that_cannot_be_read_are_named() {
     }
 }
 
-/// F74: what was emptied by hand is not begun anew over what is there.
+/// F74: what was emptied by hand is not begun anew over what is there, whoever takes the lease meanwhile.
 #[tokio::test]
 async fn a_history_that_was_emptied_is_refused() {
     for db in MongoDatabase::both() {
-        migrated(&db).await;
-        db.run(doc! { "drop": "_admmgt_history" }).await;
-        let error = db.migrator(list()).up().await.unwrap_err();
-        assert!(error.to_string().contains("it is empty, and there were records"), "{error}");
-        let db = MongoDatabase::at(&db.url().replace(db.name(), ""));
+        for was_killed in [false, true] {
+            migrated(&db).await;
+            if was_killed {
+                // The number of the last record is noted with the lease from time to time.
+                let unknown = doc! { "q": {}, "u": { "$unset": { "ended": "" } }, "multi": true };
+                db.run(doc! { "update": "_admmgt_state", "updates": [unknown] }).await;
+            }
+            db.run(doc! { "drop": "_admmgt_history" }).await;
+            for _ in 0..2 {
+                let error = db.migrator(list()).up().await.unwrap_err();
+                assert!(error.to_string().contains("it is empty, and there were records"), "{error}");
+                let error = db.migrator(list()).resolve("app/1", Resolution::Pending, "to try").await.unwrap_err();
+                assert!(error.to_string().contains("it is empty, and there were records"), "{error}");
+            }
+            assert!(db.all("_admmgt_history").await.is_empty(), "a backup can be put back");
+            db.run(doc! { "drop": "_admmgt_state" }).await;
+            db.run(doc! { "drop": "a" }).await;
+        }
         migrated(&db).await;
         db.run(doc! { "drop": "_admmgt_state" }).await;
         let error = db.migrator(list()).up().await.unwrap_err();
@@ -150,8 +167,7 @@ async fn a_state_that_is_gone_is_not_made_anew() {
         migrated(&db).await;
         db.run(doc! { "drop": "_admmgt_state" }).await;
         for _ in 0..2 {
-            let resolved =
-                db.migrator(list()).resolve("app/1", admmgt::Resolution::Pending, "to try").await.unwrap_err();
+            let resolved = db.migrator(list()).resolve("app/1", Resolution::Pending, "to try").await.unwrap_err();
             assert_eq!(resolved.kind(), ErrorKind::State, "{resolved}");
         }
         assert_eq!(db.migrator(list()).up().await.unwrap_err().kind(), ErrorKind::State);
@@ -213,5 +229,61 @@ async fn a_lease_that_was_taken_away_goes_on_behind_its_tokens() {
         let tokens: Vec<i64> =
             db.all("_admmgt_state").await.iter().map(|found| found.get_i64("token").unwrap()).collect();
         assert_eq!(tokens, [42, 42]);
+    }
+}
+
+/// A state of an older backup: the tokens that it gives are those that saved the checkpoint, again.
+#[tokio::test]
+async fn a_checkpoint_of_a_newer_lease_than_there_was_is_told() {
+    for db in MongoDatabase::both() {
+        let mut first = Holder::new(&db).await;
+        first.append(1).await.unwrap();
+        first.save(1).await.unwrap();
+        first.end().await;
+        change(&db, "_admmgt_checkpoint", doc! {}, doc! { "$set": { "token": 41_i64 } }).await;
+        let mut next = Holder::new(&db).await;
+        let error = next.try_seen().await.unwrap_err();
+        assert!(error.to_string().contains("saved with a newer lease"), "{error}");
+        next.end().await;
+    }
+}
+
+/// Where the history and its state are gone, a checkpoint that is left is of nobody's backfill.
+#[tokio::test]
+async fn a_history_that_begins_anew_has_no_checkpoints() {
+    for db in MongoDatabase::both() {
+        for token in [1_i64, 41] {
+            let mut first = Holder::new(&db).await;
+            first.append(1).await.unwrap();
+            first.save(1).await.unwrap();
+            first.end().await;
+            change(&db, "_admmgt_checkpoint", doc! {}, doc! { "$set": { "token": token } }).await;
+            db.run(doc! { "drop": "_admmgt_state" }).await;
+            db.run(doc! { "drop": "_admmgt_history" }).await;
+            let mut next = Holder::new(&db).await;
+            assert!(next.lease.token().unwrap().0 > u64::try_from(token).unwrap());
+            assert_eq!(next.seen().await, None);
+            next.end().await;
+            db.run(doc! { "drop": "_admmgt_state" }).await;
+            db.run(doc! { "drop": "_admmgt_history" }).await;
+        }
+    }
+}
+
+/// How far the history goes is noted while a run goes on.
+#[tokio::test]
+async fn what_a_killed_run_has_written_is_missed() {
+    for db in MongoDatabase::both() {
+        let mut first = Holder::at(db.driver().lease_ttl(Duration::from_millis(300))).await;
+        first.append(1).await.unwrap();
+        first.append(2).await.unwrap();
+        let noted = doc! { "_id": "lease", "ended": 2_i64 };
+        while db.count("_admmgt_state", noted.clone()).await == 0 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        drop(first);
+        db.run(doc! { "delete": "_admmgt_history", "deletes": [{ "q": { "_id": 2_i64 }, "limit": 1 }] }).await;
+        let error = db.migrator(list()).up().await.unwrap_err();
+        assert!(error.to_string().contains("its last record is 1, and there were 2"), "{error}");
     }
 }

@@ -9,10 +9,7 @@ use admmgt::{Error, ErrorKind, Origin, Standing};
 use admmgt_tests::{MongoDatabase, mongo, run_command, sql};
 use tokio::sync::Mutex;
 
-use crate::holder::{Holder, expire, inserts};
-
-/// Longer than a look at the lease is believed.
-const A_WHILE: Duration = Duration::from_millis(100);
+use crate::holder::{A_WHILE, Holder, expire, inserts};
 
 pub(crate) fn change(which: &str, update: Document) -> Document {
     doc! { "update": "_admmgt_state", "updates": [{ "q": { "_id": which }, "u": update }] }
@@ -133,12 +130,16 @@ async fn a_transaction_that_has_proven_its_lease_ends_before_the_next_holder_beg
     first.session.begin_batch().await.unwrap();
     first.save(2).await.unwrap();
     expire(&db).await;
-    let (mut next, committed) = tokio::join!(Holder::new(&db), async {
+    let next = async {
+        let mut next = Holder::new(&db).await;
+        (next.seen().await, next)
+    };
+    let ((seen, next), committed) = tokio::join!(next, async {
         tokio::time::sleep(A_WHILE).await;
         first.commit().await
     });
     committed.unwrap();
-    assert_eq!(next.seen().await, Some(2));
+    assert_eq!(seen, Some(2));
     assert!(first.lease.token() < next.lease.token());
 }
 
@@ -207,8 +208,7 @@ async fn who_has_lost_the_lease_commits_no_record() {
             expire(&db).await;
             next = Some(Holder::new(&db).await);
         }
-        first.session.begin_batch().await.unwrap();
-        first.session.execute(&inserts()).await.unwrap();
+        first.begin().await;
         let mut next = match next {
             Some(next) => next,
             None => {

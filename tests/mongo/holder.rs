@@ -11,6 +11,9 @@ use admmgt::{
 };
 use admmgt_tests::{MongoDatabase, id};
 
+/// Longer than a look at the lease is believed.
+pub(crate) const A_WHILE: Duration = Duration::from_millis(100);
+
 /// A session of its own, as a run has one.
 pub(crate) struct Holder {
     pub(crate) session: Box<dyn Session>,
@@ -49,12 +52,23 @@ impl Holder {
     }
 
     pub(crate) async fn seen(&mut self) -> Option<u64> {
-        self.store.checkpoint(&mut *self.session, &key()).await.unwrap().map(|found| found.seen)
+        self.try_seen().await.unwrap()
+    }
+
+    pub(crate) async fn try_seen(&mut self) -> admmgt::Result<Option<u64>> {
+        let found = self.store.checkpoint(&mut *self.session, &key()).await?;
+        Ok(found.map(|found| found.seen))
     }
 
     /// Hands the lease back.
     pub(crate) async fn end(mut self) {
         self.lease.release(&mut *self.session).await.unwrap();
+    }
+
+    /// Begins a transaction, and changes something in it.
+    pub(crate) async fn begin(&mut self) {
+        self.session.begin_batch().await.unwrap();
+        self.session.execute(&inserts()).await.unwrap();
     }
 
     /// A record of that number.

@@ -12,9 +12,9 @@ use admmgt::prelude::*;
 use admmgt_tests::{MongoDatabase, Mongod, admin};
 
 use crate::failing::{alone, server};
-use crate::holder::{Holder, expire, inserts};
+use crate::holder::{A_WHILE, Holder, expire};
 
-const LATE: Duration = Duration::from_secs(2);
+const LATE: Duration = Duration::from_secs(4);
 
 /// Who is late, by the name of its application.
 fn late(db: &MongoDatabase) -> Mongo {
@@ -22,18 +22,30 @@ fn late(db: &MongoDatabase) -> Mongo {
     Mongo::connect(&format!("{}{next}appName=admmgt-late", db.url())).unwrap()
 }
 
+/// What the server holds up.
+struct Delayed<'a> {
+    db: &'a MongoDatabase,
+    before: i32,
+}
+
 /// The next such command of the late one on this collection comes to the server, and is done only after a while.
-fn delay(db: &MongoDatabase, command: &str, collection: &str) {
+fn delay<'a>(db: &'a MongoDatabase, command: &str, collection: &str) -> Delayed<'a> {
     let data = doc! {
         "failCommands": [command], "namespace": format!("{}.{collection}", db.name()), "appName": "admmgt-late",
         "blockConnection": true, "blockTimeMS": i64::try_from(LATE.as_millis()).unwrap(),
     };
-    admin(db.url(), doc! { "configureFailPoint": "failCommand", "mode": { "times": 1 }, "data": data }).unwrap();
+    let set = admin(db.url(), doc! { "configureFailPoint": "failCommand", "mode": { "times": 1 }, "data": data });
+    Delayed { db, before: set.unwrap().get_i32("count").unwrap() }
 }
 
-/// Until it has come to the server, and longer than a look at the lease is believed.
-async fn on_its_way() {
-    tokio::time::sleep(LATE / 4).await;
+impl Delayed<'_> {
+    /// Waits until it has come to the server, and longer than a look at the lease is believed.
+    async fn has_come(&self) {
+        let url = self.db.url().to_owned();
+        let wait = doc! { "waitForFailPoint": "failCommand", "timesEntered": self.before + 1, "maxTimeMS": 60_000 };
+        tokio::task::spawn_blocking(move || admin(&url, wait)).await.unwrap().unwrap();
+        tokio::time::sleep(A_WHILE).await;
+    }
 }
 
 fn each() -> impl Iterator<Item = (MutexGuard<'static, Option<Mongod>>, MongoDatabase)> {
@@ -55,9 +67,9 @@ async fn a_record_that_comes_late_is_not_there() {
                 first.append(before + written + 1).await.unwrap();
             }
             let last = before + last;
-            delay(&db, command, "_admmgt_history");
+            let delayed = delay(&db, command, "_admmgt_history");
             let (late, mut next) = tokio::join!(first.append(last + 1), async {
-                on_its_way().await;
+                delayed.has_come().await;
                 expire(&db).await;
                 let mut next = Holder::new(&db).await;
                 next.append(last + 1).await.unwrap();
@@ -67,47 +79,56 @@ async fn a_record_that_comes_late_is_not_there() {
             assert!(matches!(error, Error::LeaseLost { .. }), "{error}");
             next.append(last + 2).await.unwrap();
             assert_eq!(next.records().await, last + 2);
-            expire(&db).await;
+            first.end().await;
+            next.end().await;
         }
     }
+}
+
+/// When the transaction of who has the lease begins, if there is one.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Begun {
+    Never,
+    Before,
+    Behind,
 }
 
 /// Whoever is late with taking the lease holds a place in front of who has it. They write on.
 #[tokio::test]
 async fn a_place_that_is_held_late_is_in_nobodys_way() {
     for (_server, db) in each() {
-        for in_transaction in [false, true] {
-            if in_transaction && !db.url().contains("replicaSet") {
+        for begun in [Begun::Never, Begun::Before, Begun::Behind] {
+            if begun != Begun::Never && !db.url().contains("replicaSet") {
                 continue;
             }
             let mut ended = Holder::new(&db).await;
-            let last = ended.records().await;
-            ended.append(last + 1).await.unwrap();
+            let last = ended.records().await + 1;
+            ended.append(last).await.unwrap();
             ended.end().await;
-            let last = last + 1;
-            delay(&db, "insert", "_admmgt_history");
+            let delayed = delay(&db, "insert", "_admmgt_history");
             let (mut late, mut next) = tokio::join!(Holder::at(late(&db)), async {
-                on_its_way().await;
+                delayed.has_come().await;
                 expire(&db).await;
                 let mut next = Holder::new(&db).await;
                 next.append(last + 1).await.unwrap();
-                let token = next.lease.token();
-                // The late one holds the place behind that record, and sees only then that there is a newer token.
-                tokio::time::sleep(LATE).await;
-                if in_transaction {
-                    next.session.begin_batch().await.unwrap();
-                    next.session.execute(&inserts()).await.unwrap();
-                    let error = next.session.commit(&next.batch(last + 2)).await.unwrap_err();
-                    assert!(matches!(error, Error::Busy { .. }), "all of it can be done again: {error}");
-                    next.session.begin_batch().await.unwrap();
-                    next.session.execute(&inserts()).await.unwrap();
-                    next.session.commit(&next.batch(last + 2)).await.unwrap();
-                } else {
-                    next.append(last + 2).await.unwrap();
+                if begun == Begun::Before {
+                    next.begin().await;
+                }
+                place_behind(&db, last + 1).await;
+                match begun {
+                    Begun::Never => next.append(last + 2).await.unwrap(),
+                    Begun::Before | Begun::Behind => {
+                        if begun == Begun::Behind {
+                            next.begin().await;
+                        }
+                        let error = next.session.commit(&next.batch(last + 2)).await.unwrap_err();
+                        assert!(matches!(error, Error::Busy { .. }), "all of it can be done again: {error}");
+                        next.begin().await;
+                        next.session.commit(&next.batch(last + 2)).await.unwrap();
+                    }
                 }
                 next.append(last + 3).await.unwrap();
                 assert_eq!(next.records().await, last + 3);
-                assert_eq!(next.lease.token(), token);
                 expire(&db).await;
                 next
             });
@@ -120,6 +141,14 @@ async fn a_place_that_is_held_late_is_in_nobodys_way() {
     }
 }
 
+/// Waits until somebody holds the place behind this record.
+async fn place_behind(db: &MongoDatabase, last: u64) {
+    let place = doc! { "_id": i64::try_from(last + 1).unwrap(), "held_for": { "$exists": true } };
+    while db.count("_admmgt_history", place.clone()).await == 0 {
+        tokio::time::sleep(A_WHILE).await;
+    }
+}
+
 /// Whoever is late sees the place of a newer token, and leaves it alone.
 #[tokio::test]
 async fn a_place_of_a_newer_token_is_left_alone() {
@@ -127,9 +156,9 @@ async fn a_place_of_a_newer_token_is_left_alone() {
         let mut ended = Holder::new(&db).await;
         ended.append(1).await.unwrap();
         ended.end().await;
-        delay(&db, "insert", "_admmgt_history");
+        let delayed = delay(&db, "insert", "_admmgt_history");
         let (_late, ()) = tokio::join!(Holder::at(late(&db)), async {
-            on_its_way().await;
+            delayed.has_come().await;
             expire(&db).await;
             let next = Holder::new(&db).await;
             tokio::time::sleep(LATE).await;
@@ -145,13 +174,15 @@ async fn a_place_of_a_newer_token_is_left_alone() {
 #[tokio::test]
 async fn a_checkpoint_that_comes_late_is_not_there() {
     for (_server, db) in each() {
-        let mut first = Holder::at(late(&db)).await;
-        first.append(1).await.unwrap();
         for (saves, collection) in [(false, "_admmgt_state"), (true, "_admmgt_state"), (true, "_admmgt_checkpoint")] {
+            let mut first = Holder::at(late(&db)).await;
+            if first.records().await == 0 {
+                first.append(1).await.unwrap();
+            }
             first.save(1).await.unwrap();
-            delay(&db, "update", collection);
+            let delayed = delay(&db, "update", collection);
             let (late, mut next) = tokio::join!(first.save(5), async {
-                on_its_way().await;
+                delayed.has_come().await;
                 expire(&db).await;
                 let mut next = Holder::new(&db).await;
                 if saves {
@@ -161,8 +192,8 @@ async fn a_checkpoint_that_comes_late_is_not_there() {
             });
             assert!(matches!(late.unwrap_err(), Error::LeaseLost { .. }));
             assert_eq!(next.seen().await, Some(if saves { 2 } else { 1 }));
-            expire(&db).await;
-            first = Holder::at(self::late(&db)).await;
+            first.end().await;
+            next.end().await;
         }
     }
 }

@@ -55,6 +55,11 @@ pub(crate) fn is_not_committed(error: &Error) -> bool {
     error.contains_label(TRANSIENT_TRANSACTION_ERROR) || code(error).is_some_and(|code| TOO_LARGE.contains(&code))
 }
 
+/// Whether somebody else has just written the same document.
+pub(crate) fn has_collided(error: &Error) -> bool {
+    matches!(code(error), Some(11000 | 112))
+}
+
 pub(crate) fn is_transient(error: &Error) -> bool {
     let is = |codes: &[i32]| code(error).is_some_and(|code| codes.contains(&code));
     // The label is on what was too large, too, and does not make it smaller.
