@@ -239,6 +239,20 @@ impl Batches for Days {
     }
 }
 
+/// Batches that say the same end again and again, and not how many there will be.
+struct Endless;
+
+#[async_trait]
+impl Batches for Endless {
+    async fn next(&mut self, _: &mut Context, _: Option<&str>, _: u64) -> Result<Option<BatchEnd>, BoxError> {
+        Ok(Some(BatchEnd::new("here", 1)))
+    }
+
+    async fn change(&mut self, _: &mut Context, _: Option<&str>, _: &str) -> Result<u64, BoxError> {
+        Ok(1)
+    }
+}
+
 /// A body of backfills, in this order.
 struct Body(Meta, Vec<&'static str>);
 
@@ -250,11 +264,13 @@ impl Migration for Body {
 
     async fn up(&self, cx: &mut Context) -> Result<(), BoxError> {
         for name in &self.1 {
-            if *name == "days" {
-                cx.backfill(*name).run(&mut Days).await?;
-            } else {
-                cx.backfill(*name).run(&mut Numbers(Table { rows: 3, ..Table::default() })).await?;
-            }
+            let backfill = cx.backfill(*name);
+            match *name {
+                "days" => backfill.run(&mut Days).await?,
+                "endless" => backfill.run(&mut Endless).await?,
+                "rows" => backfill.update(&Rows::of("users", ["id"]).set("plan = 'free'")).await?,
+                _ => backfill.run(&mut Numbers(Table { rows: 3, ..Table::default() })).await?,
+            };
         }
         Ok(())
     }
@@ -279,4 +295,32 @@ async fn two_backfills_of_one_name_are_refused() {
     run(&["one", "two"]).await.unwrap();
     let error = run(&["one", "one"]).await.unwrap_err();
     assert!(error.to_string().contains("two backfills of one migration are called `one`"), "{error}");
+}
+
+#[tokio::test]
+async fn batches_that_do_not_get_on_are_an_error() {
+    for database in databases() {
+        let migrator = Migrator::new(database).migrations(Migrations::default().and(body(&["endless"])));
+        let error = migrator.policy(policy(10)).up().await.unwrap_err();
+        assert!(error.to_string().contains("its key does not grow"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_database_without_sql_says_what_to_give_it() {
+    let migrator = Migrator::new(MemoryDriver::new()).migrations(Migrations::default().and(body(&["rows"])));
+    let error = migrator.up().await.unwrap_err();
+    assert!(error.to_string().contains("give it batches of your own"), "{error}");
+}
+
+#[tokio::test]
+async fn there_is_a_pause_between_two_batches() {
+    let pause = Duration::from_millis(30);
+    let mut policy = policy(1);
+    policy.batch_pause = pause;
+    let fill = Fill::new(&Table { rows: 5, ..Table::default() });
+    let migrator = Migrator::new(MemoryDriver::new()).migrations(Migrations::default().and(fill)).policy(policy);
+    let clock = std::time::Instant::now();
+    migrator.up().await.unwrap();
+    assert!(clock.elapsed() >= pause, "{:?}", clock.elapsed());
 }

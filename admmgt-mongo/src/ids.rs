@@ -132,6 +132,7 @@ pub(crate) fn decoded(text: &str) -> Result<Bson, BoxError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use mongodb::bson::{JavaScriptCodeWithScope, Regex};
 
     #[test]
     fn a_key_comes_back_as_it_was() {
@@ -140,7 +141,8 @@ mod tests {
         {
             assert_eq!(decoded(&encoded(&id).unwrap()).unwrap(), id);
         }
-        assert!(is_nan(&decoded(&encoded(&Bson::Double(f64::NAN)).unwrap()).unwrap()));
+        let nan = [Bson::Double(f64::NAN), Bson::Decimal128("NaN".parse().unwrap())];
+        assert!(nan.iter().all(|nan| is_nan(&decoded(&encoded(nan).unwrap()).unwrap())));
         for wrong in ["", "5", "zz", "0500000000", "ü"] {
             assert!(decoded(wrong).unwrap_err().to_string().contains("is no key of this backfill"), "{wrong}");
         }
@@ -154,6 +156,16 @@ mod tests {
         assert_eq!(range(Some(4.into()), "b".into()), doc! { "_id": { "$lte": "b" } });
         assert_eq!(range(Some(4.into()), Bson::MaxKey), doc! { "_id": Bson::MaxKey });
         assert_eq!(Bracket::Null.behind(&Bson::Null), None);
+        let code = || "f()".to_owned();
+        let scoped = JavaScriptCodeWithScope { code: code(), scope: doc! {} };
+        let regex = Regex { pattern: "^a".to_owned(), options: String::new() };
+        for (id, bracket) in [
+            (Bson::RegularExpression(regex), Bracket::Regex),
+            (Bson::JavaScriptCode(code()), Bracket::Code),
+            (Bson::JavaScriptCodeWithScope(scoped), Bracket::CodeWithScope),
+        ] {
+            assert_eq!(Bracket::of(&id), bracket);
+        }
         assert!(BRACKETS.iter().enumerate().all(|(at, (bracket, _))| bracket.place() == at));
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use admmgt::mongodb::bson::{Document, doc};
+use admmgt::mongodb::bson::{Bson, Document, doc};
 use admmgt::prelude::*;
 use admmgt::{Error, ErrorKind, Resolution};
 use admmgt_tests::{MongoDatabase, sql};
@@ -33,14 +33,16 @@ async fn change(db: &MongoDatabase, collection: &str, which: Document, update: D
 #[tokio::test]
 async fn a_garbage_record_is_named() {
     for (field, value, words) in [
-        ("checksum", "no checksum", "column `checksum` of the row with seq 1"),
-        ("kind", "guessed", "column `kind` of the row with seq 1"),
-        ("direction", "sideways", "column `direction` of the row with seq 1"),
-        ("at", "yesterday", "column `at` of the row with seq 1"),
+        ("checksum", Bson::from("no checksum"), "column `checksum` of the row with seq 1"),
+        ("kind", "guessed".into(), "column `kind` of the row with seq 1"),
+        ("direction", "sideways".into(), "column `direction` of the row with seq 1"),
+        ("at", "yesterday".into(), "column `at` of the row with seq 1"),
+        ("detail", 5.into(), "is of type Int32 and must be text"),
+        ("body", "text".into(), "is of type String and must be binary"),
     ] {
         for db in MongoDatabase::both() {
             migrated(&db).await;
-            change(&db, "_admmgt_history", doc! { "_id": 1_i64 }, doc! { "$set": { field: value } }).await;
+            change(&db, "_admmgt_history", doc! { "_id": 1_i64 }, doc! { "$set": { field: value.clone() } }).await;
             let error = db.migrator(list()).up().await.unwrap_err();
             assert_eq!(error.kind(), ErrorKind::State, "{error}");
             assert!(error.to_string().contains(words), "{error}");
@@ -199,6 +201,73 @@ async fn records_that_cannot_stand_as_they_do_are_told() {
         assert_eq!(error.kind(), ErrorKind::State, "{error}");
         assert!(error.to_string().contains(words), "{error}");
         assert_eq!(db.names().await, ["a", "b"]);
+    }
+}
+
+/// What is written by hand into the state.
+#[tokio::test]
+async fn a_state_that_cannot_be_read_is_named() {
+    for (which, update, words) in [
+        ("lease", doc! { "token": "x" }, "the document `lease` of the state: its token is no number"),
+        ("lease", doc! { "ended": "x" }, "its field `ended` must be a whole number"),
+        ("fence", doc! { "token": "x" }, "the document `fence` of the state: its field `token` is no number"),
+    ] {
+        for db in MongoDatabase::both() {
+            migrated(&db).await;
+            change(&db, "_admmgt_state", doc! { "_id": which }, doc! { "$set": update.clone() }).await;
+            let error = db.migrator(list()).up().await.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::State, "{error}");
+            assert!(error.to_string().contains(words), "{error}");
+            assert_eq!(db.names().await, ["a"]);
+        }
+    }
+}
+
+/// As the shell writes numbers.
+#[tokio::test]
+async fn numbers_of_another_type_are_numbers() {
+    for db in MongoDatabase::both() {
+        migrated(&db).await;
+        change_last(&db, doc! { "$set": { "at": 5, "step": 1.0, "format": 1.0 } }).await;
+        change(&db, "_admmgt_state", doc! { "_id": "fence" }, doc! { "$set": { "token": 1, "ended": 1.0 } }).await;
+        assert_eq!(db.migrator(list()).up().await.unwrap().ran.len(), 1);
+    }
+}
+
+/// A place that is held behind records that are not there.
+#[tokio::test]
+async fn a_place_behind_lost_records_is_told() {
+    for db in MongoDatabase::both() {
+        migrated(&db).await;
+        let last = db.all("_admmgt_history").await.pop().unwrap();
+        let place = doc! {
+            "_id": last.get_i64("_id").unwrap() + 5, "held_for": { "token": 1_i64, "owner": "x" },
+            "format": 1_i64, "heads": last.get("heads"),
+        };
+        db.run(doc! { "insert": "_admmgt_history", "documents": [place] }).await;
+        let error = db.migrator(list()).up().await.unwrap_err();
+        assert!(error.to_string().contains("and must be"), "{error}");
+        assert_eq!(error.kind(), ErrorKind::State, "{error}");
+    }
+}
+
+/// A checkpoint that is damaged is named, and does not begin its backfill anew.
+#[tokio::test]
+async fn a_checkpoint_that_cannot_be_read_is_named() {
+    for (update, words) in [
+        (doc! { "seen": -1_i64 }, "its field `seen` is no count"),
+        (doc! { "last_key": 5 }, "its field `last_key` is of another type"),
+        (doc! { "ended": "yes" }, "its field `ended` is of another type"),
+    ] {
+        for db in MongoDatabase::both() {
+            let mut first = Holder::new(&db).await;
+            first.append(1).await.unwrap();
+            first.save(1).await.unwrap();
+            change(&db, "_admmgt_checkpoint", doc! {}, doc! { "$set": update.clone() }).await;
+            let error = first.try_seen().await.unwrap_err();
+            assert!(error.to_string().contains(words), "{error}");
+            first.end().await;
+        }
     }
 }
 

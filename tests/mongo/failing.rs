@@ -296,6 +296,25 @@ async fn f28_a_lease_that_cannot_be_renewed_ends_the_body_in_time() {
     assert_eq!(db.count("_admmgt_history", doc! { "kind": "applied" }).await, 0);
 }
 
+#[tokio::test]
+async fn a_secondary_is_told_to_be_one() {
+    let Some(server) = server() else { return };
+    let set = server.as_ref().unwrap();
+    let db = MongoDatabase::at(&set.url("admin"));
+    let migrations = SqlMigration::new("app", "1", r#"{"create": "a"}"#).unwrap();
+    let direct = db.url().replace("replicaSet=rs0", "directConnection=true");
+    assert_ne!(direct, db.url());
+    set.admin(doc! { "replSetStepDown": 60, "force": true }).unwrap();
+    let error =
+        Migrator::new(Mongo::connect(&direct).unwrap()).migrations(Migrations::default().and(migrations)).up().await;
+    // It is the only one, and is elected again.
+    set.admin(doc! { "replSetFreeze": 0 }).unwrap();
+    set.wait_for_primary();
+    let error = error.unwrap_err();
+    assert!(matches!(error, admmgt::Error::ReadOnly { .. }), "{error}");
+    assert!(error.to_string().contains("connect to the whole replica set"), "{error}");
+}
+
 /// A real one: nobody is primary for a while.
 #[tokio::test]
 async fn a_step_down_in_the_middle_is_got_over() {

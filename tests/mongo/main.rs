@@ -6,6 +6,7 @@
 //! - `damage`: histories that were changed by hand;
 //! - `failing`: a server that steps down, hangs up, and cannot say whether it committed;
 //! - `fencing`: who has lost the lease writes nothing more;
+//! - `handle`: what a body does through its handle;
 //! - `late`: writes of who has lost the lease that come to the server behind those of who has it;
 //! - `records`: how records come into the history;
 //! - `backfill`: many documents, batch by batch;
@@ -19,6 +20,7 @@ mod damage;
 mod everyday;
 mod failing;
 mod fencing;
+mod handle;
 mod holder;
 mod late;
 mod races;

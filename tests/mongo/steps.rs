@@ -6,7 +6,7 @@ use admmgt::mongodb::bson::{Document, doc};
 use admmgt::mongodb::options::IndexOptions;
 use admmgt::prelude::*;
 use admmgt::{Error, ErrorKind, Event, Refusal, Standing, sources};
-use admmgt_tests::{MongoDatabase, id, outside};
+use admmgt_tests::{MongoDatabase, id, outside, sql};
 use std::sync::{Arc, Mutex};
 
 fn index(keys: Document) -> IndexModel {
@@ -305,6 +305,14 @@ async fn what_is_wrong_with_a_step_is_refused_with_its_place() {
     let error = db.migrator(Migrations::new([wrong])).up().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Refused);
     assert!(error.to_string().contains("2:1: `setValidator` needs the field `validator`"), "{error}");
+    for (step, words) in [
+        (r#"{"dropCollection": ""}"#, "`dropCollection` names no collection"),
+        (r#"{"createIndex": "t", "key": {"a": 1}, "name": 5}"#, "the field `name` of `createIndex` is a text"),
+        (r#"{"setValidator": "t", "validator": 5}"#, "the field `validator` of `setValidator` is an object"),
+    ] {
+        let error = db.migrator(sql(&[("1", step)])).up().await.unwrap_err();
+        assert!(error.to_string().contains(words), "{error}");
+    }
     let asks = one(1, &Steps::new().rename("a", "b")).with(|meta| meta.transaction(admmgt::TransactionMode::Required));
     let error = db.migrator(Migrations::new([asks])).up().await.unwrap_err();
     assert!(error.to_string().contains("`rename` cannot be in a transaction"), "{error}");
@@ -452,4 +460,38 @@ async fn documents_that_do_not_fit_a_validator_that_is_put_back_are_told() {
     migrator.down(Target::Back(1)).await.unwrap();
     let notices = notices.lock().unwrap();
     assert!(notices.contains("1 document does not fit the validator of `t`, which was put back"), "{notices}");
+}
+
+/// It has no way back, and says so before it is there; what is gone already is an error.
+#[tokio::test]
+async fn a_collection_is_dropped_for_good() {
+    for db in MongoDatabase::both() {
+        db.run(doc! { "insert": "old", "documents": [{ "_id": 1 }] }).await;
+        let migrator = db.migrator_over(Migrations::new([one(1, &Steps::new().drop_collection("old"))]));
+        migrator.up().await.unwrap();
+        assert!(db.names().await.is_empty());
+        assert_eq!(migrator.down(Target::Nothing).await.unwrap_err().kind(), ErrorKind::Refused);
+        let again = db.migrator_over(Migrations::new([
+            one(1, &Steps::new().drop_collection("old")),
+            one(2, &Steps::new().drop_collection("old")),
+        ]));
+        let error = again.up().await.unwrap_err();
+        assert!(error.to_string().contains("there is no collection `old` to drop"), "{error}");
+    }
+}
+
+/// Documents that do not fit are let in, and told to the server's log.
+#[tokio::test]
+async fn a_validator_that_warns_lets_everything_in() {
+    for db in MongoDatabase::both() {
+        db.run(doc! { "insert": "users", "documents": [{ "_id": 1 }] }).await;
+        let warns = Validator::from(doc! { "email": { "$type": "string" } }).warn();
+        let migrator = db.migrator_over(Migrations::new([one(1, &Steps::new().set_validator("users", warns))]));
+        migrator.up().await.unwrap();
+        db.run(doc! { "insert": "users", "documents": [{ "_id": 2 }] }).await;
+        assert_eq!(db.count("users", doc! {}).await, 2);
+        assert!(!validator(&db, "users").await.is_empty());
+        migrator.down(Target::Nothing).await.unwrap();
+        assert!(validator(&db, "users").await.is_empty());
+    }
 }
