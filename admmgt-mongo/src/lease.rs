@@ -19,11 +19,13 @@ use crate::error;
 use crate::fence::{self, ENDED, STATE};
 use crate::held::{self, Held};
 use crate::link::Link;
-use crate::records::signed;
+use crate::records::{signed, whole};
 
 const ID: &str = "lease";
 
 const TAKEN: &str = "it was handed back by hand, or another process has taken it";
+
+const NO_TOKEN: &str = "its token is no number";
 
 fn lost(problem: &str) -> Error {
     Error::LeaseLost { problem: problem.to_owned() }
@@ -122,8 +124,8 @@ pub(crate) async fn acquire(link: &mut Link, request: &LeaseRequest) -> Result<A
     if !found.get_str("owner").is_ok_and(|text| text == &*owner) {
         return Ok(Acquired::No(holder(&found)));
     }
-    let token = found.get_i64("token").ok().and_then(|token| u64::try_from(token).ok());
-    let token = token.ok_or_else(|| damaged("its token is no number"))?;
+    let token = found.get("token").and_then(whole).and_then(|token| u64::try_from(token).ok());
+    let token = token.ok_or_else(|| damaged(NO_TOKEN))?;
     let (state, written) = (link.ours(STATE), Arc::clone(&link.written));
     let ours = Ours { state, owner, token, ttl: link.server.ttl, written };
     if let Some(before @ Bson::Binary(_)) = found.get("before") {
@@ -152,6 +154,8 @@ async fn take(link: &mut Link, owner: &str, request: &LeaseRequest) -> Result<Op
     match taken {
         Ok(found) => Ok(Some(found.unwrap_or_default())),
         Err(error) if error::has_collided(&error) => Ok(None),
+        // One cannot be added to it.
+        Err(error) if matches!(error::code(&error), Some(14 | 16554)) => Err(damaged(NO_TOKEN)),
         Err(error) => Err(link.failed("asking for the lease", &error)),
     }
 }
