@@ -179,7 +179,7 @@ async fn why_not(link: &mut Link, batch: &Batch, after: u64) -> Error {
         Ok(end) => end.unwrap_or_default(),
         Err(error) => return error,
     };
-    if end.held_for.is_some_and(|held_for| !held::is_ours_or_older(link, &held_for)) {
+    if held::is_anothers(link, &end) {
         return lease::taken_since(link, batch.fence);
     }
     match fence::is_ours(link).await {

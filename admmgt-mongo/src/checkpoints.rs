@@ -37,7 +37,9 @@ pub(crate) async fn read(link: &mut Link, key: &CheckpointKey) -> Result<Option<
         return Ok(None);
     };
     let place = || format!("the checkpoint `{key}`");
-    if found.get("token").and_then(whole) > link.fence.map(|Token(token)| signed(token)) && link.fence.is_some() {
+    if let Some(Token(token)) = link.fence
+        && found.get("token").and_then(whole) > Some(signed(token))
+    {
         if !fence::is_ours(link).await? {
             return Err(lease::taken_since(link, link.fence));
         }

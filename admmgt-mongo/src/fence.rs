@@ -28,10 +28,15 @@ pub(crate) const ENDED: &str = "ended";
 const SETTLING: Duration = Duration::from_secs(10);
 
 pub(crate) fn damaged(problem: &str) -> Error {
-    Error::corrupt(format!("the document `{ID}` of the state"), format!("{problem}; restore it from a backup"))
+    damaged_in(ID, problem)
 }
 
-/// One field of it, or two; `None` where it is not there.
+/// A document of the state that is not as it should be.
+pub(crate) fn damaged_in(id: &str, problem: &str) -> Error {
+    Error::corrupt(format!("the document `{id}` of the state"), format!("{problem}; restore it from a backup"))
+}
+
+/// These fields of it; `None` where it is not there.
 pub(crate) async fn find(link: &mut Link, fields: Document) -> Result<Option<Document>> {
     let found = link.ours(STATE).find_one(doc! { "_id": ID }).projection(fields).await;
     found.map_err(|error| link.failed("reading the state", &error))
@@ -79,8 +84,7 @@ pub(crate) async fn said(link: &mut Link) -> Result<Said> {
 fn ended(found: &Document) -> Result<u64> {
     let Some(value) = found.get(ENDED).filter(|value| !matches!(value, Bson::Null)) else { return Ok(0) };
     whole(value).and_then(|ended| u64::try_from(ended).ok()).ok_or_else(|| {
-        let place = format!("the document with `_id` {} of the state", found.get("_id").unwrap_or(&Bson::Null));
-        Error::corrupt(place, format!("its field `{ENDED}` must be a whole number; restore it from a backup"))
+        damaged_in(found.get_str("_id").unwrap_or_default(), &format!("its field `{ENDED}` must be a whole number"))
     })
 }
 

@@ -29,10 +29,11 @@ fn token_of(held_for: &Document) -> i64 {
     held_for.get("token").and_then(whole).unwrap_or_default()
 }
 
-/// Whether a place is held for this run, or for somebody who is too late.
-pub(crate) fn is_ours_or_older(link: &Link, held_for: &Document) -> bool {
-    let (Some(Token(token)), Some(owner)) = (link.fence, &link.owner) else { return false };
-    token_of(held_for) < signed(token) || *held_for == mark(token, owner)
+/// Whether the next place is held for another run, and not for somebody who is too late.
+pub(crate) fn is_anothers(link: &Link, end: &End) -> bool {
+    let Some(held_for) = &end.held_for else { return false };
+    let (Some(Token(token)), Some(owner)) = (link.fence, &link.owner) else { return true };
+    token_of(held_for) >= signed(token) && *held_for != mark(token, owner)
 }
 
 /// Between two tries.

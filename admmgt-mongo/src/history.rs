@@ -39,7 +39,7 @@ pub(crate) async fn prepare(link: &mut Link) -> Result<()> {
 /// takes back.
 pub(crate) async fn check(link: &mut Link, seen: u64) -> Result<()> {
     let end = end::end(link).await?.unwrap_or_default();
-    if end.held_for.is_some_and(|held_for| !held::is_ours_or_older(link, &held_for)) {
+    if held::is_anothers(link, &end) {
         return Err(lease::taken_since(link, link.fence));
     }
     if end.last == seen { Ok(()) } else { Err(moved(seen, end.last)) }

@@ -125,7 +125,7 @@ pub(crate) async fn acquire(link: &mut Link, request: &LeaseRequest) -> Result<A
         return Ok(Acquired::No(holder(&found)));
     }
     let token = found.get("token").and_then(whole).and_then(|token| u64::try_from(token).ok());
-    let token = token.ok_or_else(|| damaged(NO_TOKEN))?;
+    let token = token.ok_or_else(|| fence::damaged_in(ID, NO_TOKEN))?;
     let (state, written) = (link.ours(STATE), Arc::clone(&link.written));
     let ours = Ours { state, owner, token, ttl: link.server.ttl, written };
     if let Some(before @ Bson::Binary(_)) = found.get("before") {
@@ -155,7 +155,7 @@ async fn take(link: &mut Link, owner: &str, request: &LeaseRequest) -> Result<Op
         Ok(found) => Ok(Some(found.unwrap_or_default())),
         Err(error) if error::has_collided(&error) => Ok(None),
         // One cannot be added to it.
-        Err(error) if matches!(error::code(&error), Some(14 | 16554)) => Err(damaged(NO_TOKEN)),
+        Err(error) if matches!(error::code(&error), Some(14 | 16554)) => Err(fence::damaged_in(ID, NO_TOKEN)),
         Err(error) => Err(link.failed("asking for the lease", &error)),
     }
 }
@@ -181,7 +181,7 @@ async fn shut_out_others(link: &mut Link, ours: &Ours, end: Option<End>, asked: 
         let _ = ours.state.update_one(doc! { "_id": ID }, behind).await;
         given_back.token = u64::try_from(newest).unwrap_or(ours.token);
     }
-    let _ = given_back.release(0).await;
+    let _ = given_back.release().await;
     newest.map(|_| None)
 }
 
@@ -192,10 +192,6 @@ pub(crate) async fn note_session(link: &mut Link) {
     let ours = doc! { "_id": ID, "owner": owner };
     // Where it cannot be noted, the server ends what is open after a minute.
     let _ = link.ours(STATE).update_one(ours, doc! { "$set": { "session": session } }).await;
-}
-
-fn damaged(problem: &str) -> Error {
-    Error::corrupt(format!("the document `{ID}` of the state"), format!("{problem}; restore it from a backup"))
 }
 
 fn holder(found: &Document) -> Holder {
@@ -225,10 +221,14 @@ impl Ours {
         doc! { "_id": ID, "token": signed(self.token), "owner": &self.owner }
     }
 
+    fn written(&self) -> i64 {
+        signed(self.written.load(Ordering::Relaxed))
+    }
+
     /// The token stays for ever: one that began again would not tell an old holder from a new one. With it is noted up to
     /// which record there is a history.
-    async fn release(&self, last: u64) -> std::result::Result<(), mongodb::error::Error> {
-        let free = doc! { "$set": { "owner": null, "session": null }, "$max": { ENDED: signed(last) } };
+    async fn release(&self) -> std::result::Result<(), mongodb::error::Error> {
+        let free = doc! { "$set": { "owner": null, "session": null }, "$max": { ENDED: self.written() } };
         self.state.update_one(self.document(), free).await.map(drop)
     }
 }
@@ -238,9 +238,8 @@ impl Renewal for Ours {
     async fn renew(&mut self) -> Beat {
         let mut ours = self.document();
         ours.insert("$expr", in_time());
-        let written = signed(self.written.load(Ordering::Relaxed));
         let longer = vec![
-            doc! { "$set": { "expires_at": expiry(self.ttl), ENDED: { "$max": [format!("${ENDED}"), written] } } },
+            doc! { "$set": { "expires_at": expiry(self.ttl), ENDED: { "$max": [format!("${ENDED}"), self.written()] } } },
         ];
         match self.state.update_one(ours, longer).await {
             Ok(update) if update.matched_count == 1 => Beat::Renewed,
@@ -286,7 +285,7 @@ impl Lease for MongoLease {
         self.is_released = true;
         self.heart.stop();
         let link = Link::of(session)?;
-        let released = self.ours.release(link.next.map_or(0, |next| next - 1)).await;
+        let released = self.ours.release().await;
         released.map_err(|error| link.failed("handing back the lease", &error))?;
         (link.owner, link.fence, link.looked) = (None, None, None);
         (link.next, link.is_held) = (None, false);

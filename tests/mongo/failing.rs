@@ -117,13 +117,13 @@ fn clear(url: &str) -> i32 {
 }
 
 fn orders(db: &MongoDatabase, set: Sets) -> Orders {
-    Orders::at(named(db), &std::env::temp_dir()).set(set, 3)
+    Orders::at(named(db, "admmgt-test"), &std::env::temp_dir()).set(set, 3)
 }
 
 /// The address of a database, with the name of the application that faults are for.
-fn named(db: &MongoDatabase) -> String {
+pub(crate) fn named(db: &MongoDatabase, application: &str) -> String {
     let next = if db.url().contains('?') { '&' } else { '?' };
-    format!("{}{next}appName=admmgt-test", db.url())
+    format!("{}{next}appName={application}", db.url())
 }
 
 /// How long a run that fails keeps its lease.
@@ -244,7 +244,7 @@ async fn f113_a_batch_that_is_too_large_for_a_transaction_is_made_smaller() {
     let server = server.as_ref().expect("MongoDB is installed: the shared server runs");
     let db = MongoDatabase::at(&server.url("admin"));
     db.filled(ROWS).await;
-    let url = named(&db);
+    let url = named(&db, "admmgt-test");
     let (fill, filled) = filling(Documents::of("big").update(doc! { "$inc": { "value": 1 } }));
     let (heard, at, big) = (Arc::new(Mutex::new(Vec::new())), server.url("admin"), format!("{}.big", db.name()));
     let hears = Arc::clone(&heard);
@@ -273,7 +273,7 @@ async fn f28_a_lease_that_cannot_be_renewed_ends_the_body_in_time() {
     let Some(server) = server() else { return };
     let server = server.as_ref().expect("MongoDB is installed: the shared server runs");
     let db = MongoDatabase::at(&server.url("admin"));
-    let url = named(&db);
+    let url = named(&db, "admmgt-test");
     let (at, state) = (server.url("admin"), format!("{}._admmgt_state", db.name()));
     let ended = Arc::new(Mutex::new(false));
     let ends = Arc::clone(&ended);
@@ -416,7 +416,7 @@ impl Stepped {
     }
 
     fn migrator(&self, lease: Duration) -> Migrator {
-        let driver = Mongo::connect(&named(&self.db)).unwrap().lease_ttl(lease);
+        let driver = Mongo::connect(&named(&self.db, "admmgt-test")).unwrap().lease_ttl(lease);
         let all = Migrations::new([self.steps.migration("app", "1").unwrap()]);
         Migrator::new(driver).migrations(all).policy(self.policy.clone())
     }

@@ -3,17 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use admmgt::mongodb::bson::{Document, doc};
+use admmgt::mongodb::bson::doc;
 use admmgt::prelude::*;
 use admmgt::{Error, ErrorKind, Origin, Standing};
 use admmgt_tests::{MongoDatabase, mongo, run_command, sql};
 use tokio::sync::Mutex;
 
-use crate::holder::{A_WHILE, Holder, expire, inserts};
-
-pub(crate) fn change(which: &str, update: Document) -> Document {
-    doc! { "update": "_admmgt_state", "updates": [{ "q": { "_id": which }, "u": update }] }
-}
+use crate::holder::{A_WHILE, Holder, change, expire, inserts};
 
 /// Ends as a run does that could write no more.
 fn check_lost(db: &MongoDatabase, error: &Error) {

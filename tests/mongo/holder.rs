@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use admmgt::mongodb::bson::{DateTime, doc};
+use admmgt::mongodb::bson::{DateTime, Document, doc};
 use admmgt::prelude::*;
 use admmgt::{
     Access, Acquired, Author, Batch, Checkpoint, CheckpointKey, Checksum, Direction, Driver, Lease, LeaseRequest,
@@ -100,8 +100,13 @@ fn key() -> CheckpointKey {
     CheckpointKey::new(id("1"), "all")
 }
 
+/// The command that changes a document of the state.
+pub(crate) fn change(which: &str, update: Document) -> Document {
+    doc! { "update": "_admmgt_state", "updates": [{ "q": { "_id": which }, "u": update }] }
+}
+
 /// Over its time, in a session that whoever comes next does not know of, and so does not end.
 pub(crate) async fn expire(db: &MongoDatabase) {
     let past = DateTime::from_millis(0);
-    db.run(super::fencing::change("lease", doc! { "$set": { "expires_at": past, "session": null } })).await;
+    db.run(change("lease", doc! { "$set": { "expires_at": past, "session": null } })).await;
 }

@@ -11,15 +11,14 @@ use admmgt::mongodb::bson::doc;
 use admmgt::prelude::*;
 use admmgt_tests::{MongoDatabase, Mongod, admin};
 
-use crate::failing::{alone, server};
+use crate::failing::{alone, named, server};
 use crate::holder::{A_WHILE, Holder, expire};
 
 const LATE: Duration = Duration::from_secs(4);
 
 /// Who is late, by the name of its application.
 fn late(db: &MongoDatabase) -> Mongo {
-    let next = if db.url().contains('?') { '&' } else { '?' };
-    Mongo::connect(&format!("{}{next}appName=admmgt-late", db.url())).unwrap()
+    Mongo::connect(&named(db, "admmgt-late")).unwrap()
 }
 
 /// What the server holds up.
