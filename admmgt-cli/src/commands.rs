@@ -44,7 +44,9 @@ pub(crate) fn run(migrator: Migrator, source: Option<&Source>, shared: &Shared, 
         Ok(Ok(code)) => code,
         Ok(Err(error)) => output::error(shared, &error),
         Err(signal) => {
-            // The run was dropped: what is open is rolled back now, and the lease is free.
+            // The run was dropped: what is open is rolled back, and the lease is free.
+            let settled = async { tokio::time::timeout(GOODBYE, said.migrator.settled()).await };
+            let _ = runtime.block_on(settled);
             runtime.shutdown_timeout(GOODBYE);
             output::problem(shared, &format!("stopped by {}; what was committed stays", signal.name), signal.code)
         }
@@ -52,7 +54,7 @@ pub(crate) fn run(migrator: Migrator, source: Option<&Source>, shared: &Shared, 
 }
 
 /// How long a run that was stopped may take to put things back.
-const GOODBYE: Duration = Duration::from_secs(2);
+const GOODBYE: Duration = Duration::from_secs(3);
 
 /// What the lockfile says: the one that was named, or for a folder the one beside it, if it is there.
 fn locked(

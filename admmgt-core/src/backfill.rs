@@ -272,7 +272,10 @@ impl Filling<'_> {
             }
             let error = self.cx.session().describe(&error);
             self.cx.tell(&Event::MigrationRetried { migration: self.key.migration.clone(), retry, error });
-            self.size.failed(self.tried);
+            // Where a batch ends could not be asked: that says nothing of how large it may be.
+            if self.tried > 0 {
+                self.size.failed(self.tried);
+            }
             pause.wait(Duration::MAX).await;
             (retry, counted) = (retry + 1, counted + u32::from(!can_be_smaller));
         }

@@ -171,6 +171,10 @@ pub trait Driver: Debug + Send + Sync + 'static {
         run.await;
         Ok(())
     }
+
+    /// Comes when all that runs of this driver which were dropped still do in the background is done: ending a statement that runs
+    /// on the server, handing back a lease. Override it where dropping a session begins such work. Default: there is none.
+    async fn settled(&self) {}
 }
 
 /// A driver that many share is one: a list of tenants holds them as `Arc<dyn Driver>`.
@@ -198,6 +202,10 @@ impl<D: Driver + ?Sized> Driver for Arc<D> {
 
     async fn host(&self, run: BoxFuture<'static, ()>) -> Result<()> {
         (**self).host(run).await
+    }
+
+    async fn settled(&self) {
+        (**self).settled().await;
     }
 }
 

@@ -37,7 +37,7 @@ use crate::{Direction, Error, MigrationId, Policy, Result, Target, Text};
 /// ```
 ///
 /// Every call may be dropped at any time (by `select!`, by a timeout): what was committed stays, what
-/// was not is rolled back, and the lease is let go. The calls wait with timers, so the tokio runtime
+/// was not is rolled back, and the lease is let go ([`Migrator::settled`] says when). The calls wait with timers, so the tokio runtime
 /// must have them enabled (`enable_time`, and `enable_io` for a server); `#[tokio::main]` does that.
 #[derive(Debug, Clone)]
 pub struct Migrator {
@@ -336,6 +336,26 @@ impl Migrator {
     /// [`Error::Usage`] where there is nothing to accept.
     pub async fn repair(&self, repair: Repair, reason: impl Into<String>) -> Result<()> {
         self.host(self.start().amend(Access::Write, Amendment::Repair(repair), reason.into())).await.map(drop)
+    }
+
+    /// Comes when calls that were dropped have let go of all that they held. Most drivers have by then; on MongoDB a statement that
+    /// still runs on the server is ended and the lease handed back in the background, which a program that ends at once cuts off:
+    /// the lease is held until its time is over then.
+    ///
+    /// ```
+    /// # use admmgt_core::{MemoryDriver, Migrations, Migrator};
+    /// # use std::{future::pending, time::Duration};
+    /// # async fn terminated() { tokio::time::sleep(Duration::from_millis(5)).await }
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// # let migrator = Migrator::new(MemoryDriver::new()).migrations(Migrations::default());
+    /// tokio::select! {
+    ///     _ = migrator.up() => {}
+    ///     () = terminated() => migrator.settled().await,
+    /// }
+    /// # }
+    /// ```
+    pub async fn settled(&self) {
+        self.driver.settled().await;
     }
 
     /// The migrations of this migrator in the order they run.

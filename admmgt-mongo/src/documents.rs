@@ -4,6 +4,7 @@ use admmgt_core::{BatchEnd, Batches, BoxError, Context, FromContext, async_trait
 use mongodb::bson::{Bson, Document, doc};
 use mongodb::options::UpdateModifications;
 
+use crate::command;
 use crate::driver::Mongo;
 use crate::handle::MongoSession;
 use crate::ids::{BRACKETS, Bracket, decoded, encoded};
@@ -105,9 +106,16 @@ impl Batches for Documents {
         let (after, end) = (after.map(decoded).transpose()?, decoded(end)?);
         let ids = Bracket::of(&end).between(after.as_ref(), &end);
         let filter = self.filter(ids);
-        let db = session(cx)?;
-        let changed = db.collection::<Document>(&self.collection).update_many(filter, self.update.clone()).await?;
-        Ok(changed.modified_count)
+        let update = match &self.update {
+            UpdateModifications::Document(operators) => Bson::from(operators.clone()),
+            UpdateModifications::Pipeline(stages) => Bson::from(stages.clone()),
+            _ => return Err("the client knows a kind of update that is not known here".into()),
+        };
+        // As a command, which may take as long as the policy allows.
+        let updates = vec![doc! { "q": filter, "u": update, "multi": true }];
+        let command = doc! { "update": &self.collection, "updates": updates };
+        let reply = session(cx)?.run_command(command.clone()).await?;
+        Ok(command::changed(&command, &reply))
     }
 
     async fn estimate(&mut self, cx: &mut Context) -> Result<Option<u64>, BoxError> {

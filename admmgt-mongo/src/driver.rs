@@ -70,7 +70,8 @@ impl Mongo {
         Self { server: Arc::new(Server::at(url, Some(database))) }
     }
 
-    /// A database of the application's own client.
+    /// A database of the application's own client. It must be allowed two connections at least (`maxPoolSize`): while a long
+    /// statement has one, the lease is renewed with the other, and is lost where that cannot be.
     ///
     /// ```no_run
     /// use admmgt_core::Migrator;
@@ -149,5 +150,9 @@ impl Driver for Mongo {
     /// One query, and nothing is asked before it.
     async fn peek(&self, options: &SessionOptions, _: &[Namespace]) -> Result<Option<Head>> {
         end::peek(&self.server, &self.server.database(options).await?).await
+    }
+
+    async fn settled(&self) {
+        self.server.settled().await;
     }
 }

@@ -25,8 +25,8 @@ pub(crate) struct End {
 impl End {
     /// As the last document of the history says.
     pub(crate) fn of(found: &Document) -> Result<Self> {
-        let id = number(found, "_id")?;
         stored::check_format(place(found), i64::try_from(number(found, "format")?).unwrap_or(i64::MAX))?;
+        let id = number(found, "_id")?;
         let held_for = held_for(found)?.cloned();
         let last = match held_for {
             Some(_) => id.saturating_sub(1),

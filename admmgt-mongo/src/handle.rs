@@ -2,10 +2,9 @@
 
 use std::fmt;
 use std::ops::{Deref, DerefMut};
-use std::time::Duration;
 
 use mongodb::action::{
-    CreateCollection, CreateIndex, Delete, DropCollection, DropIndex, FindOneAndDelete, FindOneAndUpdate, InsertMany,
+    Action, CreateCollection, CreateIndex, Delete, DropCollection, DropIndex, FindOneAndDelete, FindOneAndUpdate, InsertMany,
     InsertOne, ReplaceOne, Update,
 };
 use mongodb::bson::Document;
@@ -16,7 +15,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::command;
-use crate::read::{Cursor, MongoReader, ReadCollection, aggregated};
+use crate::read::{Cursor, MongoReader, ReadCollection};
 
 /// A database, bound to the session of a run and to its transaction: whatever is done through it is in the transaction,
 /// where there is one.
@@ -41,14 +40,14 @@ use crate::read::{Cursor, MongoReader, ReadCollection, aggregated};
 /// }
 /// ```
 ///
-/// Actions are the client's own, with the session put in: they take its options, and run with `await`.
+/// Actions are the client's own, with the session put in: they take its options, and run with `await`. What they read, and
+/// commands, may take as long as `Policy::statement_timeout` allows. The client has no such limit for what inserts, changes and
+/// takes away documents: a change of many of them is a backfill, or a command (`doc! { "update": … }`).
 #[derive(Debug)]
 pub struct MongoSession {
     reader: MongoReader,
     /// A transaction of the run's is open.
     pub(crate) in_transaction: bool,
-    /// How long a command may take.
-    limit: Option<Duration>,
 }
 
 impl Deref for MongoSession {
@@ -66,8 +65,8 @@ impl DerefMut for MongoSession {
 }
 
 impl MongoSession {
-    pub(crate) fn new(reader: MongoReader, limit: Option<Duration>) -> Self {
-        Self { reader, in_transaction: false, limit }
+    pub(crate) fn new(reader: MongoReader) -> Self {
+        Self { reader, in_transaction: false }
     }
 
     pub(crate) fn reader(&mut self) -> &mut MongoReader {
@@ -107,7 +106,7 @@ impl MongoSession {
 
     /// Sends a command with what it was not given, to the database that takes it.
     pub(crate) async fn send(&mut self, command: Document) -> Result<Document> {
-        let command = command::limited(command, self.in_transaction, self.limit);
+        let command = command::limited(command, self.in_transaction, self.reader.limit());
         let (database, session) = self.reader.parts();
         let database = if command::is_of_admin(&command) { &database.client().database("admin") } else { database };
         database.run_command(command).session(session).await
@@ -161,12 +160,14 @@ impl<T: Send + Sync + DeserializeOwned> MongoCollection<'_, T> {
         filter: Document,
         update: impl Into<UpdateModifications>,
     ) -> FindOneAndUpdate<'_, T> {
-        self.0.collection.find_one_and_update(filter, update).session(&mut *self.0.session)
+        let action = self.0.collection.find_one_and_update(filter, update);
+        action.optional(self.0.limit, FindOneAndUpdate::max_time).session(&mut *self.0.session)
     }
 
     /// Takes the first document away that matches, and returns it.
     pub fn find_one_and_delete(&mut self, filter: Document) -> FindOneAndDelete<'_, T> {
-        self.0.collection.find_one_and_delete(filter).session(&mut *self.0.session)
+        let action = self.0.collection.find_one_and_delete(filter);
+        action.optional(self.0.limit, FindOneAndDelete::max_time).session(&mut *self.0.session)
     }
 }
 
@@ -196,17 +197,19 @@ impl<T: Send + Sync> MongoCollection<'_, T> {
     /// # Errors
     /// What the server answered.
     pub async fn aggregate(&mut self, pipeline: Vec<Document>) -> Result<Vec<Document>> {
-        aggregated(&self.0.collection, self.0.session, pipeline).await
+        self.0.aggregated(pipeline).await
     }
 
     /// Makes an index. In a transaction only on a collection that was made in it; elsewhere with `transaction = "none"`.
     pub fn create_index(&mut self, index: IndexModel) -> CreateIndex<'_> {
-        self.0.collection.create_index(index).session(&mut *self.0.session)
+        let action = self.0.collection.create_index(index);
+        action.optional(self.0.limit, CreateIndex::max_time).session(&mut *self.0.session)
     }
 
     /// Takes an index away by its name; not in a transaction.
     pub fn drop_index(&mut self, name: impl AsRef<str>) -> DropIndex<'_> {
-        self.0.collection.drop_index(name).session(&mut *self.0.session)
+        let action = self.0.collection.drop_index(name);
+        action.optional(self.0.limit, DropIndex::max_time).session(&mut *self.0.session)
     }
 
     /// The indexes that there are.

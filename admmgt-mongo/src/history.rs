@@ -62,7 +62,16 @@ pub(crate) fn gone(link: &Link) -> Error {
 pub(crate) async fn history(link: &mut Link) -> Result<History> {
     let mut tries = 1;
     loop {
-        match read(link).await? {
+        let read = match read(link).await {
+            Ok(read) => read,
+            // What is not known here is no damage where a newer version wrote it.
+            Err(error @ Error::CorruptState { .. }) => match end::end(link).await {
+                Err(newer @ Error::NewerFormat { .. }) => return Err(newer),
+                _ => return Err(error),
+            },
+            Err(error) => return Err(error),
+        };
+        match read {
             Err(_) if tries < READS => tries += 1,
             read => return read,
         }

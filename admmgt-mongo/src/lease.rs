@@ -9,15 +9,15 @@ use admmgt_core::{
     Acquired, Beat, BoxFuture, Error, Heart, Holder, Lease, LeaseRequest, Renewal, Result, Session, Timestamp, Token,
     async_trait,
 };
-use mongodb::Collection;
+use mongodb::{ClientSession, Collection};
 use mongodb::bson::{Bson, Document, doc};
 use mongodb::options::ReturnDocument;
-use tokio::runtime::Handle;
 
 use crate::end::{self, End};
 use crate::error;
 use crate::fence::{self, ENDED, STATE};
 use crate::held::{self, Held};
+use crate::leftover;
 use crate::link::Link;
 use crate::records::{signed, whole};
 
@@ -44,6 +44,9 @@ pub(crate) fn taken_since(link: &mut Link, fence: Option<Token>) -> Error {
 const BELIEVED: Duration = Duration::from_millis(50);
 /// So long a transaction waits for a look. A server whose cache is full of it answers nobody else until it ends.
 const PATIENCE: Duration = Duration::from_millis(500);
+
+/// So long what a run has left running may take to end when it is told to.
+const PATIENCE_WITH_OTHERS: Duration = Duration::from_secs(5);
 
 /// Looks at the lease, before something is written: it was handed back by hand, taken away, or its time is over, where it is not
 /// ours. (That nobody writes with an older token is seen to by the fence, and by the place that is held in the history.) Asked
@@ -128,10 +131,15 @@ pub(crate) async fn acquire(link: &mut Link, request: &LeaseRequest) -> Result<A
     let token = token.ok_or_else(|| fence::damaged_in(ID, NO_TOKEN))?;
     let (state, written) = (link.ours(STATE), Arc::clone(&link.written));
     let ours = Ours { state, owner, token, ttl: link.server.ttl, written };
-    if let Some(before @ Bson::Binary(_)) = found.get("before") {
-        // The server keeps the transaction of a client that is gone for a minute, with all it has locked. It is the same
-        // user's; where it is not, that minute is waited for.
-        link.kill(before.clone()).await;
+    // The server keeps the transaction of a client that is gone for a minute, with all it has locked, and ends none of its writes.
+    if let Some(before @ Bson::Binary(_)) = found.get("before")
+        && !leftover::end(link.database().client(), before, asked + PATIENCE_WITH_OTHERS.min(ours.ttl / 2)).await.unwrap_or(true)
+    {
+        // It is to end before anything else begins. Whoever asks next tries again.
+        let _ = ours.release(before).await;
+        let mut ending = Holder::default();
+        ending.place = Some("what the run before has left running on the server, and is being ended".to_owned());
+        return Ok(Acquired::No(ending));
     }
     let Some(next) = shut_out_others(link, &ours, end, asked).await? else {
         return Ok(Acquired::No(Holder::default()));
@@ -139,12 +147,12 @@ pub(crate) async fn acquire(link: &mut Link, request: &LeaseRequest) -> Result<A
     (link.owner, link.fence, link.looked) = (Some(ours.owner.clone()), Some(Token(token)), Some(asked));
     (link.next, link.is_held) = (Some(next), true);
     let heart = Heart::beat(ours.ttl, asked, ours.clone());
-    Ok(Acquired::Yes(Box::new(MongoLease { ours, heart, is_released: false })))
+    Ok(Acquired::Yes(Box::new(MongoLease { ours, heart })))
 }
 
 /// Takes the document where it is free, and returns it as it is now. `None` where several wrote it at once: this one asks again.
 async fn take(link: &mut Link, owner: &str, request: &LeaseRequest) -> Result<Option<Document>> {
-    let session = link.handle().session().id().get("id").cloned().unwrap_or(Bson::Null);
+    let session = link.session_id();
     let taken = link
         .ours(STATE)
         .find_one_and_update(doc! { "_id": ID }, taking(owner, &session, request, link.server.ttl))
@@ -181,14 +189,14 @@ async fn shut_out_others(link: &mut Link, ours: &Ours, end: Option<End>, asked: 
         let _ = ours.state.update_one(doc! { "_id": ID }, behind).await;
         given_back.token = u64::try_from(newest).unwrap_or(ours.token);
     }
-    let _ = given_back.release().await;
+    let _ = given_back.release(&Bson::Null).await;
     newest.map(|_| None)
 }
 
 /// The run goes on in another session: whoever takes the lease next ends that one.
 pub(crate) async fn note_session(link: &mut Link) {
     let Some(owner) = link.owner.clone() else { return };
-    let session = link.handle().session().id().get("id").cloned().unwrap_or(Bson::Null);
+    let session = link.session_id();
     let ours = doc! { "_id": ID, "owner": owner };
     // Where it cannot be noted, the server ends what is open after a minute.
     let _ = link.ours(STATE).update_one(ours, doc! { "$set": { "session": session } }).await;
@@ -207,7 +215,7 @@ fn holder(found: &Document) -> Holder {
 
 /// The document while it is ours.
 #[derive(Debug, Clone)]
-struct Ours {
+pub(crate) struct Ours {
     state: Collection<Document>,
     owner: String,
     token: u64,
@@ -217,6 +225,13 @@ struct Ours {
 }
 
 impl Ours {
+    /// The lease of a link, where it has one.
+    pub(crate) fn of(link: &Link) -> Option<Self> {
+        let (Some(Token(token)), Some(owner)) = (link.fence, link.owner.clone()) else { return None };
+        let (state, written) = (link.ours(STATE), Arc::clone(&link.written));
+        Some(Self { state, owner, token, ttl: link.server.ttl, written })
+    }
+
     fn document(&self) -> Document {
         doc! { "_id": ID, "token": signed(self.token), "owner": &self.owner }
     }
@@ -226,10 +241,20 @@ impl Ours {
     }
 
     /// The token stays for ever: one that began again would not tell an old holder from a new one. With it is noted up to
-    /// which record there is a history.
-    async fn release(&self) -> std::result::Result<(), mongodb::error::Error> {
-        let free = doc! { "$set": { "owner": null, "session": null }, "$max": { ENDED: self.written() } };
+    /// which record there is a history. Whoever takes it next ends what runs in the `session`.
+    async fn release(&self, session: &Bson) -> std::result::Result<(), mongodb::error::Error> {
+        let free = doc! { "$set": { "owner": null, "session": session }, "$max": { ENDED: self.written() } };
         self.state.update_one(self.document(), free).await.map(drop)
+    }
+
+    /// What may still run in that session is ended, and the lease handed back. A server that cannot be asked keeps it until its time
+    /// is over.
+    pub(crate) async fn leave(self, session: ClientSession) {
+        let id = session.id().get("id").cloned().unwrap_or(Bson::Null);
+        let until = Instant::now() + PATIENCE_WITH_OTHERS;
+        if let Ok(ended) = leftover::end(self.state.client(), &id, until).await {
+            let _ = self.release(if ended { &Bson::Null } else { &id }).await;
+        }
     }
 }
 
@@ -253,18 +278,6 @@ impl Renewal for Ours {
 struct MongoLease {
     ours: Ours,
     heart: Heart,
-    is_released: bool,
-}
-
-impl Drop for MongoLease {
-    /// The document ends by itself. The session goes back to the application's client, who may use it for something else: it is
-    /// not to be ended by whoever comes next.
-    fn drop(&mut self) {
-        if let (false, Ok(runtime)) = (self.is_released, Handle::try_current()) {
-            let (state, ours) = (self.ours.state.clone(), self.ours.document());
-            runtime.spawn(async move { state.update_one(ours, doc! { "$set": { "session": null } }).await.map(drop) });
-        }
-    }
 }
 
 #[async_trait]
@@ -281,11 +294,13 @@ impl Lease for MongoLease {
         self.heart.lost()
     }
 
-    async fn release(mut self: Box<Self>, session: &mut dyn Session) -> Result<()> {
-        self.is_released = true;
-        self.heart.stop();
+    async fn release(self: Box<Self>, session: &mut dyn Session) -> Result<()> {
         let link = Link::of(session)?;
-        let released = self.ours.release().await;
+        // A body can have left something running: a statement for which it did not wait.
+        let (id, until) = (link.session_id(), Instant::now() + PATIENCE_WITH_OTHERS);
+        let ended = leftover::end(link.database().client(), &id, until).await.unwrap_or(false);
+        self.heart.stop();
+        let released = self.ours.release(if ended { &Bson::Null } else { &id }).await;
         released.map_err(|error| link.failed("handing back the lease", &error))?;
         (link.owner, link.fence, link.looked) = (None, None, None);
         (link.next, link.is_held) = (None, false);

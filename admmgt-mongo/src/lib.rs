@@ -28,6 +28,7 @@ mod fence;
 mod held;
 mod history;
 mod lease;
+mod leftover;
 mod records;
 mod store;
 

@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicU64;
 use std::time::Instant;
 
 use admmgt_core::{Error, MigrationId, Result, Session, SessionOptions, Token};
-use mongodb::bson::{Bson, Document, doc};
+use mongodb::bson::{Bson, Document};
 use mongodb::options::{ReadConcern, TransactionOptions};
 use mongodb::{Collection, Database};
 
@@ -13,9 +13,10 @@ use crate::command;
 use crate::error::{self, Answer, Asked};
 use crate::handle::MongoSession;
 use crate::kept::Kept;
-use crate::lease;
+use crate::lease::{self, Ours};
+use crate::leftover;
 use crate::read::MongoReader;
-use crate::server::{Facts, Server, safely};
+use crate::server::{Facts, Server, primary, safely};
 
 /// A session of the client, and what it is used for.
 #[derive(Debug)]
@@ -64,7 +65,7 @@ impl Link {
         let asked = Asked { what: &what };
         let session = database.client().start_session().await;
         let session = session.map_err(|error| asked.failed("beginning a session", &error))?;
-        let handle = MongoSession::new(MongoReader::new(database, session), options.statement_timeout);
+        let handle = MongoSession::new(MongoReader::new(database, session, options.statement_timeout));
         let options = options.clone();
         Ok(Self {
             server,
@@ -159,7 +160,16 @@ impl Link {
 
     /// Begins a transaction; the server hears of it with the first operation.
     pub(crate) async fn begin(&mut self) -> Result<()> {
-        let options = TransactionOptions::builder().read_concern(ReadConcern::local()).write_concern(safely()).build();
+        // That of a batch, where a body has dropped its backfill.
+        if self.in_transaction() {
+            self.abort().await;
+        }
+        // Whatever the client reads from elsewhere.
+        let options = TransactionOptions::builder()
+            .read_concern(ReadConcern::local())
+            .write_concern(safely())
+            .selection_criteria(primary())
+            .build();
         let begun = self.handle.session().start_transaction().with_options(options).await;
         begun.map_err(|error| self.failed("beginning a transaction", &error))?;
         self.handle.in_transaction = true;
@@ -190,26 +200,37 @@ impl Link {
 
     /// Another session in the place of this one, whose transaction may still be open on the server, with all it has locked.
     async fn begin_anew(&mut self) {
-        if let Some(id) = self.handle.session().id().get("id").cloned() {
-            self.kill(id).await;
-        }
+        let id = self.session_id();
+        // Where that cannot be sent, the server ends it after a minute.
+        let _ = leftover::kill(self.database().client(), &id).await;
         if let Ok(session) = self.database().client().start_session().await {
-            let reader = MongoReader::new(self.database().clone(), session);
-            self.handle = MongoSession::new(reader, self.options.statement_timeout);
+            let reader = MongoReader::new(self.database().clone(), session, self.options.statement_timeout);
+            self.handle = MongoSession::new(reader);
             lease::note_session(self).await;
         }
     }
 
-    /// Ends a session on the server. It is of the same user; where that is not so, the server ends it after a minute.
-    pub(crate) async fn kill(&self, id: Bson) {
-        let kill = doc! { "killSessions": [{ "id": id }] };
-        let _ = self.database().client().database("admin").run_command(kill).await;
+    /// What the server knows the session of bodies by.
+    pub(crate) fn session_id(&mut self) -> Bson {
+        self.handle.session().id().get("id").cloned().unwrap_or(Bson::Null)
     }
 
     /// Takes it back. What is open ends by itself where that cannot be sent.
     pub(crate) async fn abort(&mut self) {
         self.handle.in_transaction = false;
         let _ = self.handle.session().abort_transaction().await;
+    }
+}
+
+impl Drop for Link {
+    /// Of a run that was dropped, or lost its connection: what it has left running on the server is ended, and then the lease is
+    /// handed back. Until then nobody else gets the session from the client.
+    fn drop(&mut self) {
+        if let Some(ours) = Ours::of(self)
+            && let Some(session) = self.handle.reader().leave()
+        {
+            self.server.in_background(ours.leave(session));
+        }
     }
 }
 

@@ -1,12 +1,14 @@
 //! Performs one statement of a file: a step, or a command of the server's own.
 
 use admmgt_core::{Error, Outcome, Result};
-use mongodb::bson::{Document, doc};
+use mongodb::bson::{Bson, Document, doc};
 
 use crate::command;
+use crate::error::Answer;
 use crate::index;
 use crate::kept;
 use crate::link::Link;
+use crate::records::whole;
 use crate::step::Step;
 use crate::validator;
 
@@ -15,8 +17,7 @@ const RUNNING: &str = "running a command";
 /// Runs it to its end. `keeps` where it will have a record of its own, with which is kept what there was before.
 pub(crate) async fn perform(link: &mut Link, keeps: bool, step: &Step) -> Result<Outcome> {
     match step {
-        Step::CreateCollection { collection, .. } if keeps => create(link, collection, &step.as_command()).await?,
-        Step::CreateCollection { .. } => return run(link, &step.as_command()).await,
+        Step::CreateCollection { collection, .. } => create(link, keeps, collection, &step.as_command()).await?,
         Step::DropCollection { collection } => drop_collection(link, keeps, collection).await?,
         Step::Run { command, .. } => return run(link, command).await,
         Step::SetValidator { collection, rule } => validator::set(link, keeps, collection, rule).await?,
@@ -46,7 +47,7 @@ impl There {
     async fn look(link: &mut Link, keeps: bool, of: &str, names: &[&str]) -> Result<Self> {
         let mut now = Vec::new();
         for name in names {
-            now.push(is_there(link, name).await?);
+            now.push(options(link, name).await?.is_some());
         }
         if !keeps {
             return Ok(Self { before: now.clone(), now });
@@ -63,10 +64,16 @@ impl There {
     }
 }
 
-async fn create(link: &mut Link, collection: &str, command: &Document) -> Result<()> {
-    let there = There::look(link, true, "create", &[collection]).await?;
-    if there.has_become(&[false], &[true]) {
-        return Ok(());
+async fn create(link: &mut Link, keeps: bool, collection: &str, command: &Document) -> Result<()> {
+    let there = There::look(link, keeps, "create", &[collection]).await?;
+    if let Some(options) = options(link, collection).await? {
+        // An interrupted attempt has made it as it is to be. Another than that is somebody else's, as one is that was there
+        // before: some servers say nothing then, and the way back would take it away.
+        if there.has_become(&[false], &[true]) && is_as_asked(command, &options) {
+            return Ok(());
+        }
+        let exists = Answer::replied(EXISTS, &format!("there is a collection `{collection}` already"));
+        return Err(exists.while_doing(RUNNING));
     }
     link.command(&format!("making the collection `{collection}`"), command.clone()).await.map(drop)
 }
@@ -93,8 +100,42 @@ async fn rename(link: &mut Link, keeps: bool, from: &str, to: &str) -> Result<()
     link.command(&format!("renaming `{from}` to `{to}`"), command).await.map(drop)
 }
 
-async fn is_there(link: &mut Link, collection: &str) -> Result<bool> {
-    let query = doc! { "listCollections": 1, "filter": { "name": collection }, "nameOnly": true };
-    let reply = link.command("looking for a collection", query).await?;
-    Ok(!command::first_batch(&reply).is_empty())
+/// The options of a collection, where it is there. Asked outside of the session: the server does not tell it in a transaction.
+async fn options(link: &mut Link, collection: &str) -> Result<Option<Document>> {
+    let query = doc! { "listCollections": 1, "filter": { "name": collection } };
+    let reply = link.database().run_command(query).await;
+    let reply = reply.map_err(|error| link.failed("looking for a collection", &error))?;
+    let found = command::first_batch(&reply).into_iter().next();
+    Ok(found.map(|found| found.get_document("options").cloned().unwrap_or_default()))
 }
+
+/// Whether a collection with these options is one that this command makes. The server adds to what it is given.
+fn is_as_asked(command: &Document, options: &Document) -> bool {
+    let asked = command.iter().skip(1).filter(|(name, _)| !OF_THE_COMMAND.contains(&name.as_str()));
+    let mut asked = asked.peekable();
+    if asked.peek().is_none() {
+        return options.is_empty();
+    }
+    asked.all(|(name, value)| match (options.get(name), whole(value)) {
+        // The server makes the size of a capped one round.
+        (Some(found), Some(size)) if name == "size" => whole(found).is_some_and(|found| found >= size),
+        (Some(found), _) => holds(found, value),
+        (None, _) => false,
+    })
+}
+
+/// What a command says of itself, and not of the collection.
+const OF_THE_COMMAND: [&str; 3] = ["writeConcern", "comment", "maxTimeMS"];
+
+/// Whether what was found is what was asked for, with whatever more there is.
+fn holds(found: &Bson, asked: &Bson) -> bool {
+    match (found, asked) {
+        (Bson::Document(found), Bson::Document(asked)) => {
+            asked.iter().all(|(name, asked)| found.get(name).is_some_and(|found| holds(found, asked)))
+        }
+        _ => found == asked || whole(found).is_some() && whole(found) == whole(asked),
+    }
+}
+
+/// The server's code for a collection that is there.
+const EXISTS: i32 = 48;

@@ -1,9 +1,10 @@
 //! What can be read through the session of a run: [`MongoReader`], [`Find`], [`Cursor`].
 
 use std::fmt;
+use std::time::Duration;
 
 use futures_util::StreamExt;
-use mongodb::action::{CountDocuments, Distinct, FindOne};
+use mongodb::action::{Action, Aggregate, CountDocuments, Distinct, FindOne};
 use mongodb::bson::Document;
 use mongodb::error::Result;
 use mongodb::options::FindOptions;
@@ -28,7 +29,10 @@ use crate::command;
 /// ```
 pub struct MongoReader {
     database: Database,
-    session: ClientSession,
+    /// `None` when its link is dropped.
+    session: Option<ClientSession>,
+    /// How long a query or a command may take.
+    limit: Option<Duration>,
 }
 
 impl fmt::Debug for MongoReader {
@@ -38,8 +42,12 @@ impl fmt::Debug for MongoReader {
 }
 
 impl MongoReader {
-    pub(crate) fn new(database: Database, session: ClientSession) -> Self {
-        Self { database, session }
+    pub(crate) fn new(database: Database, session: ClientSession, limit: Option<Duration>) -> Self {
+        Self { database, session: Some(session), limit }
+    }
+
+    pub(crate) fn limit(&self) -> Option<Duration> {
+        self.limit
     }
 
     pub(crate) fn database(&self) -> &Database {
@@ -47,7 +55,15 @@ impl MongoReader {
     }
 
     pub(crate) fn parts(&mut self) -> (&Database, &mut ClientSession) {
-        (&self.database, &mut self.session)
+        match &mut self.session {
+            Some(session) => (&self.database, session),
+            None => unreachable!("it is taken away when its link is dropped"),
+        }
+    }
+
+    /// The session, of somebody who uses it no more.
+    pub(crate) fn leave(&mut self) -> Option<ClientSession> {
+        self.session.take()
     }
 
     /// The name of the database.
@@ -57,7 +73,9 @@ impl MongoReader {
 
     /// A collection, of documents or of a type of one's own that serde can read.
     pub fn collection<T: Send + Sync>(&mut self, name: &str) -> ReadCollection<'_, T> {
-        ReadCollection { collection: self.database.collection(name), session: &mut self.session }
+        let limit = self.limit;
+        let (database, session) = self.parts();
+        ReadCollection { collection: database.collection(name), session, limit }
     }
 
     /// The names of all collections. The server does not tell them in a transaction, which a body and a probe have where there
@@ -66,7 +84,8 @@ impl MongoReader {
     /// # Errors
     /// What the server answered.
     pub async fn collection_names(&mut self) -> Result<Vec<String>> {
-        self.database.list_collection_names().session(&mut self.session).await
+        let (database, session) = self.parts();
+        database.list_collection_names().session(session).await
     }
 }
 
@@ -74,6 +93,7 @@ impl MongoReader {
 pub struct ReadCollection<'a, T: Send + Sync> {
     pub(crate) collection: Collection<T>,
     pub(crate) session: &'a mut ClientSession,
+    pub(crate) limit: Option<Duration>,
 }
 
 impl<T: Send + Sync> fmt::Debug for ReadCollection<'_, T> {
@@ -85,7 +105,8 @@ impl<T: Send + Sync> fmt::Debug for ReadCollection<'_, T> {
 impl<'a, T: Send + Sync> ReadCollection<'a, T> {
     /// The documents that match.
     pub fn find(&mut self, filter: Document) -> Find<'_, T> {
-        Find { collection: self.collection.clone(), session: self.session, filter, options: FindOptions::default() }
+        let options = FindOptions::builder().max_time(self.limit).build();
+        Find { collection: self.collection.clone(), session: self.session, filter, options, limit: self.limit }
     }
 
     /// The first document that matches; with `await`, or with the client's options before it.
@@ -93,17 +114,18 @@ impl<'a, T: Send + Sync> ReadCollection<'a, T> {
     where
         T: DeserializeOwned,
     {
-        self.collection.find_one(filter).session(&mut *self.session)
+        self.collection.find_one(filter).optional(self.limit, FindOne::max_time).session(&mut *self.session)
     }
 
     /// How many documents match; with `await`, or with the client's options before it.
     pub fn count(&mut self, filter: Document) -> CountDocuments<'_> {
-        self.collection.count_documents(filter).session(&mut *self.session)
+        let count = self.collection.count_documents(filter).optional(self.limit, CountDocuments::max_time);
+        count.session(&mut *self.session)
     }
 
     /// The different values of a field among the documents that match; with `await`.
     pub fn distinct(&mut self, field: &str, filter: Document) -> Distinct<'_> {
-        self.collection.distinct(field, filter).session(&mut *self.session)
+        self.collection.distinct(field, filter).optional(self.limit, Distinct::max_time).session(&mut *self.session)
     }
 
     /// The results of a pipeline, as documents. `$out` and `$merge` would write: only a `MongoCollection` does that.
@@ -114,17 +136,14 @@ impl<'a, T: Send + Sync> ReadCollection<'a, T> {
         if let Some(stage) = command::writing_stage(&pipeline) {
             return Err(mongodb::error::Error::custom(format!("`{stage}` writes, and this handle only reads")));
         }
-        aggregated(&self.collection, self.session, pipeline).await
+        self.aggregated(pipeline).await
     }
-}
 
-pub(crate) async fn aggregated<T: Send + Sync>(
-    collection: &Collection<T>,
-    session: &mut ClientSession,
-    pipeline: Vec<Document>,
-) -> Result<Vec<Document>> {
-    let cursor = collection.clone_with_type::<Document>().aggregate(pipeline).session(&mut *session).await?;
-    Cursor { cursor, session }.all().await
+    pub(crate) async fn aggregated(&mut self, pipeline: Vec<Document>) -> Result<Vec<Document>> {
+        let aggregate = self.collection.aggregate(pipeline).optional(self.limit, Aggregate::max_time);
+        let cursor = aggregate.session(&mut *self.session).await?;
+        Cursor { cursor, session: self.session }.all().await
+    }
 }
 
 /// A query that is about to be asked.
@@ -133,6 +152,7 @@ pub struct Find<'a, T: Send + Sync> {
     session: &'a mut ClientSession,
     filter: Document,
     options: FindOptions,
+    limit: Option<Duration>,
 }
 
 impl<T: Send + Sync> fmt::Debug for Find<'_, T> {
@@ -166,8 +186,10 @@ impl<'a, T: Send + Sync> Find<'a, T> {
         self
     }
 
-    /// With the client's own options, in the place of what was said before.
-    pub fn options(mut self, options: FindOptions) -> Self {
+    /// With the client's own options, in the place of what was said before. Where they name no time that it may take, it is that
+    /// of `Policy::statement_timeout`.
+    pub fn options(mut self, mut options: FindOptions) -> Self {
+        options.max_time = options.max_time.or(self.limit);
         self.options = options;
         self
     }
@@ -177,7 +199,7 @@ impl<'a, T: Send + Sync> Find<'a, T> {
     /// # Errors
     /// What the server answered.
     pub async fn cursor(self) -> Result<Cursor<'a, T>> {
-        let Self { collection, session, filter, options } = self;
+        let Self { collection, session, filter, options, .. } = self;
         let cursor = collection.find(filter).with_options(options).session(&mut *session).await?;
         Ok(Cursor { cursor, session })
     }

@@ -5,9 +5,12 @@ use std::time::Duration;
 
 use admmgt_core::{Capabilities, Error, Result, SessionOptions};
 use mongodb::bson::{Document, doc};
-use mongodb::options::{Acknowledgment, ClientOptions, DatabaseOptions, ReadConcern, SelectionCriteria, WriteConcern};
+use mongodb::options::{
+    Acknowledgment, ClientOptions, DatabaseOptions, ReadConcern, ReadPreference, SelectionCriteria, WriteConcern,
+};
 use mongodb::{Client, Database};
 use tokio::runtime::{Handle, Id};
+use tokio::task::JoinHandle;
 
 use crate::error::Asked;
 
@@ -31,6 +34,8 @@ pub(crate) struct Server {
     database: Option<String>,
     pub(crate) prefix: String,
     pub(crate) ttl: Duration,
+    /// What runs that were dropped still do.
+    background: Arc<Mutex<Vec<JoinHandle<()>>>>,
 }
 
 impl std::fmt::Debug for Server {
@@ -42,7 +47,7 @@ impl std::fmt::Debug for Server {
 
 impl Server {
     fn new(from: From, database: Option<String>) -> Self {
-        Self { from, database, prefix: "_admmgt".to_owned(), ttl: Duration::from_secs(30) }
+        Self { from, database, prefix: "_admmgt".to_owned(), ttl: Duration::from_secs(30), background: Arc::default() }
     }
 
     pub(crate) fn at(url: &str, database: Option<&str>) -> Self {
@@ -74,7 +79,7 @@ impl Server {
         let concerns = DatabaseOptions::builder()
             .read_concern(ReadConcern::majority())
             .write_concern(safely())
-            .selection_criteria(SelectionCriteria::ReadPreference(mongodb::options::ReadPreference::Primary))
+            .selection_criteria(primary())
             .build();
         let name = match (&self.database, client.default_database()) {
             (Some(name), _) => name.clone(),
@@ -84,10 +89,33 @@ impl Server {
         Ok(client.database_with_options(&name, concerns))
     }
 
+    /// Does something for a run that was dropped. Where there is no runtime any more, nobody does it.
+    pub(crate) fn in_background(&self, work: impl Future<Output = ()> + Send + 'static) {
+        if let Ok(runtime) = Handle::try_current() {
+            let mut background = self.background.lock().unwrap_or_else(PoisonError::into_inner);
+            background.retain(|work| !work.is_finished());
+            background.push(runtime.spawn(work));
+        }
+    }
+
+    /// Comes when all of that is done.
+    pub(crate) async fn settled(&self) {
+        let background = std::mem::take(&mut *self.background.lock().unwrap_or_else(PoisonError::into_inner));
+        for work in background {
+            // Of a runtime that has ended, it is cancelled.
+            let _ = work.await;
+        }
+    }
+
     /// One of our collections: `_admmgt_history`.
     pub(crate) fn collection(&self, name: &str) -> String {
         format!("{}_{name}", self.prefix)
     }
+}
+
+/// What we read, and what migrations read, is of the primary.
+pub(crate) fn primary() -> SelectionCriteria {
+    SelectionCriteria::ReadPreference(ReadPreference::Primary)
 }
 
 /// How long a majority may take to have a write. Whoever waits longer is told that it is not known to be safe.
@@ -109,6 +137,8 @@ async fn connect(url: &str, options: &SessionOptions) -> Result<Client> {
     settings.app_name.get_or_insert_with(|| format!("admmgt/{}", options.author.run));
     // A server that starts is asked again for so long; the first answer takes its time too.
     settings.server_selection_timeout.get_or_insert(options.connect_wait.max(Duration::from_secs(2)));
+    // The lease is renewed while a long statement has the other connection.
+    settings.max_pool_size = settings.max_pool_size.map(|most| if most == 0 { 0 } else { most.max(2) });
     settings.connect_timeout.get_or_insert(Duration::from_secs(10));
     Client::with_options(settings).map_err(|error| Asked { what: "MongoDB" }.failed("connecting", &error))
 }

@@ -104,8 +104,13 @@ impl Session for LinkSession {
     }
 
     async fn reset(&mut self) -> Result<()> {
-        match self.0.lost.take() {
-            Some(problem) => Err(Error::ConnectionLost { what: self.0.what.clone(), problem }),
+        let link = &mut self.0;
+        // Of a batch whose backfill the body has dropped: a record would be written in it, and be gone with it.
+        if link.in_transaction() {
+            link.abort().await;
+        }
+        match link.lost.take() {
+            Some(problem) => Err(Error::ConnectionLost { what: link.what.clone(), problem }),
             None => Ok(()),
         }
     }

@@ -74,11 +74,16 @@ async fn fields_of_another_version_are_no_obstacle() {
 async fn f70_what_a_newer_version_wrote_is_not_touched() {
     for db in MongoDatabase::both() {
         migrated(&db).await;
-        change_last(&db, doc! { "$set": { "format": 99 } }).await;
+        // With a kind of record that this version does not know, and a state of another shape.
+        change_last(&db, doc! { "$set": { "format": 99, "kind": "foreseen", "last": [1] } }).await;
+        change(&db, "_admmgt_state", doc! { "_id": "fence" }, doc! { "$set": { "ended": "two" } }).await;
         let before = (db.all("_admmgt_state").await, db.all("_admmgt_history").await);
         for error in [
             db.migrator(list()).up().await.unwrap_err(),
+            db.migrator(list()).down(Target::Back(1)).await.unwrap_err(),
             db.migrator(list()).status().await.unwrap_err(),
+            db.migrator(list()).plan().await.unwrap_err(),
+            db.migrator(list()).history().await.unwrap_err(),
             db.migrator(list()).ensure_current().await.unwrap_err(),
         ] {
             assert!(matches!(error, Error::NewerFormat { found: 99, .. }), "{error}");

@@ -4,6 +4,7 @@
 //! - `adopt`: histories of other tools;
 //! - `everyday`: what people do each day; files of commands, typed documents, what cannot write;
 //! - `damage`: histories that were changed by hand;
+//! - `dropped`: runs that are given up while the server still works for them;
 //! - `failing`: a server that steps down, hangs up, and cannot say whether it committed;
 //! - `fencing`: who has lost the lease writes nothing more;
 //! - `handle`: what a body does through its handle;
@@ -17,6 +18,7 @@
 mod adopt;
 mod backfill;
 mod damage;
+mod dropped;
 mod everyday;
 mod failing;
 mod fencing;
