@@ -80,13 +80,14 @@ const GROUPS_AND_SLEEPERS: [&str; 2] =
     ["crash::killed_at_any_call_of_a_group", "lease::a_holder_that_sleeps_is_waited_for_or_writes_nothing_afterwards"];
 
 /// What needs something that runs without a transaction.
-const OUTSIDE: [&str; 10] = [
+const OUTSIDE: [&str; 11] = [
     "crash::a_lost_answer_at_any_call_without_a_transaction",
     "crash::a_lost_request_at_any_call_without_a_transaction",
     "crash::an_error_at_any_call_without_a_transaction",
     "crash::killed_again_while_it_recovers_without_a_transaction",
     "crash::killed_at_any_call_in_code_without_a_transaction",
     "crash::killed_at_any_call_without_a_transaction",
+    "executor::a_batch_that_a_body_drops_takes_nothing_with_it",
     "executor::an_interrupted_migration_is_refused_until_it_is_resolved",
     "executor::code_without_a_transaction_is_interrupted_when_it_fails",
     "executor::without_a_transaction_it_goes_on_behind_what_has_ended",
@@ -124,7 +125,8 @@ const CONNECTIONS: [&str; 25] = [
 
 /// What a line of settings cannot say: a value that is repeated, what takes long, and a text that never ends; and what its store
 /// does not keep.
-const OF_SETTINGS: [&str; 8] = [
+const OF_SETTINGS: [&str; 9] = [
+    "executor::a_batch_that_a_body_drops_takes_nothing_with_it",
     "executor::a_text_that_ends_its_transaction_is_never_applied_by_half",
     "executor::code_that_ends_its_transaction_is_never_applied_by_half",
     "limits::a_run_that_is_dropped_in_a_long_statement_ends",

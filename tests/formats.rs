@@ -127,6 +127,10 @@ fn plans_reports_statuses_and_events_of_version_1_are_read() {
     assert!(status.migrations.iter().all(|row| row.standing == Standing::Applied));
     let events: Vec<Event> = text("events.ndjson").lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert!(events.iter().any(|event| matches!(event, Event::MigrationInterrupted { .. })));
+    let filled = r#"{"event":"backfill","migration":"app/0003_gross","name":"gross","seen":2000,"changed":1500,"of":10000,"per_second":50000,"left_ms":160}"#;
+    let event: Event = serde_json::from_str(filled).unwrap();
+    assert!(matches!(event, Event::Backfill { per_second: 50_000, left_ms: Some(160), .. }));
+    assert_eq!(serde_json::to_string(&event).unwrap(), filled);
     // And they are written as they were read.
     assert_eq!(serde_json::to_string_pretty(&plan).unwrap(), text("plan.json"));
     assert_eq!(serde_json::to_string_pretty(&status).unwrap(), text("status.json"));

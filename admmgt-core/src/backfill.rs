@@ -201,6 +201,7 @@ impl<'a> Backfill<'a> {
             let problem = format!("two backfills of one migration are called `{name}`; give each a name of its own");
             return Err(Error::Usage { problem }.into());
         }
+        cx.take_back().await?;
         let keeping = cx.keeping();
         let key = CheckpointKey { migration, name };
         let found = keeping.store.checkpoint(cx.session(), &key).await?;
@@ -215,8 +216,8 @@ impl<'a> Backfill<'a> {
         while !filling.checkpoint.ended {
             filling.batch(batches).await?;
         }
-        let Filling { checkpoint, batches, .. } = filling;
-        Ok(Filled { seen: checkpoint.seen, changed: checkpoint.changed, batches })
+        let Checkpoint { seen, changed, .. } = filling.checkpoint;
+        Ok(Filled { seen, changed, batches: filling.batches })
     }
 }
 
@@ -242,6 +243,12 @@ struct Filling<'a> {
     /// What was seen before this attempt of this process.
     before: u64,
     batches: u64,
+}
+
+impl Drop for Filling<'_> {
+    fn drop(&mut self) {
+        self.cx.backfill_is_over();
+    }
 }
 
 impl Filling<'_> {
@@ -295,7 +302,7 @@ impl Filling<'_> {
         self.tried = end.rows;
         let transactions = self.cx.session().capabilities().transactions;
         if transactions {
-            self.cx.session().begin_batch().await?;
+            self.cx.begin_batch().await?;
         }
         let next = match caught(self.change(batches, end)).await {
             Ok(next) => next,
@@ -303,12 +310,15 @@ impl Filling<'_> {
                 if transactions && !matches!(error.downcast_ref(), Some(Error::ConnectionLost { .. })) {
                     self.cx.session().rollback().await?;
                 }
+                self.cx.batch_ended();
                 return Err(error);
             }
         };
         if transactions {
             let nothing = Batch { fence: self.keeping.fence, ..Batch::default() };
-            if self.cx.session().commit(&nothing).await? == Atomicity::Broken {
+            let committed = self.cx.session().commit(&nothing).await;
+            self.cx.batch_ended();
+            if committed? == Atomicity::Broken {
                 return Err("a batch ended its transaction by itself".into());
             }
         }

@@ -26,6 +26,20 @@ pub struct Context {
     begun: Option<Start>,
     /// The names of the body's backfills so far.
     backfills: BTreeSet<String>,
+    batch: OpenBatch,
+}
+
+/// What has become of the transaction of a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum OpenBatch {
+    #[default]
+    None,
+    /// Its backfill runs.
+    Runs,
+    /// Its backfill was dropped.
+    Left,
+    /// And since then the body has had the connection.
+    Used,
 }
 
 /// How a migration was begun.
@@ -45,7 +59,8 @@ impl Context {
         keeping: Keeping,
     ) -> Self {
         let (migration, transaction) = (None, TransactionMode::Auto);
-        Self { session, dialect, observers, migration, transaction, keeping, begun: None, backfills: BTreeSet::new() }
+        let (begun, backfills, batch) = (None, BTreeSet::new(), OpenBatch::None);
+        Self { session, dialect, observers, migration, transaction, keeping, begun, backfills, batch }
     }
 
     /// Where the checkpoints of a body are kept.
@@ -62,6 +77,51 @@ impl Context {
         self.backfills.insert(name.to_owned())
     }
 
+    pub(crate) async fn begin_batch(&mut self) -> Result<(), Error> {
+        self.batch = OpenBatch::Runs;
+        self.session.begin_batch().await
+    }
+
+    /// It was committed, or taken back.
+    pub(crate) fn batch_ended(&mut self) {
+        self.batch = OpenBatch::None;
+    }
+
+    /// Nobody runs the backfill any more, whether a batch of it is open or not.
+    pub(crate) fn backfill_is_over(&mut self) {
+        if self.batch == OpenBatch::Runs {
+            self.batch = OpenBatch::Left;
+        }
+    }
+
+    /// Takes a batch back whose backfill was dropped in the middle of it.
+    pub(crate) async fn take_back(&mut self) -> Result<(), Error> {
+        if matches!(self.batch, OpenBatch::Left | OpenBatch::Used) {
+            self.session.rollback().await?;
+            self.batch = OpenBatch::None;
+        }
+        Ok(())
+    }
+
+    /// What a body left open is ended.
+    pub(crate) async fn reset(&mut self) -> Result<(), Error> {
+        self.take_back().await?;
+        self.session.reset().await
+    }
+
+    /// The body has had the connection while such a batch was open, with which what it did is taken back.
+    pub(crate) fn check_used(&self) -> Result<(), BoxError> {
+        match self.batch {
+            OpenBatch::Used => {
+                Err("its backfill was dropped in the middle of a batch, and what the body did behind it \
+                                    through the connection is taken back with that batch: let a backfill end before \
+                                    the body goes on"
+                    .into())
+            }
+            _ => Ok(()),
+        }
+    }
+
     pub(crate) fn tell(&self, event: &Event) {
         self.observers.tell(event);
     }
@@ -72,6 +132,7 @@ impl Context {
         self.begun = begun;
         self.backfills.clear();
         self.transaction = meta.transaction;
+        self.batch = OpenBatch::None;
         self.session.entering(&meta.id);
     }
 
@@ -92,6 +153,9 @@ impl Context {
 
     /// The native connection of the session, for a backend's [`FromContext`] to downcast.
     pub fn connection(&mut self) -> &mut (dyn Any + Send) {
+        if self.batch == OpenBatch::Left {
+            self.batch = OpenBatch::Used;
+        }
         self.session.connection()
     }
 
@@ -144,6 +208,7 @@ impl Context {
     /// }
     /// ```
     pub async fn execute(&mut self, sql: impl Into<String>) -> Result<Outcome, Error> {
+        self.take_back().await?;
         self.session.execute(&Statement::new(sql)).await
     }
 
@@ -156,6 +221,7 @@ impl Context {
         if !script.idle.is_empty() {
             return Err(Error::Script { problems: script.idle });
         }
+        self.take_back().await?;
         for statement in &script.statements {
             self.session.execute(statement).await?;
         }
@@ -173,6 +239,7 @@ impl Context {
         A: Send,
         F: FnOnce(&mut T) -> Result<A, BoxError> + Send,
     {
+        self.take_back().await?;
         let mut body = Some(body);
         let mut answer = None;
         self.session

@@ -225,8 +225,8 @@ fn log(event: &Event) {
             tracing::trace!(%migration, number, of, rows, "statement done");
         }
         Event::Progress { migration, done, of } => tracing::debug!(%migration, done, of, "progress"),
-        Event::Backfill { migration, name, seen, changed, of, per_second, .. } => {
-            tracing::debug!(%migration, name, seen, changed, of, per_second, "backfill");
+        Event::Backfill { migration, name, seen, changed, of, per_second, left_ms } => {
+            tracing::debug!(%migration, name, seen, changed, of, per_second, left_ms, "backfill");
         }
         Event::BodyDone { migration } => tracing::trace!(%migration, "body done"),
         Event::MigrationDone { migration, direction, duration_us } => {

@@ -86,7 +86,7 @@ impl Executor<'_> {
         }
         if prepared.plan.group {
             self.in_transaction(&jobs).await?;
-            return self.cx.session().reset().await;
+            return self.cx.reset().await;
         }
         for job in jobs {
             self.step(job).instrument(job.span()).await?;
@@ -111,7 +111,7 @@ impl Executor<'_> {
             self.outside(job, clock).await?;
         }
         self.done(job, micros(clock.elapsed()));
-        self.cx.session().reset().await
+        self.cx.reset().await
     }
 
     /// Tries again what met an error that may be gone the next time, and was rolled back as a whole.
@@ -198,7 +198,7 @@ impl Executor<'_> {
             ended => ended,
         };
         // A transaction that the body left open would take the record with it.
-        let cleaned = self.cx.session().reset().await;
+        let cleaned = self.cx.reset().await;
         if let Err(lost @ Error::ConnectionLost { .. }) = cleaned {
             // Nothing can be put on record now; what is there tells how far it came.
             return Err(lost);

@@ -14,6 +14,8 @@ struct Table {
     /// The batch that ends with this row meets that error so often.
     fails: Arc<Mutex<Vec<(u64, bool)>>>,
     sizes: Arc<Mutex<Vec<u64>>>,
+    /// So often the end of a batch cannot be asked for.
+    unasked: Arc<Mutex<u32>>,
     /// How long a row takes.
     slow: Duration,
 }
@@ -26,6 +28,11 @@ impl Batches for Numbers {
         let after: u64 = after.map_or(Ok(0), str::parse)?;
         let end = (after + count).min(self.0.rows);
         self.0.sizes.lock().unwrap().push(count);
+        let mut unasked = self.0.unasked.lock().unwrap();
+        if end > 8 && *unasked > 0 {
+            *unasked -= 1;
+            return Err(Error::Busy { waited: Duration::ZERO }.into());
+        }
         Ok((end > after).then(|| BatchEnd::new(end.to_string(), end - after)))
     }
 
@@ -189,13 +196,25 @@ async fn how_far_it_has_come_is_told() {
     let told = Arc::new(Mutex::new(Vec::new()));
     let heard = Arc::clone(&told);
     let observer = move |event: &Event| {
-        if let Event::Backfill { seen, changed, of, .. } = event {
-            heard.lock().unwrap().push((*seen, *changed, *of));
+        if let Event::Backfill { seen, changed, of, per_second, left_ms, .. } = event {
+            heard.lock().unwrap().push(((*seen, *changed, *of), (*per_second, left_ms.unwrap())));
         }
     };
-    let table = Table { rows: 10, ..Table::default() };
-    migrator(&MemoryDriver::new(), Fill::new(&table), 4).observe(observer).up().await.unwrap();
-    assert_eq!(*told.lock().unwrap(), [(4, 2, Some(10)), (8, 4, Some(10)), (10, 5, Some(10))]);
+    let row = Duration::from_millis(10);
+    let table = Table { rows: 10, slow: row, fails: Arc::new(Mutex::new(vec![(9, false)])), ..Table::default() };
+    let (database, fill) = (MemoryDriver::new(), || Fill::new(&table));
+    migrator(&database, fill(), 4).observe(observer.clone()).up().await.unwrap_err();
+    migrator(&database, fill(), 4).observe(observer).up().await.unwrap();
+    let told = told.lock().unwrap();
+    let seen: Vec<_> = told.iter().map(|(seen, _)| *seen).collect();
+    assert_eq!(seen, [(4, 2, Some(10)), (8, 4, Some(10)), (10, 5, Some(10))]);
+    let times: Vec<_> = told.iter().map(|(_, times)| *times).collect();
+    // A row takes 10 ms, and on a busy machine more: no more than a hundred in a second, and 60 ms for six at least.
+    assert!(times.iter().all(|(rate, _)| (1..=100).contains(rate)), "{times:?}");
+    let left: Vec<u64> = times.iter().map(|(_, left)| *left).collect();
+    assert!(left[0] >= 60 && left[1] >= 20 && left[2] == 0, "{left:?}");
+    // Also of the second attempt, which has seen only two rows of the ten.
+    assert!(times[2].0 <= 100, "{times:?}");
 }
 
 #[tokio::test]
@@ -322,5 +341,66 @@ async fn there_is_a_pause_between_two_batches() {
     let migrator = Migrator::new(MemoryDriver::new()).migrations(Migrations::default().and(fill)).policy(policy);
     let clock = std::time::Instant::now();
     migrator.up().await.unwrap();
-    assert!(clock.elapsed() >= pause, "{:?}", clock.elapsed());
+    assert!(clock.elapsed() >= pause * 4, "{:?}", clock.elapsed());
+}
+
+/// Of a batch that was not tried nothing says that it is too large.
+#[tokio::test]
+async fn where_a_batch_ends_can_be_asked_again() {
+    for database in databases() {
+        let table = Table { rows: 16, unasked: Arc::new(Mutex::new(2)), ..Table::default() };
+        migrator(&database, Fill::new(&table), 4).up().await.unwrap();
+        assert_eq!(database.journal(), ["0..4", "4..8", "8..12", "12..16"]);
+        assert_eq!(*table.sizes.lock().unwrap(), [4; 7]);
+    }
+}
+
+/// A batch that changes something and never ends.
+struct Stuck;
+
+#[async_trait]
+impl Batches for Stuck {
+    async fn next(&mut self, _: &mut Context, _: Option<&str>, _: u64) -> Result<Option<BatchEnd>, BoxError> {
+        Ok(Some(BatchEnd::new("1", 1)))
+    }
+
+    async fn change(&mut self, cx: &mut Context, _: Option<&str>, _: &str) -> Result<u64, BoxError> {
+        cx.execute("stuck").await?;
+        std::future::pending().await
+    }
+}
+
+/// Drops a backfill in the middle of a batch, and goes on with the connection, which may be in its transaction.
+struct Drops(Meta);
+
+#[async_trait]
+impl Migration for Drops {
+    fn meta(&self) -> &Meta {
+        &self.0
+    }
+
+    async fn up(&self, cx: &mut Context) -> Result<(), BoxError> {
+        let stuck = tokio::time::timeout(Duration::from_millis(20), cx.backfill("stuck").run(&mut Stuck)).await;
+        assert!(stuck.is_err());
+        let _ = cx.connection();
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn what_was_done_behind_a_dropped_batch_is_not_said_to_be_there() {
+    let database = MemoryDriver::new();
+    let drops = Drops(Fill::new(&Table::default()).meta);
+    let migrator = Migrator::new(database.clone()).migrations(Migrations::default().and(drops));
+    let error = migrator.up().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Interrupted);
+    assert!(error.to_string().contains("dropped in the middle of a batch"), "{error}");
+    assert!(database.journal().is_empty(), "{:?}", database.journal());
+    let history = migrator.history().await.unwrap();
+    assert_eq!(history.last().map(|record| record.kind), Some(RecordKind::Failed));
+    // Without transactions nothing is taken back, and all that it did is there.
+    let database = MemoryDriver::without_transactions();
+    let drops = Drops(Fill::new(&Table::default()).meta);
+    Migrator::new(database.clone()).migrations(Migrations::default().and(drops)).up().await.unwrap();
+    assert_eq!(database.journal(), ["stuck"]);
 }

@@ -4,8 +4,8 @@ use std::fmt;
 use std::ops::{Deref, DerefMut};
 
 use mongodb::action::{
-    Action, CreateCollection, CreateIndex, Delete, DropCollection, DropIndex, FindOneAndDelete, FindOneAndUpdate, InsertMany,
-    InsertOne, ReplaceOne, Update,
+    Action, CreateCollection, CreateIndex, Delete, DropCollection, DropIndex, FindOneAndDelete, FindOneAndUpdate,
+    InsertMany, InsertOne, ReplaceOne, Update,
 };
 use mongodb::bson::Document;
 use mongodb::error::Result;

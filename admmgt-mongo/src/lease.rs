@@ -9,9 +9,9 @@ use admmgt_core::{
     Acquired, Beat, BoxFuture, Error, Heart, Holder, Lease, LeaseRequest, Renewal, Result, Session, Timestamp, Token,
     async_trait,
 };
-use mongodb::{ClientSession, Collection};
 use mongodb::bson::{Bson, Document, doc};
 use mongodb::options::ReturnDocument;
+use mongodb::{ClientSession, Collection};
 
 use crate::end::{self, End};
 use crate::error;
@@ -133,7 +133,9 @@ pub(crate) async fn acquire(link: &mut Link, request: &LeaseRequest) -> Result<A
     let ours = Ours { state, owner, token, ttl: link.server.ttl, written };
     // The server keeps the transaction of a client that is gone for a minute, with all it has locked, and ends none of its writes.
     if let Some(before @ Bson::Binary(_)) = found.get("before")
-        && !leftover::end(link.database().client(), before, asked + PATIENCE_WITH_OTHERS.min(ours.ttl / 2)).await.unwrap_or(true)
+        && !leftover::end(link.database().client(), before, asked + PATIENCE_WITH_OTHERS.min(ours.ttl / 2))
+            .await
+            .unwrap_or(true)
     {
         // It is to end before anything else begins. Whoever asks next tries again.
         let _ = ours.release(before).await;

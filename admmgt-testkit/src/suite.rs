@@ -1,5 +1,6 @@
 //! [`Suite`]: the promises of the engine, tried on a driver.
 
+mod backfills;
 mod checkpoints;
 mod child;
 mod commits;
@@ -71,7 +72,7 @@ const GROUPS: [&str; 6] = ["store", "lease", "executor", "crash", "text", "limit
 
 fn all() -> impl Iterator<Item = &'static Test> {
     let lease = [lease::TESTS, turns::TESTS, races::TESTS];
-    let executor = [executor::TESTS, planning::TESTS];
+    let executor = [executor::TESTS, planning::TESTS, backfills::TESTS];
     let store = [store::TESTS, checkpoints::TESTS, commits::TESTS];
     store.into_iter().chain(lease).chain(executor).chain([crash::TESTS, text::TESTS, limits::TESTS]).flatten()
 }

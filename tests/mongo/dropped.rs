@@ -68,7 +68,9 @@ async fn what_a_run_that_was_dropped_still_does_is_ended_and_then_the_lease_is_f
     for db in MongoDatabase::both() {
         filled(&db).await;
         let migrator = migrator(&db, long("1").with(outside));
-        let dropped = async { tokio::select! { done = migrator.up() => panic!("{done:?}"), () = until_at_work(&db) => {} } };
+        let dropped = async {
+            tokio::select! { done = migrator.up() => panic!("{done:?}"), () = until_at_work(&db) => {} }
+        };
         dropped.await;
         let clock = Instant::now();
         migrator.settled().await;

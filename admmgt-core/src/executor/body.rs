@@ -44,7 +44,10 @@ impl Executor<'_> {
         let result = match job.script {
             Some(script) => self.statements(job, script).await,
             None if !job.step.counts_in.is_empty() => Ok(()),
-            None => caught(code(job, self.cx)).await.map_err(BodyError::from),
+            None => {
+                let ended = caught(code(job, self.cx)).await;
+                ended.and_then(|()| self.cx.check_used()).map_err(BodyError::from)
+            }
         };
         self.cx.leave();
         if result.is_ok() {

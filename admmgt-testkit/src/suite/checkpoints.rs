@@ -27,7 +27,7 @@ impl Writer {
     }
 
     /// Left out where the store keeps no checkpoints.
-    async fn keeps_checkpoints(&mut self) -> Checked {
+    pub(super) async fn keeps_checkpoints(&mut self) -> Checked {
         match self.saved("none").await {
             Err(Error::Unsupported { .. }) => Err(Skip("its store keeps no checkpoints".to_owned())),
             found => {
