@@ -198,3 +198,46 @@ fn killed_anywhere_on_a_standalone_a_backfill_goes_on() {
         });
     }
 }
+
+/// Given up again and again, at any moment: where there are transactions each document is changed once, and elsewhere no more
+/// of them twice than one batch has, each time.
+#[tokio::test]
+async fn at_most_one_batch_is_done_again() {
+    const ROWS: usize = 3000;
+    const BATCH: u64 = 50;
+    let mut random = fastrand::Rng::with_seed(6);
+    for db in MongoDatabase::both() {
+        db.filled(ROWS).await;
+        let fill = asynchronous("1", |cx| {
+            Box::pin(async move {
+                let mut all = Documents::of("big").update(doc! { "$inc": { "value": 1 } });
+                cx.backfill("one more").run(&mut all).await?;
+                Ok(())
+            })
+        });
+        let fill = fill.with(|meta| outside(meta).on_interrupt(OnInterrupt::Retry));
+        let mut policy = Policy::default();
+        (policy.foreign, policy.batch_rows) = (admmgt::Verdict::Allow, BATCH);
+        let migrator = db.migrator(Migrations::default().and(fill)).policy(policy);
+        let mut given_up = 0;
+        loop {
+            let patience = std::time::Duration::from_millis(random.u64(20..80));
+            match tokio::time::timeout(patience, migrator.up()).await {
+                Ok(ended) => break drop(ended.unwrap()),
+                Err(_) => given_up += 1,
+            }
+            migrator.settled().await;
+        }
+        let changed: Vec<i64> =
+            db.all("big").await.iter().map(|row| row.get("value").and_then(number).unwrap()).collect();
+        assert!(changed.iter().all(|times| *times >= 1), "not all were changed");
+        let again = changed.iter().sum::<i64>() - i64::try_from(ROWS).unwrap();
+        let most = if db.url().contains("replicaSet") { 0 } else { given_up * i64::try_from(BATCH).unwrap() };
+        assert!(again <= most, "given up {given_up} times, and {again} documents were changed again");
+        assert!(given_up > 3, "it was given up {given_up} times");
+    }
+}
+
+fn number(value: &Bson) -> Option<i64> {
+    value.as_i64().or_else(|| value.as_i32().map(i64::from))
+}

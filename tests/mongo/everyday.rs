@@ -209,6 +209,12 @@ async fn what_only_reads_cannot_write() {
         assert_eq!(db.names().await, ["users"]);
         // Neither plan nor status writes anything.
         let before = db.run(doc! { "dbStats": 1 }).await.get("objects").cloned();
+        let empty = MongoDatabase::at(db.server());
+        for looks in [empty.migrator(users()), empty.migrator(users()).target(Target::Back(1))] {
+            let _ = (looks.plan().await, looks.status().await, looks.history().await, looks.ensure_current().await);
+        }
+        let all = empty.run(doc! { "listCollections": 1 }).await;
+        assert_eq!(all.get_document("cursor").unwrap().get_array("firstBatch").unwrap().len(), 0, "{all}");
         let pending = db.migrator(sql(&[("2", "{\"create\": \"a\"}")]));
         pending.plan().await.unwrap();
         pending.status().await.unwrap();

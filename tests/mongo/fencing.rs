@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use admmgt::mongodb::bson::doc;
+use admmgt::mongodb::bson::{Document, doc};
 use admmgt::prelude::*;
 use admmgt::{Error, ErrorKind, Origin, Standing};
-use admmgt_tests::{MongoDatabase, mongo, run_command, sql};
+use admmgt_tests::{MongoDatabase, mongo, outside, run_command, sql};
 use tokio::sync::Mutex;
 
 use crate::holder::{A_WHILE, Holder, change, expire, inserts};
@@ -96,7 +96,7 @@ async fn tokens_that_begin_anew_do_not_meet_those_of_who_still_runs() {
     }
 }
 
-/// The application's client may use that session for something else by then: who comes next must not end it.
+/// The application's client may use that session for something else later: who comes next must not end it.
 #[tokio::test]
 async fn a_run_that_is_dropped_takes_its_session_from_the_lease() {
     for db in MongoDatabase::both() {
@@ -113,6 +113,26 @@ async fn a_run_that_is_dropped_takes_its_session_from_the_lease() {
             assert!(clock.elapsed() < Duration::from_secs(10));
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
+    }
+}
+
+/// F30: a statement that takes longer than the lease has the only connection that is allowed.
+#[tokio::test]
+async fn f30_a_lease_is_renewed_where_one_connection_is_allowed() {
+    for db in MongoDatabase::both() {
+        db.run(doc! { "insert": "t", "documents": [{ "_id": 1 }] }).await;
+        let url = crate::failing::named(&db, "one&maxPoolSize=1");
+        let driver = Mongo::connect(&url).unwrap().lease_ttl(Duration::from_secs(3));
+        let slow = mongo("1", |db| {
+            Box::pin(async move {
+                db.collection::<Document>("t").find(doc! { "$where": "sleep(6000) || true" }).all().await?;
+                Ok(())
+            })
+        });
+        let mut policy = Policy::default();
+        policy.foreign = admmgt::Verdict::Allow;
+        let migrator = Migrator::new(driver).migrations(Migrations::default().and(slow.with(outside)));
+        migrator.policy(policy).up().await.unwrap();
     }
 }
 

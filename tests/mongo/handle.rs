@@ -1,12 +1,12 @@
 //! What a body does through its handle: all of it in its session, and in the transaction where there is one.
 
-use admmgt::mongo::Answer;
+use admmgt::mongo::{Answer, Documents};
 use admmgt::mongodb::IndexModel;
 use admmgt::mongodb::bson::{Document, doc};
 use admmgt::mongodb::options::FindOptions;
 use admmgt::prelude::*;
-use admmgt::{OnInterrupt, Verdict};
-use admmgt_tests::{AsyncCode, MongoDatabase, mongo, outside};
+use admmgt::{FromContext, OnInterrupt, Verdict};
+use admmgt_tests::{AsyncCode, MongoDatabase, asynchronous, mongo, outside};
 
 fn over(db: &MongoDatabase, code: AsyncCode) -> Migrator {
     let mut policy = Policy::default();
@@ -196,4 +196,89 @@ async fn what_the_server_answers_to_a_body_is_told_with_what_to_do() {
     });
     let words = told(&db, within).await;
     assert!(words.contains("give the migration `transaction = \"none\"`"), "{words}");
+}
+
+/// Asks in a way that takes a second for each document.
+async fn slowly(cx: &mut Context, way: &str) -> Result<(), BoxError> {
+    let slow = || doc! { "$where": "sleep(1000) || true" };
+    let function = doc! { "body": "function() { sleep(1000); return true }", "args": [], "lang": "js" };
+    let in_pipeline = || doc! { "$expr": { "$function": function.clone() } };
+    let update = || doc! { "$set": { "a": 1 } };
+    if way == "backfill" {
+        cx.backfill("slow").run(&mut Documents::of("users").update(update()).only(slow())).await?;
+        return Ok(());
+    }
+    let db = <MongoSession as FromContext<Mongo>>::from_context(cx)?;
+    let mut users = db.collection::<Document>("users");
+    match way {
+        "find" => users.find(slow()).all().await.map(drop),
+        "find with options" => users.find(slow()).options(FindOptions::default()).all().await.map(drop),
+        "find one" => users.find_one(slow()).await.map(drop),
+        "count" => users.count(in_pipeline()).await.map(|_| ()),
+        "distinct" => users.distinct("_id", slow()).await.map(drop),
+        "aggregate" => users.aggregate(vec![doc! { "$match": in_pipeline() }]).await.map(drop),
+        "find one and update" => users.find_one_and_update(slow(), update()).await.map(drop),
+        "find one and delete" => users.find_one_and_delete(slow()).await.map(drop),
+        "command" => {
+            let updates = vec![doc! { "q": slow(), "u": update(), "multi": true }];
+            db.run_command(doc! { "update": "users", "updates": updates }).await.map(drop)
+        }
+        other => panic!("{other}"),
+    }?;
+    Ok(())
+}
+
+/// What is read, and commands, may take as long as the policy allows, and so may a batch of a backfill.
+#[tokio::test]
+async fn what_takes_too_long_is_cut_short() {
+    let ways = [
+        "find",
+        "find with options",
+        "find one",
+        "count",
+        "distinct",
+        "aggregate",
+        "find one and update",
+        "find one and delete",
+        "command",
+        "backfill",
+    ];
+    let Some(set) = MongoDatabase::new() else { return };
+    for way in ways {
+        let body = asynchronous("1", move |cx| Box::pin(slowly(cx, way)));
+        let db = MongoDatabase::at(set.server());
+        three(&db).await;
+        let mut policy = Policy::default();
+        (policy.foreign, policy.retries) = (Verdict::Allow, 0);
+        policy.statement_timeout = Some(std::time::Duration::from_millis(300));
+        let migrator = db.migrator(Migrations::default().and(body.with(outside))).policy(policy);
+        let error = migrator.up().await.expect_err("it takes too long");
+        assert!(error.to_string().contains("(code 50); allow more with `Policy::statement_timeout`"), "{way}: {error}");
+        assert_eq!(db.count("users", doc! { "a": 1 }).await, 0);
+    }
+}
+
+/// Whatever the client reads from elsewhere: in a transaction that is the primary.
+#[tokio::test]
+async fn a_client_that_reads_from_secondaries_migrates() {
+    let Some(db) = MongoDatabase::new() else { return };
+    three(&db).await;
+    let reads = mongo("1", |db| {
+        Box::pin(async move {
+            let mut users = db.collection::<Document>("users");
+            users.insert_one(doc! { "_id": 4 }).await?;
+            assert_eq!(users.count(doc! {}).await?, 4);
+            assert_eq!(users.find(doc! {}).all().await?.len(), 4);
+            assert_eq!(users.distinct("_id", doc! {}).await?.len(), 4);
+            assert_eq!(users.aggregate(vec![doc! { "$count": "all" }]).await?, [doc! { "all": 4 }]);
+            assert!(users.find_one(doc! { "_id": 4 }).await?.is_some());
+            Ok(())
+        })
+    });
+    let driver = Mongo::connect(&format!("{}&readPreference=secondaryPreferred", db.url())).unwrap();
+    let mut policy = Policy::default();
+    policy.foreign = Verdict::Allow;
+    let migrator = Migrator::new(driver).migrations(Migrations::default().and(reads)).policy(policy);
+    migrator.up().await.unwrap();
+    assert!(migrator.status().await.unwrap().is_current());
 }

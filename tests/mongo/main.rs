@@ -3,6 +3,7 @@
 //! - the shortest stories are in the conformance suite, which runs on every driver;
 //! - `adopt`: histories of other tools;
 //! - `everyday`: what people do each day; files of commands, typed documents, what cannot write;
+//! - `commands`: what is sent to the server;
 //! - `damage`: histories that were changed by hand;
 //! - `dropped`: runs that are given up while the server still works for them;
 //! - `failing`: a server that steps down, hangs up, and cannot say whether it committed;
@@ -17,6 +18,7 @@
 
 mod adopt;
 mod backfill;
+mod commands;
 mod damage;
 mod dropped;
 mod everyday;

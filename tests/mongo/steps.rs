@@ -352,6 +352,40 @@ async fn what_was_there_before_a_step_is_not_taken_for_what_it_made() {
     }
 }
 
+/// One that came to be while a step was interrupted is the step's where it is as the step makes it.
+#[tokio::test]
+async fn what_somebody_else_makes_in_the_place_of_a_step_is_not_taken_for_what_it_makes() {
+    for db in MongoDatabase::both() {
+        let capped = doc! { "capped": true, "size": 5000 };
+        // The first attempt cannot make it: there is no such collation. It is mended then.
+        let wrong = doc! { "capped": true, "size": 5000, "collation": { "locale": "nowhere" } };
+        let steps = |options: Document| one(1, &Steps::new().create_collection("events", options)).with(outside);
+        db.migrator_over(Migrations::new([steps(wrong)])).up().await.unwrap_err();
+        db.collection("events").await.insert_one(doc! { "_id": 1 }).await.unwrap();
+        let error = db.migrator_over(Migrations::new([steps(capped.clone())])).up().await.unwrap_err();
+        assert_eq!(answer(&error).code(), Some(48), "{error}");
+        assert_eq!(db.count("events", doc! {}).await, 1);
+        db.run(doc! { "drop": "events" }).await;
+        let mut create = doc! { "create": "events" };
+        create.extend(capped.clone());
+        db.run(create).await;
+        db.migrator_over(Migrations::new([steps(capped)])).up().await.unwrap();
+        assert!(db.migrator_over(Migrations::default()).history().await.unwrap().last().is_some());
+    }
+}
+
+/// Some servers say nothing where a collection is there with the same options; its way back would take it away.
+#[tokio::test]
+async fn a_collection_that_is_there_is_not_made_in_a_transaction_either() {
+    for db in MongoDatabase::both() {
+        db.collection("users").await.insert_one(doc! { "_id": 1 }).await.unwrap();
+        let create = one(1, &Steps::new().create_collection("users", doc! {}));
+        let error = db.migrator_over(Migrations::new([create])).up().await.unwrap_err();
+        let words = error.to_string();
+        assert!(words.contains("there is a collection `users` already (code 48)"), "{words}");
+    }
+}
+
 /// An index that could not be built the first time is mended in the file, and what was there before is kept all the same; also
 /// where another program has migrated in between.
 #[tokio::test]

@@ -16,6 +16,7 @@ use crate::{AsyncCode, Ground, Left, Sets, asynchronous, mongo_database, mongo_u
 /// A new one, dropped at the end.
 #[derive(Debug)]
 pub struct MongoDatabase {
+    server: String,
     url: String,
     name: String,
 }
@@ -58,7 +59,7 @@ impl MongoDatabase {
     /// A new one on a server.
     pub fn at(server: &str) -> Self {
         let name = format!("t_{:016x}", fastrand::u64(..));
-        Self { url: mongo_database(server, &name), name }
+        Self { server: server.to_owned(), url: mongo_database(server, &name), name }
     }
 
     /// Its name.
@@ -69,6 +70,11 @@ impl MongoDatabase {
     /// Its address.
     pub fn url(&self) -> &str {
         &self.url
+    }
+
+    /// The address of its server.
+    pub fn server(&self) -> &str {
+        &self.server
     }
 
     /// The driver. Its lease lasts as long as an application's: a busy machine can stand still for seconds.
