@@ -83,7 +83,7 @@ use crate::parse::function::Function;
 /// | `down` | the function that takes it back: the same argument, `async` or plain like this one | none: not reversible |
 /// | `transaction` | `"auto"`, `"required"` or `"none"` | `"auto"` |
 /// | `on_interrupt` | `"manual"`, or `"retry"`: it goes on where it stopped | `"manual"` |
-/// | `probe` | a function that looks how far it came when it was interrupted: the same argument, `async` or plain like this one, returning `Result<Probed, E>` | none |
+/// | `probe` | a function that looks how far it came when it was interrupted: `async` or plain like this one, returning `Result<Probed, E>`. An `async` one takes `&mut Context` or a connection of its own choice, such as one that only reads; a plain one takes the same argument | none |
 /// | `repeatable` | `true`: it runs again each time its checksum changes, after everything it depends on, or else after everything in its namespace that is not repeatable; for views, triggers, procedures | `false` |
 /// | `replaces` | the names of migrations that were squashed into this one: where all of them are applied it is counted in, where none is it runs | `[]` |
 /// | `tags` | words to choose migrations by | `[]` |

@@ -6,7 +6,7 @@
 use proc_macro2::Span;
 use quote::ToTokens;
 use syn::spanned::Spanned;
-use syn::{GenericParam, Safety, Signature, Type};
+use syn::{GenericParam, Safety, Signature, Type, parse_quote};
 
 use super::{argument, output};
 use crate::errors::{Errors, both};
@@ -18,6 +18,14 @@ pub(crate) struct Call {
     pub(crate) argument: Type,
     /// Where the return type stands: errors of its conversion point there.
     pub(crate) output: Span,
+}
+
+impl Call {
+    /// The call of its probe. Where it can wait, it chooses its own connection: one that only reads.
+    pub(crate) fn of_a_probe(&self) -> Self {
+        let argument = if self.is_async { parse_quote!(_) } else { self.argument.clone() };
+        Self { is_async: self.is_async, argument, output: self.output }
+    }
 }
 
 /// Accepts or refuses a signature, with every reason.

@@ -55,7 +55,7 @@ fn bodies(name: &Ident, call: &Call, arguments: &CodeArguments) -> TokenStream {
     let up = body(&Ident::new("__up", here()), name, call, &nothing);
     let down = arguments.down.as_ref().map(|path| body(&Ident::new("__down", here()), path, call, &nothing));
     let probe = arguments.shared.probe.as_ref();
-    let probe = probe.map(|path| body(&Ident::new("__probe", here()), path, call, &probed));
+    let probe = probe.map(|path| body(&Ident::new("__probe", here()), path, &call.of_a_probe(), &probed));
     quote_spanned!(here()=> #up #down #probe)
 }
 
