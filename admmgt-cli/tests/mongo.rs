@@ -4,6 +4,7 @@
 
 use std::process::{Command, Output};
 
+use admmgt::mongodb::bson::doc;
 use admmgt_tests::MongoDatabase;
 
 #[tokio::test]
@@ -48,5 +49,46 @@ async fn a_folder_of_commands_goes_up_and_down() {
         let (code, said) = run("down --all");
         assert_eq!(code, 0, "{said}");
         assert!(db.names().await.is_empty());
+    }
+}
+
+/// In the middle of a command: it is ended on the server, and the lease is free at once.
+#[tokio::test]
+async fn a_signal_ends_a_run_cleanly() {
+    for (db, (signal, expected)) in MongoDatabase::both().zip([("INT", 130), ("TERM", 143)]) {
+        let all: Vec<_> = (0..700).map(|row| doc! { "_id": row }).collect();
+        db.run(doc! { "insert": "t", "documents": all }).await;
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("migrations")).unwrap();
+        let update = r#"{"update": "t", "updates": [{"q": {"$where": "sleep(100) || true"}, "u": {"$set": {"a": 1}}, "multi": true}]}"#;
+        std::fs::write(folder.path().join("migrations/0001_slow.json"), update).unwrap();
+        let run = |line: &str| {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_admmgt"));
+            command.args(["--url", db.url()]).args(line.split_whitespace()).current_dir(folder.path());
+            command
+        };
+        let child = run("up").stderr(std::process::Stdio::piped()).spawn().unwrap();
+        let client = admmgt::mongodb::Client::with_uri_str(db.url()).await.unwrap();
+        let at_work = async || {
+            let pipeline = vec![
+                doc! { "$currentOp": {} },
+                doc! { "$match": { "ns": format!("{}.t", db.name()), "active": true } },
+            ];
+            let command = doc! { "aggregate": 1, "pipeline": pipeline, "cursor": {} };
+            let reply = client.database("admin").run_command(command).await.unwrap();
+            !reply.get_document("cursor").unwrap().get_array("firstBatch").unwrap().is_empty()
+        };
+        while !at_work().await {
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+        let kill = Command::new("kill").args([format!("-{signal}"), child.id().to_string()]).status().unwrap();
+        assert!(kill.success());
+        let output = child.wait_with_output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(expected), "{said}");
+        assert!(said.contains(&format!("stopped by SIG{signal}")), "{said}");
+        assert!(!at_work().await);
+        let free = doc! { "_id": "lease", "owner": null };
+        assert_eq!(db.count("_admmgt_state", free).await, 1, "the lease is free");
     }
 }

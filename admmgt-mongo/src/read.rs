@@ -27,6 +27,22 @@ use crate::command;
 /// }
 /// # use admmgt_mongo::mongodb;
 /// ```
+///
+/// It has no method that writes, nor one that runs a command:
+///
+/// ```compile_fail,E0599
+/// # use admmgt_mongo::{MongoReader, mongodb::bson::{Document, doc}};
+/// async fn writes(db: &mut MongoReader) {
+///     let _ = db.collection::<Document>("users").insert_one(doc! {}).await;
+/// }
+/// ```
+///
+/// ```compile_fail,E0599
+/// # use admmgt_mongo::{MongoReader, mongodb::bson::doc};
+/// async fn writes(db: &mut MongoReader) {
+///     let _ = db.run_command(doc! { "drop": "users" }).await;
+/// }
+/// ```
 pub struct MongoReader {
     database: Database,
     /// `None` when its link is dropped.

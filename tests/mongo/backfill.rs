@@ -189,6 +189,13 @@ fn killed_at_random_moments_a_backfill_goes_on() {
     }
 }
 
+#[test]
+fn killed_at_random_moments_on_a_standalone_a_backfill_goes_on() {
+    if MongoDatabase::alone().is_some() {
+        backfill_killed_at_random(2033, |db: &AloneDatabase| Orders::at(db.url().to_owned(), &std::env::temp_dir()));
+    }
+}
+
 /// Without transactions, one batch may be done again.
 #[test]
 fn killed_anywhere_on_a_standalone_a_backfill_goes_on() {

@@ -406,3 +406,28 @@ async fn a_view_is_made_and_a_collection_renamed() {
         assert_eq!(db.count("seen", doc! {}).await, 1);
     }
 }
+
+/// F49, F50: a text is as large as it is, and a statement as large as the server takes.
+#[tokio::test]
+async fn large_texts_and_statements_run_and_what_is_too_large_is_told() {
+    for db in MongoDatabase::both() {
+        let document = |id: usize, bytes: usize| format!("{{\"_id\": {id}, \"text\": \"{}\"}}", "x".repeat(bytes));
+        let insert =
+            |documents: Vec<String>| format!("{{\"insert\": \"t\", \"documents\": [{}]}}\n", documents.join(", "));
+        // 24 MB of text, whose longest statement has 12 MB.
+        let many: String = (0..12).map(|id| insert(vec![document(id, 1 << 20)])).collect();
+        let long = insert((20..32).map(|id| document(id, 1 << 20)).collect());
+        let text = format!("{{\"create\": \"t\"}}\n{many}{long}");
+        let first = SqlMigration::new("app", "1", text).unwrap().with(outside);
+        db.migrator(Migrations::new([first.clone()])).up().await.unwrap();
+        assert_eq!(db.count("t", doc! {}).await, 24);
+        // More than a document may have.
+        let wide = SqlMigration::new("app", "2", insert(vec![document(40, 17 << 20)])).unwrap();
+        let error = db.migrator(Migrations::new([first, wide])).up().await.unwrap_err();
+        let expected = if db.url().contains("replicaSet") { ErrorKind::Failed } else { ErrorKind::Interrupted };
+        assert_eq!(error.kind(), expected, "{error}");
+        let words = error.to_string();
+        assert!(words.len() < 2000 && !words.contains("xxxx"), "{}", &words[..words.len().min(500)]);
+        assert!(words.contains("a document, and a command but for its documents, has 16 MB at most"), "{words}");
+    }
+}

@@ -237,6 +237,60 @@ async fn whatever_the_server_does_once_in_a_backfill_the_run_or_the_next_one_con
     ));
 }
 
+/// On a standalone the client tries nothing again by itself, and nothing is taken back: what went well goes on, and what did not
+/// is done by the next run.
+#[tokio::test]
+async fn whatever_a_standalone_does_once_in_a_backfill_the_run_or_the_next_one_converges() {
+    let Some(server) = alone() else { return };
+    let server = server.as_ref().expect("MongoDB is installed: the shared server runs");
+    let url = server.url("admin");
+    let faults = [
+        ("hangs up", doc! { "closeConnection": true }),
+        ("shuts down", doc! { "errorCode": 91, "closeConnection": true }),
+        ("is interrupted", doc! { "errorCode": 11601 }),
+    ];
+    let (mut tried, mut got_over, mut number) = (0, 0, 0);
+    for (name, fault) in faults {
+        for command in ["insert", "update", "findAndModify", "create", "find", "aggregate", "listCollections"] {
+            for when in MOMENTS {
+                number += 1;
+                if !is_full() && number % 6 != 0 {
+                    continue;
+                }
+                let db = MongoDatabase::at(&url);
+                db.filled(ROWS).await;
+                let orders = orders(&db, Sets::Backfill);
+                let hits = clear(&url);
+                if when == When::Start {
+                    set_fault(&url, &fault, command, 1);
+                }
+                let (at, fault) = (url.clone(), fault.clone());
+                let once = Arc::new(Mutex::new(false));
+                let run = migrator(&orders, SHORT).observe(move |event: &Event| {
+                    let mut once = once.lock().unwrap();
+                    if is_now(event, when) && !std::mem::replace(&mut *once, true) {
+                        set_fault(&at, &fault, command, 1);
+                    }
+                });
+                let ended = run.up().await;
+                let was_hit = clear(&url) > hits;
+                tried += usize::from(was_hit);
+                got_over += usize::from(was_hit && ended.is_ok());
+                let what = format!("it {name} at `{command}`, from {when:?} on; the run ended with {ended:?}");
+                assert!(was_hit || ended.is_ok(), "{what}");
+                migrator(&orders, LONG).up().await.unwrap_or_else(|error| panic!("{what}: the run after: {error}"));
+                assert!(migrator(&orders, LONG).status().await.unwrap().is_current(), "{what}");
+                assert_eq!(db.count("_admmgt_history", doc! { "kind": "applied" }).await, 3, "{what}");
+                assert_eq!(db.count("big", doc! { "value": 1 }).await, ROWS, "{what}: each document is changed once");
+            }
+        }
+    }
+    say(format_args!(
+        "a fault at one command of a run on a standalone: {tried} runs, {got_over} got over it, and each next one converged"
+    ));
+    assert!(tried > 9, "{tried} runs met a fault");
+}
+
 /// F113: what is too large for one transaction is done in smaller batches.
 #[tokio::test]
 async fn f113_a_batch_that_is_too_large_for_a_transaction_is_made_smaller() {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use admmgt::Report;
 use admmgt::mongodb::bson::{DateTime, doc};
+use admmgt::prelude::*;
 use admmgt_tests::{MONGO_TTL, MongoDatabase, Orders, Process, Sets, eventually, is_full, now, race, say};
 
 const CROWD: usize = 32;
@@ -85,12 +86,35 @@ fn a_holder_that_slept_too_long_aborts() {
     check_once(&db, 3);
 }
 
+/// F26: what it has done without a transaction is there, and its record is not: whoever comes next is told to look.
+#[test]
+fn a_holder_that_slept_too_long_on_a_standalone_records_nothing() {
+    let _alone = alone();
+    let Some(db) = MongoDatabase::alone() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let orders = at(&db, &folder).set(Sets::Held, 3);
+    let mut sleeper = orders.clone().hold("running", "release").start();
+    eventually("the migration runs", || folder.path().join("running").exists());
+    sleeper.signal(libc::SIGSTOP);
+    std::thread::sleep(MONGO_TTL * 2);
+    let answer = orders.clone().hold("never", "never").run().answer();
+    assert_eq!(answer.kind.as_deref(), Some("Interrupted"), "{answer:?}");
+    std::fs::write(folder.path().join("release"), "").unwrap();
+    sleeper.signal(libc::SIGCONT);
+    let answer = sleeper.answer();
+    assert!(answer.error.as_ref().is_some_and(|error| error.contains("lease")), "{answer:?}");
+    assert_eq!(now(db.count("_admmgt_history", doc! { "kind": "applied" })), 1);
+    assert_eq!(now(db.count("log", doc! {})), 2);
+}
+
 /// F27: only the server's clock counts.
 #[test]
 fn f27_a_clock_that_is_wrong_by_an_hour_changes_nothing() {
     let _alone = alone();
-    for offset in ["+1h", "-1h"] {
-        let Some(db) = MongoDatabase::ours() else { return };
+    for (which, offset) in
+        [(MongoDatabase::ours as fn() -> _, "+1h"), (MongoDatabase::ours, "-1h"), (MongoDatabase::alone, "+1h")]
+    {
+        let Some(db) = which() else { return };
         let folder = tempfile::tempdir().unwrap();
         let orders = at(&db, &folder).set(Sets::Held, 3);
         let mut holder = orders.clone().hold("running", "release").start_at(offset);
@@ -138,4 +162,31 @@ fn whoever_waits_too_long_is_told_who_has_the_lease() {
     assert!(error.contains("`deploy-bot`") && error.contains(&format!("process {}", holder.pid())), "{error}");
     std::fs::write(folder.path().join("release"), "").unwrap();
     holder.succeeded();
+}
+
+/// F19, F23: many at once with an index that the server builds, under two histories of the same database.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_that_build_indexes_in_two_histories_at_once_build_each_once() {
+    let _alone = alone();
+    for db in MongoDatabase::both() {
+        let rows: Vec<_> = (0..2000).map(|row| doc! { "_id": row, "a": row, "b": row }).collect();
+        db.run(doc! { "insert": "t", "documents": rows }).await;
+        let starters = (0..CROWD).map(|number| {
+            let (prefix, key) = if number % 2 == 0 { ("_admmgt", "a") } else { ("billing", "b") };
+            let index = admmgt::mongodb::IndexModel::builder().keys(doc! { key: 1 }).build();
+            let steps = admmgt::mongo::Steps::new().create_index("t", index);
+            let migrations = Migrations::new([SqlMigration::new("app", "1", steps.to_string()).unwrap()]);
+            let mut policy = Policy::default();
+            policy.foreign = admmgt::Verdict::Allow;
+            let migrator = Migrator::new(db.driver().prefix(prefix).unwrap()).migrations(migrations).policy(policy);
+            tokio::spawn(async move { migrator.up().await.unwrap().ran.len() })
+        });
+        let mut ran = 0;
+        for starter in starters.collect::<Vec<_>>() {
+            ran += starter.await.unwrap();
+        }
+        assert_eq!(ran, 2);
+        let indexes = db.run(doc! { "listIndexes": "t" }).await;
+        assert_eq!(indexes.get_document("cursor").unwrap().get_array("firstBatch").unwrap().len(), 3, "{indexes}");
+    }
 }

@@ -92,6 +92,7 @@ fn advice(code: i32) -> Option<&'static str> {
              name"
         }
         257 | 388 => "it is too large for one transaction: change the documents in batches, with a backfill",
+        10334 => "a document, and a command but for its documents, has 16 MB at most: make several of it",
         14031 => "the server's disk is full; free some space and start again",
         _ => return None,
     })
