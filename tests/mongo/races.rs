@@ -1,5 +1,7 @@
 //! Many processes at once on one database, and processes that sleep, die, and have wrong clocks.
 
+#![allow(clippy::await_holding_lock)] // one crowd at a time
+
 use std::time::Duration;
 
 use admmgt::Report;
