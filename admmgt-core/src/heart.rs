@@ -281,7 +281,7 @@ mod tests {
         let (heart, good) = heart(u32::MAX, None);
         heart.stop();
         let left = good.load(Ordering::SeqCst);
-        tokio::time::sleep(TTL / 2).await;
+        assert!(tokio::time::timeout(TTL / 2, heart.lost()).await.is_err(), "until its time is over");
         assert_eq!(good.load(Ordering::SeqCst), left);
     }
 }

@@ -272,6 +272,21 @@ impl Batches for Endless {
     }
 }
 
+/// A batch that commits by itself.
+struct Commits;
+
+#[async_trait]
+impl Batches for Commits {
+    async fn next(&mut self, _: &mut Context, after: Option<&str>, _: u64) -> Result<Option<BatchEnd>, BoxError> {
+        Ok(after.is_none().then(|| BatchEnd::new("1", 1)))
+    }
+
+    async fn change(&mut self, cx: &mut Context, _: Option<&str>, _: &str) -> Result<u64, BoxError> {
+        cx.execute("commit").await?;
+        Ok(1)
+    }
+}
+
 /// A body of backfills, in this order.
 struct Body(Meta, Vec<&'static str>);
 
@@ -286,6 +301,7 @@ impl Migration for Body {
             let backfill = cx.backfill(*name);
             match *name {
                 "days" => backfill.run(&mut Days).await?,
+                "commits" => backfill.run(&mut Commits).await?,
                 "endless" => backfill.run(&mut Endless).await?,
                 "rows" => backfill.update(&Rows::of("users", ["id"]).set("plan = 'free'")).await?,
                 _ => backfill.run(&mut Numbers(Table { rows: 3, ..Table::default() })).await?,
@@ -323,6 +339,13 @@ async fn batches_that_do_not_get_on_are_an_error() {
         let error = migrator.policy(policy(10)).up().await.unwrap_err();
         assert!(error.to_string().contains("its key does not grow"), "{error}");
     }
+}
+
+#[tokio::test]
+async fn a_batch_that_ends_its_transaction_is_an_error() {
+    let migrator = Migrator::new(MemoryDriver::new()).migrations(Migrations::default().and(body(&["commits"])));
+    let error = migrator.policy(policy(10)).up().await.unwrap_err();
+    assert!(error.to_string().contains("a batch ended its transaction by itself"), "{error}");
 }
 
 #[tokio::test]

@@ -48,7 +48,7 @@ impl Made {
                 self.capped.push(name.to_owned());
             }
         } else if let Some((name, Bson::String(of))) = command.iter().next()
-            && WRITES.contains(&name.as_str())
+            && OF_DOCUMENTS.contains(&name.as_str())
         {
             self.empty.retain(|made| made != of);
         }
@@ -60,13 +60,13 @@ impl Made {
 }
 
 /// What writes documents.
-const WRITES: [&str; 5] = ["insert", "update", "delete", "findAndModify", "findandmodify"];
+const OF_DOCUMENTS: [&str; 5] = ["insert", "update", "delete", "findAndModify", "findandmodify"];
 
 /// Whether a command can be in a transaction, behind those that have `made` something in it.
 pub(crate) fn runs_in_transaction(command: &Document, made: &Made) -> bool {
     let Some((name, of)) = command.iter().next() else { return false };
     match name.as_str() {
-        writes if WRITES.contains(&writes) => !Made::has(&made.capped, of),
+        name if OF_DOCUMENTS.contains(&name) => !Made::has(&made.capped, of),
         "find" | "distinct" => true,
         "create" => !command.contains_key("viewOn") && !command.contains_key("timeseries"),
         "aggregate" => !is_writing(command),
@@ -87,9 +87,9 @@ fn is_writing(aggregate: &Document) -> bool {
     writing_stage(stages.iter().filter_map(Bson::as_document)).is_some()
 }
 
-/// Whether the server takes a command on its database `admin` only, though it is about another one.
+/// Whether the server takes a command on its database `admin` only, though it is about others.
 pub(crate) fn is_of_admin(command: &Document) -> bool {
-    is_first(command, "renameCollection")
+    is_first(command, "renameCollection") || is_first(command, "bulkWrite")
 }
 
 /// The name of the collection that a command makes.
@@ -115,29 +115,32 @@ pub(crate) fn is_repeatable(command: &Document) -> bool {
     ["createIndexes", "collMod"].iter().any(|name| is_first(command, name))
 }
 
-/// Whether it takes a write concern.
-fn writes(command: &Document) -> bool {
-    const WRITE: [&str; 12] = [
-        "insert",
-        "update",
-        "delete",
-        "findAndModify",
-        "findandmodify",
-        "create",
-        "createIndexes",
-        "drop",
-        "dropIndexes",
-        "collMod",
-        "renameCollection",
-        "dropDatabase",
-    ];
-    WRITE.iter().any(|name| is_first(command, name)) || is_first(command, "aggregate") && is_writing(command)
+/// What takes a write concern, besides pipelines that write.
+const WITH_CONCERN: [&str; 14] = [
+    "insert",
+    "update",
+    "delete",
+    "findAndModify",
+    "findandmodify",
+    "bulkWrite",
+    "mapReduce",
+    "create",
+    "createIndexes",
+    "drop",
+    "dropIndexes",
+    "collMod",
+    "renameCollection",
+    "dropDatabase",
+];
+
+fn takes_concern(command: &Document) -> bool {
+    WITH_CONCERN.iter().any(|name| is_first(command, name)) || is_first(command, "aggregate") && is_writing(command)
 }
 
 /// The command with what it was not given: outside of a transaction the concern that it is safe, and everywhere how long
 /// it may take.
 pub(crate) fn limited(mut command: Document, in_transaction: bool, limit: Option<Duration>) -> Document {
-    if !in_transaction && writes(&command) && !command.contains_key("writeConcern") {
+    if !in_transaction && takes_concern(&command) && !command.contains_key("writeConcern") {
         let millis = i64::try_from(MAJORITY.as_millis()).unwrap_or(i64::MAX);
         command.insert("writeConcern", doc! { "w": "majority", "j": true, "wtimeout": millis });
     }

@@ -229,5 +229,9 @@ mod tests {
         let shown = |text: &str| MongoDialect.redacted(&Statement::new(text));
         assert_eq!(shown("{\"insert\":\"a\",\"documents\":[{\"b\":\"SECRET\"}]}"), "insert a");
         assert_eq!(shown("{\"aggregate\":1}"), "aggregate");
+        assert_eq!(shown("{}"), "…");
+        let resumable = |text: &str| MongoDialect.is_resumable(&Statement::new(text));
+        assert!(resumable("{\"createIndexes\":\"a\"}") && resumable("{\"dropCollection\":\"a\"}"));
+        assert!(!resumable("{\"insert\":\"a\"}") && !resumable("nonsense"));
     }
 }

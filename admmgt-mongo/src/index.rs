@@ -6,6 +6,7 @@ use mongodb::bson::{Bson, Document, doc};
 use crate::command;
 use crate::kept;
 use crate::link::Link;
+use crate::perform;
 use crate::step::{Of, name_of};
 
 /// An index of that name, or on these keys, is there and is another one; or there is a text index, and can be no second.
@@ -122,7 +123,13 @@ fn taken(was: &mut Document) -> Vec<Document> {
 async fn alike(link: &mut Link, action: &str, collection: &str, index: &Document) -> Result<Vec<Document>> {
     let reply = link.command(action, doc! { "listIndexes": collection, "cursor": { "batchSize": 1000 } }).await?;
     let all = command::first_batch(&reply).into_iter();
-    Ok(all.filter(|found| name_of(found) == name_of(index) || is_in_its_place(found, index)).collect())
+    let mut full = index.clone();
+    if full.contains_key("key") && !full.contains_key("collation") {
+        // It will have that of its collection.
+        let default = perform::options(link, collection).await?.and_then(|options| options.get("collation").cloned());
+        full.extend(default.map(|default| ("collation".to_owned(), default)));
+    }
+    Ok(all.filter(|found| name_of(found) == name_of(index) || is_in_its_place(found, &full)).collect())
 }
 
 fn is_in_its_place(found: &Document, index: &Document) -> bool {
@@ -134,9 +141,12 @@ fn is_in_its_place(found: &Document, index: &Document) -> bool {
 
 /// Whether a collation says what the server says of it, who says more.
 fn same_collation(index: &Document, found: &Document) -> bool {
-    match (index.get_document("collation"), found.get_document("collation")) {
-        (Ok(said), Ok(full)) => said.iter().all(|(field, value)| full.get(field) == Some(value)),
-        (said, full) => said.is_err() && full.is_err(),
+    // That is to have none, where the collection has one.
+    let is_simple = |collation: &&Document| collation.get_str("locale") == Ok("simple");
+    let of = |index: &Document| index.get_document("collation").ok().filter(|said| !is_simple(said)).cloned();
+    match (of(index), of(found)) {
+        (Some(said), Some(full)) => said.iter().all(|(field, value)| full.get(field) == Some(value)),
+        (said, full) => said.is_none() && full.is_none(),
     }
 }
 
@@ -192,6 +202,8 @@ mod tests {
         let full = doc! { "key": { "a": 1 }, "collation": { "locale": "de", "strength": 3 } };
         assert!(is_in_its_place(&plain, &plain) && is_in_its_place(&full, &german));
         assert!(!is_in_its_place(&full, &plain) && !is_in_its_place(&plain, &german));
+        let simple = doc! { "key": { "a": 1 }, "collation": { "locale": "simple" } };
+        assert!(is_in_its_place(&plain, &simple) && !is_in_its_place(&full, &simple));
         let text = doc! { "key": { "_fts": "text", "_ftsx": 1 } };
         assert!(is_in_its_place(&text, &doc! { "key": { "title": "text" } }) && !is_in_its_place(&text, &plain));
     }

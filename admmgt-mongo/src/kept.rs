@@ -116,7 +116,7 @@ const GOES_ON: [RecordKind; 3] = [RecordKind::Started, RecordKind::Failed, Recor
 pub(crate) async fn recall(link: &mut Link, batch: &Batch) -> Result<()> {
     let said = batch.records.iter().rev().find(|record| match record.kind {
         RecordKind::Resolved => true,
-        RecordKind::StepDone => !link.has_stepped,
+        RecordKind::StepDone => link.stepped.as_ref() != Some(&record.migration),
         _ => false,
     });
     if let (None, Some(record)) = (&link.kept, said) {

@@ -38,8 +38,8 @@ pub(crate) struct Link {
     pub(crate) entered: Option<MigrationId>,
     /// What there was before a step that has no record yet.
     pub(crate) kept: Option<Kept>,
-    /// A statement with a record of its own has run.
-    pub(crate) has_stepped: bool,
+    /// The last migration of which a statement with a record of its own has run.
+    pub(crate) stepped: Option<MigrationId>,
     /// What those who run it should know, at the end.
     pub(crate) notices: Vec<String>,
     /// The last record that was seen or written.
@@ -78,7 +78,7 @@ impl Link {
             looked: None,
             entered: None,
             kept: None,
-            has_stepped: false,
+            stepped: None,
             notices: Vec::new(),
             seen: None,
             next: None,

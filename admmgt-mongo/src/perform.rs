@@ -101,7 +101,7 @@ async fn rename(link: &mut Link, keeps: bool, from: &str, to: &str) -> Result<()
 }
 
 /// The options of a collection, where it is there. Asked outside of the session: the server does not tell it in a transaction.
-async fn options(link: &mut Link, collection: &str) -> Result<Option<Document>> {
+pub(crate) async fn options(link: &mut Link, collection: &str) -> Result<Option<Document>> {
     let query = doc! { "listCollections": 1, "filter": { "name": collection } };
     let reply = link.database().run_command(query).await;
     let reply = reply.map_err(|error| link.failed("looking for a collection", &error))?;

@@ -22,7 +22,9 @@ impl LinkSession {
     /// Runs a statement; `recorded` where it will have a record of its own.
     async fn run(&mut self, statement: &Statement, recorded: bool) -> Result<Outcome> {
         let refused = |problem| Error::Script { problems: vec![problem] };
-        self.0.has_stepped |= recorded;
+        if recorded {
+            self.0.stepped = self.0.entered.clone();
+        }
         match dialect::read(statement).map_err(refused)? {
             Said::Step(step) => perform::perform(&mut self.0, recorded, &step).await,
             Said::Command(command) => perform::run(&mut self.0, &command).await,

@@ -213,4 +213,9 @@ impl Driver for FaultyDriver {
         self.faults.pass("after", "host");
         hosted
     }
+
+    /// Not a call: it asks the database for nothing.
+    async fn settled(&self) {
+        self.inner.settled().await;
+    }
 }

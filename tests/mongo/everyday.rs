@@ -56,6 +56,29 @@ async fn a_target_is_gone_to_and_no_further() {
     }
 }
 
+/// A migration runs behind what it depends on, whatever their names, and is taken back before it.
+#[tokio::test]
+async fn what_depends_on_another_runs_behind_it() {
+    for db in MongoDatabase::both() {
+        let users = SqlMigration::new("app", "0002_users", r#"{"insert": "users", "documents": [{"_id": 1}]}"#);
+        let users = users.unwrap().down(r#"{"delete": "users", "deletes": [{"q": {}, "limit": 0}]}"#);
+        let names = SqlMigration::new(
+            "app",
+            "0001_names",
+            r#"{"update": "users", "updates": [{"q": {"_id": 1}, "u": {"$set": {"name": "Ada"}}}]}"#,
+        );
+        let names = names.unwrap().with(|meta| meta.depends_on([id("0002_users")]));
+        let migrator = db.migrator(Migrations::new([names, users]));
+        let ran: Vec<String> = migrator.up().await.unwrap().ran.iter().map(|ran| ran.migration.to_string()).collect();
+        assert_eq!(ran, ["app/0002_users", "app/0001_names"]);
+        assert_eq!(db.all("users").await, [doc! { "_id": 1, "name": "Ada" }]);
+        let refused = db.migrator(Migrations::new([SqlMigration::new("app", "0003", "{\"create\": \"a\"}")
+            .unwrap()
+            .with(|meta| meta.depends_on([id("0009_nothing")]))]));
+        assert_eq!(refused.up().await.unwrap_err().kind(), ErrorKind::Refused);
+    }
+}
+
 /// A standalone has no transactions: what does not ask for one runs without, and the plan says so; what asks is refused.
 #[tokio::test]
 async fn a_standalone_runs_without_transactions_and_says_so() {

@@ -585,3 +585,46 @@ const COMMANDS: [&str; 13] = [
     "renameCollection",
     "update",
 ];
+
+/// F105: however often it is asked. The next connection reads in the history whether it was committed.
+#[tokio::test]
+async fn f105_a_commit_of_which_the_server_never_knows_is_looked_for_in_the_history() {
+    let Some(server) = server() else { return };
+    let server = server.as_ref().expect("MongoDB is installed: the shared server runs");
+    let (name, fault, _) = faults().remove(6);
+    assert_eq!(name, "cannot tell whether it committed");
+    let db = MongoDatabase::at(&server.url("admin"));
+    let orders = orders(&db, Sets::Small);
+    let (at, url) = (server.url("admin"), server.url("admin"));
+    let once = Arc::new(Mutex::new(false));
+    let run = migrator(&orders, SHORT).observe(move |event: &Event| {
+        let mut once = once.lock().unwrap();
+        if is_now(event, When::BodyDone) && !std::mem::replace(&mut *once, true) {
+            set_fault(&at, &fault, "commitTransaction", 12);
+        }
+    });
+    let ended = run.up().await;
+    clear(&url);
+    check(&db, &orders, &format!("{ended:?}")).await;
+}
+
+/// What may not be done is told with the right that is missing, and what may not be read of other tools with it.
+#[tokio::test]
+async fn a_right_that_is_missing_is_told() {
+    let Some(server) = server() else { return };
+    let server = server.as_ref().expect("MongoDB is installed: the shared server runs");
+    let (db, url) = (MongoDatabase::at(&server.url("admin")), server.url("admin"));
+    let orders = orders(&db, Sets::Small);
+    set_fault(&url, &doc! { "errorCode": 13 }, "findAndModify", 1);
+    let error = migrator(&orders, SHORT).up().await.unwrap_err();
+    clear(&url);
+    assert!(matches!(error, admmgt::Error::NotAllowed { .. }), "{error}");
+    assert!(error.to_string().contains("migrate as a user who may"), "{error}");
+    for (code, times, is_told) in [(13, 1, true), (8000, 1, true), (13, 100, true)] {
+        set_fault(&url, &doc! { "errorCode": code }, "find", times);
+        let foreign = migrator(&orders, SHORT).foreign().await;
+        clear(&url);
+        assert_eq!(foreign.is_err(), is_told, "{code}: {foreign:?}");
+    }
+    assert!(migrator(&orders, SHORT).foreign().await.unwrap().is_empty());
+}

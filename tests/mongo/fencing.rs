@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use admmgt::mongodb::bson::{Document, doc};
 use admmgt::prelude::*;
-use admmgt::{Error, ErrorKind, Origin, Standing};
+use admmgt::{Driver, Error, ErrorKind, Origin, Standing};
 use admmgt_tests::{MongoDatabase, mongo, outside, run_command, sql};
 use tokio::sync::Mutex;
 
@@ -237,5 +237,58 @@ async fn who_has_lost_the_lease_commits_no_record() {
         assert_eq!(next.records().await, last);
         assert_eq!(db.count("t", doc! {}).await, 0);
         first = next;
+    }
+}
+
+/// Code can do what no rollback takes back: it does not begin behind the next holder.
+#[tokio::test]
+async fn who_has_lost_the_lease_begins_no_code() {
+    let Some(db) = MongoDatabase::ours() else { return };
+    let mut first = Holder::new(&db).await;
+    first.append(1).await.unwrap();
+    expire(&db).await;
+    let next = Holder::new(&db).await;
+    let error = first.session.begin(Origin::Code).await.unwrap_err();
+    assert!(matches!(error, Error::LeaseLost { .. }), "{error}");
+    next.end().await;
+}
+
+/// It is of a newer lease, and this one is not ours any more.
+#[tokio::test]
+async fn a_checkpoint_of_the_next_holder_is_not_read_as_damage() {
+    for db in MongoDatabase::both() {
+        let mut first = Holder::new(&db).await;
+        first.append(1).await.unwrap();
+        expire(&db).await;
+        let mut next = Holder::new(&db).await;
+        next.save(5).await.unwrap();
+        let error = first.try_seen().await.unwrap_err();
+        assert!(matches!(error, Error::LeaseLost { .. }), "{error}");
+    }
+}
+
+/// Somebody wrote there who knows nothing of leases.
+#[tokio::test]
+async fn a_record_that_was_put_there_by_hand_stops_the_run() {
+    for db in MongoDatabase::both() {
+        let mut holder = Holder::new(&db).await;
+        holder.append(1).await.unwrap();
+        let mut foreign = db.all("_admmgt_history").await.pop().unwrap();
+        foreign.insert("_id", 2_i64);
+        db.collection("_admmgt_history").await.insert_one(foreign).await.unwrap();
+        let error = holder.append(2).await.unwrap_err();
+        assert!(matches!(error, Error::HistoryMoved { .. }), "{error}");
+    }
+}
+
+/// The store is ready where somebody only looks.
+#[tokio::test]
+async fn without_the_lease_nothing_is_prepared() {
+    for db in MongoDatabase::both() {
+        let driver = db.driver();
+        let mut session = driver.open(&admmgt::SessionOptions::new(admmgt::Access::Write)).await.unwrap();
+        driver.store().prepare(&mut *session).await.unwrap();
+        let all = db.run(doc! { "listCollections": 1 }).await;
+        assert_eq!(all.get_document("cursor").unwrap().get_array("firstBatch").unwrap().len(), 0, "{all}");
     }
 }

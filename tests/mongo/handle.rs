@@ -128,6 +128,8 @@ async fn handles_are_shown_without_what_they_are_connected_with() {
                 let mut users = db.collection::<Document>("users");
                 assert_eq!(format!("{users:?}"), "MongoCollection(\"users\")");
                 assert_eq!(format!("{:?}", users.find(doc! {})), "Find(\"users\")");
+                let shown: &admmgt::mongo::ReadCollection<'_, Document> = &users;
+                assert_eq!(format!("{shown:?}"), "ReadCollection(\"users\")");
                 let read: &mut admmgt::mongo::MongoReader = db;
                 assert_eq!(format!("{:?}", read.collection::<Document>("users")), "ReadCollection(\"users\")");
                 Ok(())

@@ -529,3 +529,66 @@ async fn a_validator_that_warns_lets_everything_in() {
         assert!(!validator(&db, "users").await.contains_key("validator"));
     }
 }
+
+/// Nothing is kept of what there was, and there is no way back but the code's own.
+#[tokio::test]
+async fn code_can_run_steps() {
+    for db in MongoDatabase::both() {
+        let steps = Steps::new()
+            .create_collection("users", doc! { "validator": required("name") })
+            .create_index("users", unique(doc! { "email": 1 }, "by_email"))
+            .replace_index("users", index(doc! { "email": 1, "name": 1 }))
+            .set_validator("users", required("email"))
+            .rename("users", "people")
+            .create_collection("old", doc! {})
+            .drop_collection("old");
+        let steps = steps.to_string();
+        let code = asynchronous("1", move |cx| {
+            let steps = steps.clone();
+            Box::pin(async move {
+                cx.execute_script(&steps).await?;
+                // Nothing says what it was before.
+                let restores = r#"{"setValidator": "people", "back": true}"#;
+                assert!(cx.execute(restores).await.is_err());
+                assert!(cx.execute(r#"{"dropCollection": "nothing"}"#).await.is_err());
+                Ok(())
+            })
+        });
+        db.migrator(Migrations::default().and(code.with(outside))).up().await.unwrap();
+        assert_eq!(db.names().await, ["people"]);
+    }
+}
+
+/// What an interrupted step has saved goes where its file was mended to something that runs in a transaction.
+#[tokio::test]
+async fn what_was_kept_of_a_step_goes_with_the_transaction_that_ends_it() {
+    let Some(db) = MongoDatabase::new() else { return };
+    let wrong = Steps::new().create_collection("users", doc! { "collation": { "locale": "nowhere" } });
+    db.migrator(Migrations::new([one(1, &wrong).with(outside)])).up().await.unwrap_err();
+    let pending = async || {
+        let state = db.all("_admmgt_state").await;
+        state.iter().find_map(|found| found.get_array("pending").ok().map(Vec::len)).unwrap_or_default()
+    };
+    assert_eq!(pending().await, 1);
+    let migrator = db.migrator(Migrations::new([one(1, &Steps::new().create_collection("users", doc! {}))]));
+    migrator.resolve("app/0001", admmgt::Resolution::Pending, "nothing of it is there").await.unwrap();
+    migrator.up().await.unwrap();
+    assert_eq!((pending().await, db.names().await), (0, vec!["users".to_owned()]));
+}
+
+/// An index that says nothing of a collation has that of its collection.
+#[tokio::test]
+async fn an_index_of_a_collection_with_a_collation_is_replaced() {
+    for db in MongoDatabase::both() {
+        db.run(doc! { "create": "t", "collation": { "locale": "de" } }).await;
+        let simple = doc! { "key": { "a": 1 }, "name": "simple", "collation": { "locale": "simple" } };
+        let german = doc! { "key": { "a": 1 }, "name": "german" };
+        db.run(doc! { "createIndexes": "t", "indexes": [simple, german] }).await;
+        let steps = Steps::new().replace_index("t", unique(doc! { "a": 1 }, "mine"));
+        let migrator = db.migrator_over(Migrations::new([one(1, &steps)]));
+        migrator.up().await.unwrap();
+        assert_eq!(names(&indexes(&db, "t").await), ["mine", "simple"]);
+        migrator.down(Target::Nothing).await.unwrap();
+        assert_eq!(names(&indexes(&db, "t").await), ["german", "simple"]);
+    }
+}

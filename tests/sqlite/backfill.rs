@@ -209,3 +209,34 @@ async fn f112_rows_that_come_and_go_meanwhile_are_no_obstacle() {
     assert!(*rounds.lock().unwrap() > 10);
     assert_eq!(scratch.number("select count(*) from t where gross is not 2 * net"), 0);
 }
+
+/// Takes the transaction of its batch back, and says that all is well.
+struct RollsBack;
+
+#[async_trait]
+impl Batches for RollsBack {
+    async fn next(&mut self, _: &mut Context, after: Option<&str>, _: u64) -> Result<Option<BatchEnd>, BoxError> {
+        Ok(after.is_none().then(|| BatchEnd::new("1", 1)))
+    }
+
+    async fn change(&mut self, cx: &mut Context, _: Option<&str>, _: &str) -> Result<u64, BoxError> {
+        cx.execute("insert into t (id, word, a, b) values (9999, 'new', 9999, 'new')").await?;
+        cx.execute("insert or rollback into t (id, word, a, b) values (7, 'other', 9998, 'other')").await.unwrap_err();
+        Ok(1)
+    }
+}
+
+#[tokio::test]
+async fn a_batch_that_was_rolled_back_under_way_saves_no_checkpoint() {
+    let scratch = Scratch::new();
+    let body = asynchronous("2", |cx| {
+        Box::pin(async move {
+            cx.backfill("odd").run(&mut RollsBack).await?;
+            Ok(())
+        })
+    });
+    let error = scratch.migrator(sql(&[("1", TABLE)]).and(body.with(outside))).up().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Interrupted);
+    assert!(error.to_string().contains("rolled back"), "{error}");
+    assert_eq!(scratch.number("select count(*) from t where id = 9999"), 0);
+}

@@ -72,6 +72,17 @@ fn around(text: &str, client: &mongodb::error::Error) -> String {
 mod tests {
     use super::*;
 
+    /// An error that an application has made of one, with other words.
+    #[test]
+    fn words_around_those_of_the_client_are_without_values_too() {
+        let error = mongodb::error::Error::custom(5);
+        let (said, kind) = (error.to_string(), error.kind.to_string());
+        let shown = words(&error);
+        assert_eq!(around(&format!("it failed: {said}"), &error), format!("it failed: {shown}"));
+        assert_eq!(around(&format!("it failed ({kind})"), &error), format!("it failed ({shown})"));
+        assert_eq!(around("it failed for \"SECRET\"", &error), format!("it failed for \"…\": {shown}"));
+    }
+
     /// F114: as a sharded cluster answers; there is none among the test servers.
     #[test]
     fn what_a_sharded_cluster_refuses_is_told_with_what_to_do() {

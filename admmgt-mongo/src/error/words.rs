@@ -143,11 +143,22 @@ mod tests {
             ),
             ("Failed to parse number 'SECRET' in $convert", "Failed to parse number '…' in $convert"),
             ("it can't be 'SEC'RET' here", "it can't be '…' here"),
+            ("no such index in [ \"SECRET\", 5 ] here", "no such index in […] here"),
             ("plain", "plain"),
             ("open { SECRET", "open {…"),
         ] {
             assert_eq!(without_values(message), shown);
         }
+    }
+
+    #[test]
+    fn what_can_be_done_about_an_answer_is_said() {
+        for (code, words) in [(14031, "free some space"), (10334, "16 MB"), (13, "readWrite"), (48, "")] {
+            let told = told(code, "it says");
+            assert!(told.starts_with(&format!("it says (code {code})")) && told.contains(words), "{told}");
+        }
+        let custom = Error::custom("of an application, with \"SECRET\"");
+        assert_eq!(words(&custom), "Custom user error");
     }
 
     /// As the server says it, with the whole command.
