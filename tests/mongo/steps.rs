@@ -6,7 +6,7 @@ use admmgt::mongodb::bson::{Document, doc};
 use admmgt::mongodb::options::IndexOptions;
 use admmgt::prelude::*;
 use admmgt::{Error, ErrorKind, Event, Refusal, Standing, sources};
-use admmgt_tests::{MongoDatabase, id, outside, sql};
+use admmgt_tests::{MongoDatabase, asynchronous, id, outside, sql};
 use std::sync::{Arc, Mutex};
 
 fn index(keys: Document) -> IndexModel {
