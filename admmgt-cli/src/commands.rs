@@ -40,13 +40,20 @@ pub(crate) fn run(migrator: Migrator, source: Option<&Source>, shared: &Shared, 
             signal = signal::any() => Err(signal),
         }
     });
+    // A run that lost its connection was dropped, too.
+    let settle = || {
+        let settled = async { tokio::time::timeout(GOODBYE, said.migrator.settled()).await };
+        let _ = runtime.block_on(settled);
+    };
     match ended {
         Ok(Ok(code)) => code,
-        Ok(Err(error)) => output::error(shared, &error),
+        Ok(Err(error)) => {
+            settle();
+            output::error(shared, &error)
+        }
         Err(signal) => {
             // The run was dropped: what is open is rolled back, and the lease is free.
-            let settled = async { tokio::time::timeout(GOODBYE, said.migrator.settled()).await };
-            let _ = runtime.block_on(settled);
+            settle();
             runtime.shutdown_timeout(GOODBYE);
             output::problem(shared, &format!("stopped by {}; what was committed stays", signal.name), signal.code)
         }
@@ -54,7 +61,7 @@ pub(crate) fn run(migrator: Migrator, source: Option<&Source>, shared: &Shared, 
 }
 
 /// How long a run that was stopped may take to put things back.
-const GOODBYE: Duration = Duration::from_secs(3);
+const GOODBYE: Duration = Duration::from_secs(6);
 
 /// What the lockfile says: the one that was named, or for a folder the one beside it, if it is there.
 fn locked(

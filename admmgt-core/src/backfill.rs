@@ -197,6 +197,10 @@ impl<'a> Backfill<'a> {
         let (Some(begun), Some(migration)) = (cx.begun(), cx.migration().cloned()) else {
             return Err(usage(&name).into());
         };
+        if cx.is_in_batch() {
+            let problem = format!("the backfill `{name}` begins within a batch of another one: let that end first");
+            return Err(Error::Usage { problem }.into());
+        }
         if !cx.begin_backfill(&name) {
             let problem = format!("two backfills of one migration are called `{name}`; give each a name of its own");
             return Err(Error::Usage { problem }.into());
@@ -301,9 +305,7 @@ impl Filling<'_> {
         }
         self.tried = end.rows;
         let transactions = self.cx.session().capabilities().transactions;
-        if transactions {
-            self.cx.begin_batch().await?;
-        }
+        self.cx.begin_batch(transactions).await?;
         let next = match caught(self.change(batches, end)).await {
             Ok(next) => next,
             Err(error) => {
@@ -322,6 +324,7 @@ impl Filling<'_> {
                 return Err("a batch ended its transaction by itself".into());
             }
         }
+        self.cx.batch_ended();
         self.checkpoint = next;
         Ok(())
     }

@@ -27,19 +27,19 @@ pub struct Context {
     /// The names of the body's backfills so far.
     backfills: BTreeSet<String>,
     batch: OpenBatch,
+    /// What the body has done may be gone with a batch whose backfill was dropped.
+    is_lost: bool,
 }
 
-/// What has become of the transaction of a batch.
+/// What has become of a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 enum OpenBatch {
     #[default]
     None,
     /// Its backfill runs.
     Runs,
-    /// Its backfill was dropped.
+    /// Its backfill was dropped in the middle of it.
     Left,
-    /// And since then the body has had the connection.
-    Used,
 }
 
 /// How a migration was begun.
@@ -59,8 +59,8 @@ impl Context {
         keeping: Keeping,
     ) -> Self {
         let (migration, transaction) = (None, TransactionMode::Auto);
-        let (begun, backfills, batch) = (None, BTreeSet::new(), OpenBatch::None);
-        Self { session, dialect, observers, migration, transaction, keeping, begun, backfills, batch }
+        let (begun, backfills, batch, is_lost) = (None, BTreeSet::new(), OpenBatch::None, false);
+        Self { session, dialect, observers, migration, transaction, keeping, begun, backfills, batch, is_lost }
     }
 
     /// Where the checkpoints of a body are kept.
@@ -77,14 +77,24 @@ impl Context {
         self.backfills.insert(name.to_owned())
     }
 
-    pub(crate) async fn begin_batch(&mut self) -> Result<(), Error> {
+    /// A batch runs from now on, in a transaction where there are any.
+    pub(crate) async fn begin_batch(&mut self, in_transaction: bool) -> Result<(), Error> {
         self.batch = OpenBatch::Runs;
-        self.session.begin_batch().await
+        if in_transaction {
+            let begun = self.session.begin_batch().await;
+            begun.inspect_err(|_| self.batch = OpenBatch::None)?;
+        }
+        Ok(())
     }
 
     /// It was committed, or taken back.
     pub(crate) fn batch_ended(&mut self) {
         self.batch = OpenBatch::None;
+    }
+
+    /// Whether a batch runs, in which no other can begin.
+    pub(crate) fn is_in_batch(&self) -> bool {
+        self.batch == OpenBatch::Runs
     }
 
     /// Nobody runs the backfill any more, whether a batch of it is open or not.
@@ -94,32 +104,28 @@ impl Context {
         }
     }
 
-    /// Takes a batch back whose backfill was dropped in the middle of it.
+    /// Before the body does something: a batch whose backfill it has dropped is taken back, with what still runs of it.
     pub(crate) async fn take_back(&mut self) -> Result<(), Error> {
-        if matches!(self.batch, OpenBatch::Left | OpenBatch::Used) {
-            self.session.rollback().await?;
+        if self.batch == OpenBatch::Left {
             self.batch = OpenBatch::None;
+            // Where that is not known, nothing that comes behind it is safe either.
+            self.session.rollback().await.inspect_err(|_| self.is_lost = true)?;
         }
-        Ok(())
+        self.check_lost()
     }
 
     /// What a body left open is ended.
     pub(crate) async fn reset(&mut self) -> Result<(), Error> {
-        self.take_back().await?;
+        // The session ends what cannot be taken back, or is given up.
+        let _ = self.take_back().await;
         self.session.reset().await
     }
 
     /// The body has had the connection while such a batch was open, with which what it did is taken back.
-    pub(crate) fn check_used(&self) -> Result<(), BoxError> {
-        match self.batch {
-            OpenBatch::Used => {
-                Err("its backfill was dropped in the middle of a batch, and what the body did behind it \
-                                    through the connection is taken back with that batch: let a backfill end before \
-                                    the body goes on"
-                    .into())
-            }
-            _ => Ok(()),
-        }
+    pub(crate) fn check_lost(&self) -> Result<(), Error> {
+        let problem = "its backfill was dropped in the middle of a batch, and what the body did behind it through the connection \
+                       is taken back with that batch: let a backfill end before the body goes on";
+        if self.is_lost { Err(Error::Usage { problem: problem.to_owned() }) } else { Ok(()) }
     }
 
     pub(crate) fn tell(&self, event: &Event) {
@@ -132,7 +138,7 @@ impl Context {
         self.begun = begun;
         self.backfills.clear();
         self.transaction = meta.transaction;
-        self.batch = OpenBatch::None;
+        (self.batch, self.is_lost) = (OpenBatch::None, false);
         self.session.entering(&meta.id);
     }
 
@@ -153,9 +159,7 @@ impl Context {
 
     /// The native connection of the session, for a backend's [`FromContext`] to downcast.
     pub fn connection(&mut self) -> &mut (dyn Any + Send) {
-        if self.batch == OpenBatch::Left {
-            self.batch = OpenBatch::Used;
-        }
+        self.is_lost |= self.batch == OpenBatch::Left && self.session.capabilities().transactions;
         self.session.connection()
     }
 

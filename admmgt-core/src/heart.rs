@@ -281,7 +281,9 @@ mod tests {
         let (heart, good) = heart(u32::MAX, None);
         heart.stop();
         let left = good.load(Ordering::SeqCst);
-        assert!(tokio::time::timeout(TTL / 2, heart.lost()).await.is_err(), "until its time is over");
+        let long = Heart::beat(TTL * 100, Instant::now(), Answers { good: Arc::default(), then: None });
+        long.stop();
+        assert!(tokio::time::timeout(TTL / 10, long.lost()).await.is_err(), "until its time is over");
         assert_eq!(good.load(Ordering::SeqCst), left);
     }
 }

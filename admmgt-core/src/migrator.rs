@@ -338,7 +338,7 @@ impl Migrator {
         self.host(self.start().amend(Access::Write, Amendment::Repair(repair), reason.into())).await.map(drop)
     }
 
-    /// Comes when calls that were dropped have let go of all that they held. Most drivers have by then; on MongoDB a statement that
+    /// Comes when calls that were dropped, or ended with a lost connection, have let go of all that they held. Most drivers have by then; on MongoDB a statement that
     /// still runs on the server is ended and the lease handed back in the background, which a program that ends at once cuts off:
     /// the lease is held until its time is over then.
     ///

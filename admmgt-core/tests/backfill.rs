@@ -272,6 +272,20 @@ impl Batches for Endless {
     }
 }
 
+/// A batch with a backfill in it.
+struct Nests;
+
+#[async_trait]
+impl Batches for Nests {
+    async fn next(&mut self, _: &mut Context, after: Option<&str>, _: u64) -> Result<Option<BatchEnd>, BoxError> {
+        Ok(after.is_none().then(|| BatchEnd::new("1", 1)))
+    }
+
+    async fn change(&mut self, cx: &mut Context, _: Option<&str>, _: &str) -> Result<u64, BoxError> {
+        Ok(cx.backfill("inner").run(&mut Days).await?.changed)
+    }
+}
+
 /// A batch that commits by itself.
 struct Commits;
 
@@ -301,6 +315,7 @@ impl Migration for Body {
             let backfill = cx.backfill(*name);
             match *name {
                 "days" => backfill.run(&mut Days).await?,
+                "nests" => backfill.run(&mut Nests).await?,
                 "commits" => backfill.run(&mut Commits).await?,
                 "endless" => backfill.run(&mut Endless).await?,
                 "rows" => backfill.update(&Rows::of("users", ["id"]).set("plan = 'free'")).await?,
@@ -338,6 +353,15 @@ async fn batches_that_do_not_get_on_are_an_error() {
         let migrator = Migrator::new(database).migrations(Migrations::default().and(body(&["endless"])));
         let error = migrator.policy(policy(10)).up().await.unwrap_err();
         assert!(error.to_string().contains("its key does not grow"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_backfill_within_a_batch_is_refused() {
+    for database in databases() {
+        let migrator = Migrator::new(database).migrations(Migrations::default().and(body(&["nests"])));
+        let error = migrator.policy(policy(10)).up().await.unwrap_err();
+        assert!(error.to_string().contains("`inner` begins within a batch of another one"), "{error}");
     }
 }
 
@@ -394,7 +418,7 @@ impl Batches for Stuck {
 }
 
 /// Drops a backfill in the middle of a batch, and goes on with the connection, which may be in its transaction.
-struct Drops(Meta);
+struct Drops(Meta, bool);
 
 #[async_trait]
 impl Migration for Drops {
@@ -406,24 +430,31 @@ impl Migration for Drops {
         let stuck = tokio::time::timeout(Duration::from_millis(20), cx.backfill("stuck").run(&mut Stuck)).await;
         assert!(stuck.is_err());
         let _ = cx.connection();
+        if self.1 {
+            // What it swallows does not help it.
+            let _ = cx.execute("behind").await;
+            let _ = cx.backfill("another").run(&mut Numbers(Table { rows: 3, ..Table::default() })).await;
+        }
         Ok(())
     }
 }
 
 #[tokio::test]
 async fn what_was_done_behind_a_dropped_batch_is_not_said_to_be_there() {
-    let database = MemoryDriver::new();
-    let drops = Drops(Fill::new(&Table::default()).meta);
-    let migrator = Migrator::new(database.clone()).migrations(Migrations::default().and(drops));
-    let error = migrator.up().await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Interrupted);
-    assert!(error.to_string().contains("dropped in the middle of a batch"), "{error}");
-    assert!(database.journal().is_empty(), "{:?}", database.journal());
-    let history = migrator.history().await.unwrap();
-    assert_eq!(history.last().map(|record| record.kind), Some(RecordKind::Failed));
+    for goes_on in [false, true] {
+        let database = MemoryDriver::new();
+        let drops = Drops(Fill::new(&Table::default()).meta, goes_on);
+        let migrator = Migrator::new(database.clone()).migrations(Migrations::default().and(drops));
+        let error = migrator.up().await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Interrupted);
+        assert!(error.to_string().contains("dropped in the middle of a batch"), "{error}");
+        assert!(database.journal().is_empty(), "{:?}", database.journal());
+        let history = migrator.history().await.unwrap();
+        assert_eq!(history.last().map(|record| record.kind), Some(RecordKind::Failed));
+    }
     // Without transactions nothing is taken back, and all that it did is there.
     let database = MemoryDriver::without_transactions();
-    let drops = Drops(Fill::new(&Table::default()).meta);
+    let drops = Drops(Fill::new(&Table::default()).meta, false);
     Migrator::new(database.clone()).migrations(Migrations::default().and(drops)).up().await.unwrap();
     assert_eq!(database.journal(), ["stuck"]);
 }

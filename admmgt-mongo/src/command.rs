@@ -5,6 +5,7 @@ use std::time::Duration;
 use mongodb::bson::{Bson, Document, doc};
 
 use crate::error::Answer;
+use crate::records::whole;
 use crate::server::MAJORITY;
 
 /// Whether a command can be run for somebody: it has a name, which is the server's, and begins and ends no transaction.
@@ -115,7 +116,7 @@ pub(crate) fn is_repeatable(command: &Document) -> bool {
     ["createIndexes", "collMod"].iter().any(|name| is_first(command, name))
 }
 
-/// What takes a write concern, besides pipelines that write.
+/// What takes a write concern, besides what may only read.
 const WITH_CONCERN: [&str; 14] = [
     "insert",
     "update",
@@ -123,18 +124,22 @@ const WITH_CONCERN: [&str; 14] = [
     "findAndModify",
     "findandmodify",
     "bulkWrite",
-    "mapReduce",
     "create",
     "createIndexes",
     "drop",
     "dropIndexes",
+    "deleteIndexes",
     "collMod",
     "renameCollection",
     "dropDatabase",
 ];
 
 fn takes_concern(command: &Document) -> bool {
-    WITH_CONCERN.iter().any(|name| is_first(command, name)) || is_first(command, "aggregate") && is_writing(command)
+    let is_map = is_first(command, "mapReduce") || is_first(command, "mapreduce");
+    let is_inline = command.get_document("out").is_ok_and(|out| out.contains_key("inline"));
+    WITH_CONCERN.iter().any(|name| is_first(command, name))
+        || is_first(command, "aggregate") && is_writing(command)
+        || is_map && !is_inline
 }
 
 /// The command with what it was not given: outside of a transaction the concern that it is safe, and everywhere how long
@@ -160,8 +165,18 @@ pub(crate) fn first_batch(reply: &Document) -> Vec<Document> {
 /// What failed in a reply that says it is fine: the first write that did, or the concern.
 pub(crate) fn failed(reply: &Document) -> Option<Answer> {
     let first = reply.get_array("writeErrors").ok().and_then(|errors| errors.first()).and_then(Bson::as_document);
+    let first = first.or_else(|| failed_of_many(reply));
     let error = first.or_else(|| reply.get_document("writeConcernError").ok())?;
     Some(Answer::replied(error.get_i32("code").unwrap_or_default(), error.get_str("errmsg").unwrap_or_default()))
+}
+
+/// The first write of a `bulkWrite` that failed.
+fn failed_of_many(reply: &Document) -> Option<&Document> {
+    reply.get("nErrors").and_then(whole).filter(|errors| *errors > 0)?;
+    let batch = reply.get_document("cursor").and_then(|cursor| cursor.get_array("firstBatch")).ok()?;
+    let failed = |one: &&Document| one.get("ok").and_then(whole) == Some(0);
+    // Where it is behind the first batch, that some failed is all that is said.
+    Some(batch.iter().filter_map(Bson::as_document).find(failed).unwrap_or(reply))
 }
 
 /// How many documents it inserted, changed or took away.
@@ -170,6 +185,7 @@ pub(crate) fn changed(command: &Document, reply: &Document) -> u64 {
     match command.keys().next().map(String::as_str) {
         Some("insert" | "delete") => count("n"),
         Some("update") => count("nModified") + reply.get_array("upserted").map_or(0, |all| all.len() as u64),
+        Some("bulkWrite") => ["nInserted", "nModified", "nDeleted", "nUpserted"].into_iter().map(count).sum(),
         Some("findAndModify" | "findandmodify") => u64::from(reply.get_document("value").is_ok()),
         _ => 0,
     }
@@ -206,6 +222,12 @@ mod tests {
     fn a_reply_can_tell_of_writes_that_failed() {
         let reply = doc! { "ok": 1.0, "n": 1, "writeErrors": [{ "index": 1, "code": 11000, "errmsg": "E11000" }] };
         assert_eq!(failed(&reply).unwrap().code(), Some(11000));
+        let one = doc! { "ok": 0.0, "idx": 1, "code": 11000, "errmsg": "E11000" };
+        let many = doc! { "ok": 1.0, "nErrors": 1, "nInserted": 2, "nUpserted": 1, "cursor": { "firstBatch": [{ "ok": 1.0 }, one] } };
+        assert_eq!(failed(&many).unwrap().code(), Some(11000));
+        assert_eq!(changed(&doc! { "bulkWrite": 1 }, &many), 3);
+        assert!(failed(&doc! { "ok": 1.0, "nErrors": 1, "cursor": { "firstBatch": [] } }).is_some());
+        assert_eq!(failed(&doc! { "ok": 1.0, "nErrors": 0, "cursor": { "firstBatch": [{ "ok": 1.0 }] } }), None);
         let slow = doc! { "ok": 1.0, "writeConcernError": { "code": 64, "errmsg": "waiting" } };
         assert_eq!(failed(&slow).unwrap().code(), Some(64));
         assert_eq!(failed(&doc! { "ok": 1.0, "n": 3 }), None);
@@ -222,6 +244,9 @@ mod tests {
         assert_eq!(limited(doc! { "insert": "a" }, true, None), doc! { "insert": "a" });
         let own = doc! { "insert": "a", "writeConcern": { "w": 1 }, "maxTimeMS": 7 };
         assert_eq!(limited(own.clone(), false, limit), own);
+        let maps = |out: Bson| doc! { "mapReduce": "a", "map": "f", "reduce": "g", "out": out };
+        assert!(limited(maps("b".into()), false, None).contains_key("writeConcern"));
+        assert!(!limited(maps(doc! { "inline": 1 }.into()), false, None).contains_key("writeConcern"));
         let reads = doc! { "aggregate": "a", "pipeline": [{ "$match": {} }] };
         assert_eq!(limited(reads.clone(), false, None), reads);
         let writes = doc! { "aggregate": "a", "pipeline": [{ "$merge": "b" }] };

@@ -62,20 +62,21 @@ pub(crate) fn gone(link: &Link) -> Error {
 pub(crate) async fn history(link: &mut Link) -> Result<History> {
     let mut tries = 1;
     loop {
-        let read = match read(link).await {
-            Ok(read) => read,
-            // What is not known here is no damage where a newer version wrote it.
-            Err(error @ Error::CorruptState { .. }) => match end::end(link).await {
-                Err(newer @ Error::NewerFormat { .. }) => return Err(newer),
-                _ => return Err(error),
-            },
-            Err(error) => return Err(error),
+        let error = match read(link).await {
+            Ok(Ok(history)) => return Ok(history),
+            Ok(Err(_)) if tries < READS => {
+                tries += 1;
+                tokio::time::sleep(PAUSE).await;
+                continue;
+            }
+            Ok(Err(error)) | Err(error) => error,
         };
-        match read {
-            Err(_) if tries < READS => tries += 1,
-            read => return read,
-        }
-        tokio::time::sleep(PAUSE).await;
+        // What is not known here is no damage where a newer version wrote it.
+        let is_damage = matches!(error, Error::CorruptState { .. });
+        return match if is_damage { end::end(link).await } else { Ok(None) } {
+            Err(newer @ Error::NewerFormat { .. }) => Err(newer),
+            _ => Err(error),
+        };
     }
 }
 

@@ -25,6 +25,9 @@ const ID: &str = "lease";
 
 const TAKEN: &str = "it was handed back by hand, or another process has taken it";
 
+/// The sessions of those who had it before, and did not hand it back.
+const BEFORE: &str = "before";
+
 const NO_TOKEN: &str = "its token is no number";
 
 fn lost(problem: &str) -> Error {
@@ -44,9 +47,6 @@ pub(crate) fn taken_since(link: &mut Link, fence: Option<Token>) -> Error {
 const BELIEVED: Duration = Duration::from_millis(50);
 /// So long a transaction waits for a look. A server whose cache is full of it answers nobody else until it ends.
 const PATIENCE: Duration = Duration::from_millis(500);
-
-/// So long what a run has left running may take to end when it is told to.
-const PATIENCE_WITH_OTHERS: Duration = Duration::from_secs(5);
 
 /// Looks at the lease, before something is written: it was handed back by hand, taken away, or its time is over, where it is not
 /// ours. (That nobody writes with an older token is seen to by the fence, and by the place that is held in the history.) Asked
@@ -103,8 +103,11 @@ fn taking(owner: &str, session: &Bson, request: &LeaseRequest, ttl: Duration) ->
         doc! { "$set": {
             "token": where_free(doc! { "$add": [{ "$ifNull": ["$token", 0_i64] }, 1_i64] }.into(), "$token"),
             "owner": where_free(text(owner), "$owner"),
-            // Whose transaction may still be open.
-            "before": where_free(doc! { "$ifNull": ["$session", null] }.into(), "$before"),
+            // In which something may still run.
+            BEFORE: where_free(doc! { "$setUnion": [
+                { "$cond": [{ "$isArray": format!("${BEFORE}") }, format!("${BEFORE}"), []] },
+                { "$cond": [{ "$eq": [{ "$ifNull": ["$session", null] }, null] }, [], ["$session"]] },
+            ] }.into(), &format!("${BEFORE}")),
             "session": where_free(session.clone(), "$session"),
             "by": where_free(text(request.author.by.as_str()), "$by"),
             "host": where_free(text(request.author.host.as_str()), "$host"),
@@ -131,25 +134,52 @@ pub(crate) async fn acquire(link: &mut Link, request: &LeaseRequest) -> Result<A
     let token = token.ok_or_else(|| fence::damaged_in(ID, NO_TOKEN))?;
     let (state, written) = (link.ours(STATE), Arc::clone(&link.written));
     let ours = Ours { state, owner, token, ttl: link.server.ttl, written };
-    // The server keeps the transaction of a client that is gone for a minute, with all it has locked, and ends none of its writes.
-    if let Some(before @ Bson::Binary(_)) = found.get("before")
-        && !leftover::end(link.database().client(), before, asked + PATIENCE_WITH_OTHERS.min(ours.ttl / 2))
-            .await
-            .unwrap_or(true)
-    {
-        // It is to end before anything else begins. Whoever asks next tries again.
-        let _ = ours.release(before).await;
-        let mut ending = Holder::default();
-        ending.place = Some("what the run before has left running on the server, and is being ended".to_owned());
-        return Ok(Acquired::No(ending));
-    }
-    let Some(next) = shut_out_others(link, &ours, end, asked).await? else {
-        return Ok(Acquired::No(Holder::default()));
+    // Handed back by whoever drops this run from now on.
+    link.lease = Some(ours.clone());
+    let taken = begin(link, &ours, &found, end, asked).await;
+    let next = match taken {
+        Ok(Ok(next)) => next,
+        Ok(Err(others)) => {
+            link.lease = None;
+            return Ok(Acquired::No(others));
+        }
+        // Whoever drops the link hands it back.
+        Err(error) => return Err(error),
     };
     (link.owner, link.fence, link.looked) = (Some(ours.owner.clone()), Some(Token(token)), Some(asked));
     (link.next, link.is_held) = (Some(next), true);
     let heart = Heart::beat(ours.ttl, asked, ours.clone());
     Ok(Acquired::Yes(Box::new(MongoLease { ours, heart })))
+}
+
+/// Ends what those before have left running, and sees to it that they write nothing more. Returns the number of the next record,
+/// or who is in the way, where the lease was handed back and can be asked for again.
+async fn begin(
+    link: &mut Link,
+    ours: &Ours,
+    found: &Document,
+    end: Option<End>,
+    asked: Instant,
+) -> Result<std::result::Result<u64, Holder>> {
+    let before: Vec<Bson> = found.get_array(BEFORE).into_iter().flatten().cloned().collect();
+    let until = asked + leftover::PATIENCE.min(ours.ttl / 2);
+    for session in &before {
+        // The server keeps the transaction of a client that is gone for a minute, with all it has locked, and ends none of its
+        // writes.
+        if !leftover::end(link.database().client(), session, until).await {
+            // They are to end before anything else begins. Whoever asks next tries again.
+            let _ = ours.release().await;
+            let mut ending = Holder::default();
+            ending.place = Some("what the run before has left running on the server, and is being ended".to_owned());
+            return Ok(Err(ending));
+        }
+    }
+    if !before.is_empty() {
+        let ended = doc! { "$set": { BEFORE: [] } };
+        let ended = ours.state.update_one(ours.document(), ended).await;
+        ended.map_err(|error| link.failed("asking for the lease", &error))?;
+    }
+    Ok(shut_out_others(link, ours, end, asked).await?.ok_or_else(Holder::default))
 }
 
 /// Takes the document where it is free, and returns it as it is now. `None` where several wrote it at once: this one asks again.
@@ -191,7 +221,7 @@ async fn shut_out_others(link: &mut Link, ours: &Ours, end: Option<End>, asked: 
         let _ = ours.state.update_one(doc! { "_id": ID }, behind).await;
         given_back.token = u64::try_from(newest).unwrap_or(ours.token);
     }
-    let _ = given_back.release(&Bson::Null).await;
+    let _ = given_back.release().await;
     newest.map(|_| None)
 }
 
@@ -227,13 +257,6 @@ pub(crate) struct Ours {
 }
 
 impl Ours {
-    /// The lease of a link, where it has one.
-    pub(crate) fn of(link: &Link) -> Option<Self> {
-        let (Some(Token(token)), Some(owner)) = (link.fence, link.owner.clone()) else { return None };
-        let (state, written) = (link.ours(STATE), Arc::clone(&link.written));
-        Some(Self { state, owner, token, ttl: link.server.ttl, written })
-    }
-
     fn document(&self) -> Document {
         doc! { "_id": ID, "token": signed(self.token), "owner": &self.owner }
     }
@@ -243,19 +266,44 @@ impl Ours {
     }
 
     /// The token stays for ever: one that began again would not tell an old holder from a new one. With it is noted up to
-    /// which record there is a history. Whoever takes it next ends what runs in the `session`.
-    async fn release(&self, session: &Bson) -> std::result::Result<(), mongodb::error::Error> {
-        let free = doc! { "$set": { "owner": null, "session": session }, "$max": { ENDED: self.written() } };
+    /// which record there is a history.
+    async fn release(&self) -> std::result::Result<(), mongodb::error::Error> {
+        let free = doc! { "$set": { "owner": null, "session": null }, "$max": { ENDED: self.written() } };
         self.state.update_one(self.document(), free).await.map(drop)
     }
 
-    /// What may still run in that session is ended, and the lease handed back. A server that cannot be asked keeps it until its time
-    /// is over.
-    pub(crate) async fn leave(self, session: ClientSession) {
-        let id = session.id().get("id").cloned().unwrap_or(Bson::Null);
-        let until = Instant::now() + PATIENCE_WITH_OTHERS;
-        if let Ok(ended) = leftover::end(self.state.client(), &id, until).await {
-            let _ = self.release(if ended { &Bson::Null } else { &id }).await;
+    /// Whoever has it now, our session goes back to the client, who may use it for something else: nobody is to end that.
+    async fn forget(&self, session: &Bson) {
+        let no_more = vec![doc! { "$set": {
+            "session": { "$cond": [{ "$eq": ["$session", session] }, null, "$session"] },
+            BEFORE: { "$filter": { "input": { "$ifNull": [format!("${BEFORE}"), []] }, "cond": { "$ne": ["$$this", session] } } },
+        } }];
+        let named = doc! { "_id": ID, "$or": [{ "session": session }, { BEFORE: session }] };
+        let _ = self.state.update_one(named, no_more).await;
+    }
+}
+
+/// A lease that is left by a run that was dropped.
+pub(crate) struct Leaving {
+    ours: Ours,
+    session: ClientSession,
+}
+
+impl Leaving {
+    pub(crate) fn new(ours: Ours, session: ClientSession) -> Self {
+        Self { ours, session }
+    }
+
+    /// What may still run in its session is ended, and the lease handed back. Where that cannot be until the lease is over, it is
+    /// for whoever comes next.
+    pub(crate) async fn leave(self) {
+        let id = self.session.id().get("id").cloned().unwrap_or(Bson::Null);
+        if leftover::end(self.ours.state.client(), &id, Instant::now() + self.ours.ttl).await {
+            let _ = self.ours.release().await;
+            self.ours.forget(&id).await;
+        } else {
+            // They end what runs in it: the client must not use it again.
+            std::mem::forget(self.session);
         }
     }
 }
@@ -299,13 +347,16 @@ impl Lease for MongoLease {
     async fn release(self: Box<Self>, session: &mut dyn Session) -> Result<()> {
         let link = Link::of(session)?;
         // A body can have left something running: a statement for which it did not wait.
-        let (id, until) = (link.session_id(), Instant::now() + PATIENCE_WITH_OTHERS);
-        let ended = leftover::end(link.database().client(), &id, until).await.unwrap_or(false);
+        let (id, until) = (link.session_id(), Instant::now() + leftover::PATIENCE);
+        if !leftover::none_is_left(link.database().client(), &id, until).await {
+            let problem = "what the run has left running on the server could not be ended";
+            return Err(Error::database("handing back the lease", None, problem));
+        }
         self.heart.stop();
-        let released = self.ours.release(if ended { &Bson::Null } else { &id }).await;
+        let released = self.ours.release().await;
         released.map_err(|error| link.failed("handing back the lease", &error))?;
         (link.owner, link.fence, link.looked) = (None, None, None);
-        (link.next, link.is_held) = (None, false);
+        (link.next, link.is_held, link.lease) = (None, false, None);
         Ok(())
     }
 }

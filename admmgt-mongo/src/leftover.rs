@@ -3,52 +3,65 @@
 use std::time::{Duration, Instant};
 
 use mongodb::Client;
-use mongodb::bson::{Bson, doc};
+use mongodb::bson::{Bson, Document, doc};
 use mongodb::error::Result;
 
+use crate::command;
 use crate::error;
 
+/// Between two looks; and so long a command may still be on its way to the server, of a client that has just been dropped.
 const PAUSE: Duration = Duration::from_millis(10);
+
+/// So long it may take to end when it is told to.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Ends what runs in a session, and its transaction. It is of the same user; where that is not so, the server ends a transaction
 /// after a minute.
 pub(crate) async fn kill(client: &Client, session: &Bson) -> Result<()> {
     let kill = doc! { "killSessions": [{ "id": session }] };
-    client.database("admin").run_command(kill).await.map(drop)
+    match client.database("admin").run_command(kill).await {
+        // The answer of a server that does not let us.
+        Err(error) if error::code(&error).is_some() && !error::is_lost(&error) => Ok(()),
+        killed => killed.map(drop),
+    }
 }
 
-/// Ends what runs in a session, and waits until it has ended: `false` where it has not by then.
-///
-/// # Errors
-/// Where nothing can be asked. A server that refuses to tell what runs is believed that it is nothing.
-pub(crate) async fn end(client: &Client, session: &Bson, until: Instant) -> Result<bool> {
-    let answered = |killed: &Result<()>| killed.as_ref().err().is_none_or(|error| error::code(error).is_some());
-    let mut killed = kill(client, session).await;
-    if !answered(&killed) {
-        // The client asks only once.
-        killed = kill(client, session).await;
-    }
-    if !answered(&killed) {
-        return killed.map(|()| false);
-    }
-    while runs(client, session).await {
-        if Instant::now() >= until {
-            return Ok(false);
+/// Ends what runs in a session of which nobody waits for an answer any more, and waits until it has ended: `false` where it has
+/// not by then, or nobody can be asked.
+pub(crate) async fn end(client: &Client, session: &Bson, until: Instant) -> bool {
+    let ending = async {
+        loop {
+            // Again each time: what was on its way when the first came was not ended by it.
+            if kill(client, session).await.is_ok() {
+                tokio::time::sleep(PAUSE).await;
+                if let Ok(false) = runs(client, session).await {
+                    return;
+                }
+            }
+            tokio::time::sleep(PAUSE).await;
         }
-        tokio::time::sleep(PAUSE).await;
-    }
-    Ok(true)
+    };
+    tokio::time::timeout_at(until.into(), ending).await.is_ok()
 }
 
-async fn runs(client: &Client, session: &Bson) -> bool {
-    let pipeline = vec![
+/// As [`end`], where all that was asked for has most likely been answered: one look is enough.
+pub(crate) async fn none_is_left(client: &Client, session: &Bson, until: Instant) -> bool {
+    let looked = async { kill(client, session).await.is_ok() && matches!(runs(client, session).await, Ok(false)) };
+    matches!(tokio::time::timeout_at(until.into(), looked).await, Ok(true)) || end(client, session, until).await
+}
+
+/// A server that refuses to tell is believed that it is nothing. Asked of the primary, with no concern of the client's.
+async fn runs(client: &Client, session: &Bson) -> Result<bool> {
+    let pipeline: Vec<Document> = vec![
         doc! { "$currentOp": {} },
         doc! { "$match": { "lsid.id": session, "active": true } },
         doc! { "$limit": 1 },
         doc! { "$project": { "opid": 1 } },
     ];
-    match client.database("admin").aggregate(pipeline).await {
-        Ok(mut cursor) => cursor.advance().await.unwrap_or(false),
-        Err(_) => false,
+    let asked = client.database("admin").run_command(doc! { "aggregate": 1, "pipeline": pipeline, "cursor": {} }).await;
+    match asked {
+        Ok(reply) => Ok(!command::first_batch(&reply).is_empty()),
+        Err(error) if error::code(&error).is_some() && !error::is_lost(&error) => Ok(false),
+        Err(error) => Err(error),
     }
 }

@@ -8,15 +8,16 @@ use admmgt_core::{Error, MigrationId, Result, Session, SessionOptions, Token};
 use mongodb::bson::{Bson, Document};
 use mongodb::options::{ReadConcern, TransactionOptions};
 use mongodb::{Collection, Database};
+use tokio::runtime::Handle;
 
 use crate::command;
 use crate::error::{self, Answer, Asked};
 use crate::handle::MongoSession;
 use crate::kept::Kept;
-use crate::lease::{self, Ours};
+use crate::lease::{self, Leaving, Ours};
 use crate::leftover;
 use crate::read::MongoReader;
-use crate::server::{Facts, Server, primary, safely};
+use crate::server::{Doing, Facts, Server, primary, safely};
 
 /// A session of the client, and what it is used for.
 #[derive(Debug)]
@@ -28,6 +29,10 @@ pub(crate) struct Link {
     pub(crate) what: String,
     /// What bodies get.
     handle: MongoSession,
+    /// Where it was opened, and what is left to be done when it is dropped is done.
+    runtime: Handle,
+    /// The lease that is to be handed back when this is dropped.
+    pub(crate) lease: Option<Ours>,
     /// The owner that this run's lease is written with.
     pub(crate) owner: Option<String>,
     /// The token of that lease.
@@ -73,6 +78,8 @@ impl Link {
             facts,
             what,
             handle,
+            runtime: Handle::current(),
+            lease: None,
             owner: None,
             fence: None,
             looked: None,
@@ -160,10 +167,6 @@ impl Link {
 
     /// Begins a transaction; the server hears of it with the first operation.
     pub(crate) async fn begin(&mut self) -> Result<()> {
-        // That of a batch, where a body has dropped its backfill.
-        if self.in_transaction() {
-            self.abort().await;
-        }
         // Whatever the client reads from elsewhere.
         let options = TransactionOptions::builder()
             .read_concern(ReadConcern::local())
@@ -220,16 +223,28 @@ impl Link {
         self.handle.in_transaction = false;
         let _ = self.handle.session().abort_transaction().await;
     }
+
+    /// Ends what a body has not waited for: a statement that it has dropped goes on, and the client does not know of it.
+    pub(crate) async fn end_what_runs(&mut self) {
+        if self.lost.is_none() {
+            let (id, until) = (self.session_id(), Instant::now() + leftover::PATIENCE);
+            leftover::end(self.database().client(), &id, until).await;
+        }
+    }
 }
 
 impl Drop for Link {
     /// Of a run that was dropped, or lost its connection: what it has left running on the server is ended, and then the lease is
     /// handed back. Until then nobody else gets the session from the client.
     fn drop(&mut self) {
-        if let Some(ours) = Ours::of(self)
+        if let Some(ours) = self.lease.take()
             && let Some(session) = self.handle.reader().leave()
         {
-            self.server.in_background(ours.leave(session));
+            let (leaving, doing) = (Leaving::new(ours, session), Doing::of(&self.server));
+            self.runtime.spawn(async move {
+                leaving.leave().await;
+                drop(doing);
+            });
         }
     }
 }

@@ -109,23 +109,35 @@ pub(crate) async fn options(link: &mut Link, collection: &str) -> Result<Option<
     Ok(found.map(|found| found.get_document("options").cloned().unwrap_or_default()))
 }
 
-/// Whether a collection with these options is one that this command makes. The server adds to what it is given.
+/// Whether a collection with these options is one that this command makes. The server adds to what it is given, and leaves out what
+/// goes without saying.
 fn is_as_asked(command: &Document, options: &Document) -> bool {
-    let asked = command.iter().skip(1).filter(|(name, _)| !OF_THE_COMMAND.contains(&name.as_str()));
-    let mut asked = asked.peekable();
+    let mut asked = command.iter().skip(1).filter(|(name, value)| is_said(command, name, value)).peekable();
     if asked.peek().is_none() {
         return options.is_empty();
     }
     asked.all(|(name, value)| match (options.get(name), whole(value)) {
         // The server makes the size of a capped one round.
         (Some(found), Some(size)) if name == "size" => whole(found).is_some_and(|found| found >= size),
+        (Some(found), _) if name == "validator" => holds(found, value) && holds(value, found),
         (Some(found), _) => holds(found, value),
         (None, _) => false,
     })
 }
 
-/// What a command says of itself, and not of the collection.
-const OF_THE_COMMAND: [&str; 3] = ["writeConcern", "comment", "maxTimeMS"];
+/// Whether it stands with the options of a collection that was made with it.
+fn is_said(command: &Document, name: &str, value: &Bson) -> bool {
+    let is_off = |value: &Bson| matches!(value, Bson::Boolean(false) | Bson::Null);
+    match (name, value) {
+        // Of the command, and not of the collection.
+        ("writeConcern" | "comment" | "maxTimeMS" | "autoIndexId" | "idIndex", _) => false,
+        ("size" | "max", _) => command.get_bool("capped") == Ok(true),
+        (_, Bson::Document(value)) if value.is_empty() => false,
+        ("collation", Bson::Document(value)) => value.get_str("locale") != Ok("simple"),
+        ("changeStreamPreAndPostImages", Bson::Document(value)) => !value.get("enabled").is_some_and(is_off),
+        _ => !is_off(value),
+    }
+}
 
 /// Whether what was found is what was asked for, with whatever more there is.
 fn holds(found: &Bson, asked: &Bson) -> bool {
@@ -139,3 +151,41 @@ fn holds(found: &Bson, asked: &Bson) -> bool {
 
 /// The server's code for a collection that is there.
 const EXISTS: i32 = 48;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_collection_is_known_by_what_it_was_made_with() {
+        let is = |asked: Document, options: Document| {
+            let mut command = doc! { "create": "a" };
+            command.extend(asked);
+            is_as_asked(&command, &options)
+        };
+        assert!(is(doc! {}, doc! {}) && !is(doc! {}, doc! { "capped": true, "size": 4096 }));
+        let capped = doc! { "capped": true, "size": 5000, "writeConcern": { "w": 1 } };
+        assert!(is(capped.clone(), doc! { "capped": true, "size": 5120_i64 }));
+        assert!(!is(capped.clone(), doc! { "capped": true, "size": 4096 }) && !is(capped, doc! {}));
+        let full = doc! { "collation": { "locale": "de", "strength": 3 } };
+        assert!(is(doc! { "collation": { "locale": "de" } }, full.clone()));
+        assert!(!is(doc! { "collation": { "locale": "fr" } }, full));
+        let rule = |max: i32| doc! { "validator": { "a": { "$lt": max } }, "validationLevel": "strict" };
+        assert!(is(rule(5), rule(5)) && !is(rule(5), rule(6)));
+        let wider = doc! { "validator": { "a": { "$lt": 5 }, "b": 1 }, "validationLevel": "strict" };
+        assert!(!is(rule(5), wider));
+        // What goes without saying.
+        for silent in [
+            doc! { "collation": { "locale": "simple" } },
+            doc! { "capped": false, "size": 5 },
+            doc! { "validator": {}, "autoIndexId": true },
+            doc! { "idIndex": { "key": { "_id": 1 }, "name": "_id_" } },
+            doc! { "changeStreamPreAndPostImages": { "enabled": false } },
+        ] {
+            assert!(is(silent.clone(), doc! {}), "{silent}");
+        }
+        assert!(!is(doc! { "changeStreamPreAndPostImages": { "enabled": true } }, doc! {}));
+        let view = doc! { "viewOn": "b", "pipeline": [] };
+        assert!(is(view.clone(), view.clone()) && !is(view, doc! {}));
+    }
+}

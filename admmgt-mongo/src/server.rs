@@ -10,7 +10,7 @@ use mongodb::options::{
 };
 use mongodb::{Client, Database};
 use tokio::runtime::{Handle, Id};
-use tokio::task::JoinHandle;
+use tokio::sync::watch;
 
 use crate::error::Asked;
 
@@ -34,8 +34,8 @@ pub(crate) struct Server {
     database: Option<String>,
     pub(crate) prefix: String,
     pub(crate) ttl: Duration,
-    /// What runs that were dropped still do.
-    background: Arc<Mutex<Vec<JoinHandle<()>>>>,
+    /// For how many runs that were dropped something is done.
+    background: Arc<watch::Sender<usize>>,
 }
 
 impl std::fmt::Debug for Server {
@@ -89,22 +89,9 @@ impl Server {
         Ok(client.database_with_options(&name, concerns))
     }
 
-    /// Does something for a run that was dropped. Where there is no runtime any more, nobody does it.
-    pub(crate) fn in_background(&self, work: impl Future<Output = ()> + Send + 'static) {
-        if let Ok(runtime) = Handle::try_current() {
-            let mut background = self.background.lock().unwrap_or_else(PoisonError::into_inner);
-            background.retain(|work| !work.is_finished());
-            background.push(runtime.spawn(work));
-        }
-    }
-
-    /// Comes when all of that is done.
+    /// Comes when nothing is done for runs that were dropped.
     pub(crate) async fn settled(&self) {
-        let background = std::mem::take(&mut *self.background.lock().unwrap_or_else(PoisonError::into_inner));
-        for work in background {
-            // Of a runtime that has ended, it is cancelled.
-            let _ = work.await;
-        }
+        let _ = self.background.subscribe().wait_for(|doing| *doing == 0).await;
     }
 
     /// One of our collections: `_admmgt_history`.
@@ -116,6 +103,23 @@ impl Server {
 /// What we read, and what migrations read, is of the primary.
 pub(crate) fn primary() -> SelectionCriteria {
     SelectionCriteria::ReadPreference(ReadPreference::Primary)
+}
+
+/// As long as it lives, something is done for a run that was dropped.
+#[derive(Debug)]
+pub(crate) struct Doing(Arc<watch::Sender<usize>>);
+
+impl Doing {
+    pub(crate) fn of(server: &Server) -> Self {
+        server.background.send_modify(|doing| *doing += 1);
+        Self(Arc::clone(&server.background))
+    }
+}
+
+impl Drop for Doing {
+    fn drop(&mut self) {
+        self.0.send_modify(|doing| *doing -= 1);
+    }
 }
 
 /// How long a majority may take to have a write. Whoever waits longer is told that it is not known to be safe.

@@ -68,6 +68,7 @@ impl Session for LinkSession {
     }
 
     async fn rollback(&mut self) -> Result<Atomicity> {
+        self.0.end_what_runs().await;
         self.0.abort().await;
         Ok(Atomicity::Kept)
     }

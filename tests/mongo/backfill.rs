@@ -226,9 +226,9 @@ async fn at_most_one_batch_is_done_again() {
         let mut policy = Policy::default();
         (policy.foreign, policy.batch_rows) = (admmgt::Verdict::Allow, BATCH);
         let migrator = db.migrator(Migrations::default().and(fill)).policy(policy);
-        let mut given_up = 0;
+        let mut given_up: i64 = 0;
         loop {
-            let patience = std::time::Duration::from_millis(random.u64(20..80));
+            let patience = std::time::Duration::from_millis(random.u64(20..80) + 2 * u64::try_from(given_up).unwrap());
             match tokio::time::timeout(patience, migrator.up()).await {
                 Ok(ended) => break drop(ended.unwrap()),
                 Err(_) => given_up += 1,

@@ -158,7 +158,8 @@ async fn a_backfill_that_a_body_drops_takes_no_record_with_it() {
                     // Another begins where the first has left its transaction open.
                     let mut all = Documents::of("t").update(doc! { "$set": { "n": 1 } });
                     cx.backfill("other").run(&mut all).await?;
-                    tokio::time::timeout(patience, cx.backfill("stuck").run(&mut Stuck)).await.ok();
+                    let last = tokio::time::timeout(patience, cx.backfill("last").run(&mut Stuck)).await;
+                    assert!(last.is_err());
                     Ok(())
                 })
             });
@@ -174,5 +175,65 @@ async fn a_backfill_that_a_body_drops_takes_no_record_with_it() {
             assert!(changed >= if ends_well { 700 } else { 0 }, "{changed}");
             Holder::new(&db).await.end().await;
         }
+    }
+}
+
+/// The first statement of the batch is dropped: the client does not know that it has begun a transaction, and the server runs it.
+#[tokio::test]
+async fn what_a_dropped_batch_still_does_is_ended_before_the_body_goes_on() {
+    for db in MongoDatabase::both() {
+        filled(&db).await;
+        let drops = asynchronous("1", move |cx| {
+            Box::pin(async move {
+                let mut slow = Documents::of("t").update(doc! { "$set": { "n": -1 } }).only(slowly());
+                let ended = tokio::time::timeout(Duration::from_secs(1), cx.backfill("slow").run(&mut slow)).await;
+                assert!(ended.is_err());
+                // Of the same documents: it would wait for the other, or write beside it.
+                cx.execute(r#"{"update": "t", "updates": [{"q": {}, "u": {"$set": {"n": 5}}, "multi": true}]}"#)
+                    .await?;
+                Ok(())
+            })
+        });
+        let clock = Instant::now();
+        migrator(&db, drops.with(outside)).up().await.unwrap();
+        assert!(clock.elapsed() < Duration::from_secs(40), "{:?}", clock.elapsed());
+        assert_eq!(db.count("t", doc! { "n": 5 }).await, usize::try_from(DOCUMENTS).unwrap());
+    }
+}
+
+/// The client asks secondaries, and wants to hear only of what a majority has: what runs is asked of the primary all the same.
+#[tokio::test]
+async fn what_runs_is_seen_whatever_the_client_reads() {
+    let Some(db) = MongoDatabase::new() else { return };
+    filled(&db).await;
+    let url = format!("{}&readConcernLevel=majority&readPreference=secondaryPreferred", db.url());
+    let mut policy = Policy::default();
+    policy.foreign = Verdict::Allow;
+    let migrations = Migrations::default().and(long("1").with(outside));
+    let migrator = Migrator::new(Mongo::connect(&url).unwrap()).migrations(migrations).policy(policy);
+    let dropped = async {
+        tokio::select! { done = migrator.up() => panic!("{done:?}"), () = until_at_work(&db) => {} }
+    };
+    dropped.await;
+    migrator.settled().await;
+    assert!(!is_at_work(&db).await);
+    assert_eq!(lease(&db).await.get("owner"), Some(&Bson::Null));
+}
+
+/// The client's session goes back to it when nobody will end what runs in it any more.
+#[tokio::test]
+async fn no_lease_names_a_session_that_went_back_to_the_client() {
+    for db in MongoDatabase::both() {
+        let mut holder = Holder::new(&db).await;
+        holder.append(1).await.unwrap();
+        // Handed back by hand: it is not the holder's any more, and still names its session.
+        db.run(change("lease", doc! { "$set": { "owner": null } })).await;
+        tokio::time::sleep(crate::holder::A_WHILE).await;
+        holder.append(2).await.unwrap_err();
+        let driver = holder.driver.clone();
+        drop(holder);
+        admmgt::Driver::settled(&driver).await;
+        let lease = lease(&db).await;
+        assert_eq!(lease.get("session"), Some(&Bson::Null), "{lease}");
     }
 }

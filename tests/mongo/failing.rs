@@ -341,7 +341,7 @@ async fn f28_a_lease_that_cannot_be_renewed_ends_the_body_in_time() {
             Ok(())
         })
     });
-    let driver = Mongo::connect(&url).unwrap().lease_ttl(Duration::from_secs(6));
+    let driver = Mongo::connect(&url).unwrap().lease_ttl(Duration::from_secs(9));
     let error = Migrator::new(driver).migrations(Migrations::default().and(body)).up().await.unwrap_err();
     // By the clock of the server nobody else could have had it until now.
     let in_time = doc! { "_id": "lease", "$expr": { "$gt": ["$expires_at", "$$NOW"] } };
@@ -603,8 +603,9 @@ async fn f105_a_commit_of_which_the_server_never_knows_is_looked_for_in_the_hist
             set_fault(&at, &fault, "commitTransaction", 12);
         }
     });
+    let hits = clear(&url);
     let ended = run.up().await;
-    clear(&url);
+    assert!(clear(&url) > hits + 4, "it was asked as often as it is");
     check(&db, &orders, &format!("{ended:?}")).await;
 }
 

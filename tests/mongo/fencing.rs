@@ -122,10 +122,10 @@ async fn f30_a_lease_is_renewed_where_one_connection_is_allowed() {
     for db in MongoDatabase::both() {
         db.run(doc! { "insert": "t", "documents": [{ "_id": 1 }] }).await;
         let url = crate::failing::named(&db, "one&maxPoolSize=1");
-        let driver = Mongo::connect(&url).unwrap().lease_ttl(Duration::from_secs(3));
+        let driver = Mongo::connect(&url).unwrap().lease_ttl(Duration::from_secs(5));
         let slow = mongo("1", |db| {
             Box::pin(async move {
-                db.collection::<Document>("t").find(doc! { "$where": "sleep(6000) || true" }).all().await?;
+                db.collection::<Document>("t").find(doc! { "$where": "sleep(8000) || true" }).all().await?;
                 Ok(())
             })
         });

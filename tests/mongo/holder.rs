@@ -19,6 +19,7 @@ pub(crate) struct Holder {
     pub(crate) session: Box<dyn Session>,
     pub(crate) lease: Box<dyn Lease>,
     store: Arc<dyn StateStore>,
+    pub(crate) driver: Mongo,
 }
 
 impl Holder {
@@ -37,7 +38,7 @@ impl Holder {
             tokio::time::sleep(Duration::from_millis(5)).await;
         };
         store.prepare(&mut *session).await.unwrap();
-        Self { session, lease, store }
+        Self { session, lease, store, driver }
     }
 
     pub(crate) async fn save(&mut self, seen: u64) -> admmgt::Result<()> {

@@ -46,7 +46,8 @@ impl Executor<'_> {
             None if !job.step.counts_in.is_empty() => Ok(()),
             None => {
                 let ended = caught(code(job, self.cx)).await;
-                ended.and_then(|()| self.cx.check_used()).map_err(BodyError::from)
+                let ended = ended.and_then(|()| Ok(self.cx.check_lost()?));
+                ended.map_err(BodyError::from)
             }
         };
         self.cx.leave();
