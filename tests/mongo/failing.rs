@@ -213,7 +213,7 @@ const ROWS: usize = 3000;
 
 #[tokio::test]
 async fn whatever_the_server_does_once_in_a_transaction_the_run_or_the_next_one_converges() {
-    let (tried, got_over) = everywhere(Sets::Small, 1, 4).await;
+    let (tried, got_over) = everywhere(Sets::Small, 1, 7).await;
     say(format_args!(
         "a fault at one command of a run: {tried} runs, {got_over} got over it, and each next one converged"
     ));
@@ -231,7 +231,7 @@ async fn whatever_the_server_does_thrice_in_a_transaction_the_run_or_the_next_on
 /// What runs without a transaction: a backfill, each batch with its checkpoint, and the records of its migration.
 #[tokio::test]
 async fn whatever_the_server_does_once_in_a_backfill_the_run_or_the_next_one_converges() {
-    let (tried, got_over) = everywhere(Sets::Backfill, 1, 7).await;
+    let (tried, got_over) = everywhere(Sets::Backfill, 1, 9).await;
     say(format_args!(
         "a fault at one command of a run with a backfill: {tried} runs, {got_over} got over it, and each next one converged"
     ));
