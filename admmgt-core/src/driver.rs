@@ -298,7 +298,8 @@ pub trait Session: Debug + Send {
     /// Where the database refuses to commit; everything was rolled back then.
     async fn commit(&mut self, batch: &Batch) -> Result<Atomicity>;
 
-    /// Checks the guard and rolls back.
+    /// Checks the guard and rolls back, with whatever still runs of it: it is called, too, for a batch of a backfill that a body has
+    /// dropped in the middle of a statement. Where there are no transactions it ends such a statement, if there can be one.
     ///
     /// # Errors
     /// Where the connection is lost; the database rolls back by itself then.

@@ -42,7 +42,8 @@ use crate::read::{Cursor, MongoReader, ReadCollection};
 ///
 /// Actions are the client's own, with the session put in: they take its options, and run with `await`. What they read, and
 /// commands, may take as long as `Policy::statement_timeout` allows. The client has no such limit for what inserts, changes and
-/// takes away documents: a change of many of them is a backfill, or a command (`doc! { "update": … }`).
+/// takes away documents, nor for making and dropping a collection: a change of many documents is a backfill, or a command
+/// (`doc! { "update": … }`).
 #[derive(Debug)]
 pub struct MongoSession {
     reader: MongoReader,
