@@ -94,19 +94,31 @@ pub(crate) async fn set(link: &mut Link, token: u64, owner: &str, last: u64) -> 
     let state = link.ours(STATE);
     let older = doc! { "_id": ID, "$or": [{ TOKEN: null }, { TOKEN: { "$lt": signed(token) } }] };
     let ours = doc! { "$set": { TOKEN: signed(token), "owner": owner }, "$max": { ENDED: signed(last) } };
-    // Where there are records, there is a fence: one that is made anew would know nothing of the tokens that were given.
-    match state.update_one(older, ours).upsert(last == 0).await {
-        Ok(updated) if updated.matched_count == 1 || updated.upserted_id.is_some() => return Ok(None),
-        // It is there, and does not match; or somebody has just made it.
-        Ok(_) => {}
-        Err(error) if error::has_collided(&error) => {}
-        Err(error) => return Err(link.failed("asking for the lease", &error)),
+    for _ in 0..TRIES {
+        // Where there are records, there is a fence: one that is made anew would know nothing of the tokens that were given.
+        let set = state.update_one(older.clone(), ours.clone()).upsert(last == 0).await;
+        let collided = match set {
+            Ok(updated) if updated.matched_count == 1 || updated.upserted_id.is_some() => return Ok(None),
+            // It is there, and does not match; or it should be.
+            Ok(_) => false,
+            // Somebody else writes it just now.
+            Err(error) if error::has_collided(&error) => true,
+            Err(error) => return Err(link.failed("asking for the lease", &error)),
+        };
+        match find(link, doc! { TOKEN: 1 }).await? {
+            Some(found) if !collided || token_of(&found)? >= signed(token) => {
+                return Ok(Some(token_of(&found)?.max(signed(token))));
+            }
+            None if !collided => return Err(damaged("it is not there, and there are records")),
+            _ => tokio::time::sleep(PAUSE).await,
+        }
     }
-    match find(link, doc! { TOKEN: 1 }).await? {
-        Some(found) => Ok(Some(token_of(&found)?.max(signed(token)))),
-        None => Err(damaged("it is not there, and there are records")),
-    }
+    Err(Error::Busy { waited: PAUSE * TRIES })
 }
+
+/// So often it is written where others write it at the same time.
+const TRIES: u32 = 10;
+const PAUSE: Duration = Duration::from_millis(10);
 
 /// Whether it has the token and the owner of this link's lease.
 pub(crate) async fn is_ours(link: &mut Link) -> Result<bool> {

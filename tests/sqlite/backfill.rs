@@ -237,6 +237,6 @@ async fn a_batch_that_was_rolled_back_under_way_saves_no_checkpoint() {
     });
     let error = scratch.migrator(sql(&[("1", TABLE)]).and(body.with(outside))).up().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Interrupted);
-    assert!(error.to_string().contains("rolled back"), "{error}");
+    assert!(error.to_string().contains("rolled its transaction back"), "{error}");
     assert_eq!(scratch.number("select count(*) from t where id = 9999"), 0);
 }

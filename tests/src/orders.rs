@@ -255,7 +255,8 @@ impl Orders {
         policy.group = self.group;
         policy.on_interrupt = self.resume.then_some(OnInterrupt::Retry);
         policy.lease_wait = Duration::from_millis(self.lease_wait_ms);
-        policy.batch_rows = 97;
+        // However long one takes on a busy machine, each run has as many.
+        (policy.batch_rows, policy.batch_time) = (97, Duration::from_secs(3600));
         policy
     }
 
