@@ -107,9 +107,10 @@ impl Context {
     /// Before the body does something: a batch whose backfill it has dropped is taken back, with what still runs of it.
     pub(crate) async fn take_back(&mut self) -> Result<(), Error> {
         if self.batch == OpenBatch::Left {
+            // Where it is not known, nothing that comes behind it is safe either.
+            let taken_back = self.session.rollback().await.inspect_err(|_| self.is_lost = true);
             self.batch = OpenBatch::None;
-            // Where that is not known, nothing that comes behind it is safe either.
-            self.session.rollback().await.inspect_err(|_| self.is_lost = true)?;
+            taken_back?;
         }
         self.check_lost()
     }
@@ -121,10 +122,10 @@ impl Context {
         self.session.reset().await
     }
 
-    /// The body has had the connection while such a batch was open, with which what it did is taken back.
+    /// The body has had the connection while such a batch was open: what it did may be gone with it, or undone by what still runs.
     pub(crate) fn check_lost(&self) -> Result<(), Error> {
         let problem = "its backfill was dropped in the middle of a batch, and what the body did behind it through the connection \
-                       is taken back with that batch: let a backfill end before the body goes on";
+                       may not be there: let a backfill end before the body goes on";
         if self.is_lost { Err(Error::Usage { problem: problem.to_owned() }) } else { Ok(()) }
     }
 
@@ -159,7 +160,7 @@ impl Context {
 
     /// The native connection of the session, for a backend's [`FromContext`] to downcast.
     pub fn connection(&mut self) -> &mut (dyn Any + Send) {
-        self.is_lost |= self.batch == OpenBatch::Left && self.session.capabilities().transactions;
+        self.is_lost |= self.batch == OpenBatch::Left;
         self.session.connection()
     }
 

@@ -19,6 +19,7 @@ use crate::fence::{self, ENDED, STATE};
 use crate::held::{self, Held};
 use crate::leftover;
 use crate::link::Link;
+use crate::server::Doing;
 use crate::records::{signed, whole};
 
 const ID: &str = "lease";
@@ -126,25 +127,27 @@ pub(crate) async fn acquire(link: &mut Link, request: &LeaseRequest) -> Result<A
     // Before anything is written: a newer format is left alone.
     let end = end::end(link).await?;
     let (asked, owner) = (Instant::now(), format!("{:032x}", fastrand::u128(..)));
-    let Some(found) = take(link, &owner, request).await? else { return Ok(Acquired::No(Holder::default())) };
-    if !found.get_str("owner").is_ok_and(|text| text == &*owner) {
+    let (state, written) = (link.ours(STATE), Arc::clone(&link.written));
+    let mut ours = Ours { state, owner, token: 0, ttl: link.server.ttl, written };
+    // Whatever becomes of the answer: it is handed back by whoever drops this run, or its link, from now on.
+    link.lease = Some(ours.clone());
+    let Some(found) = take(link, &ours.owner, request).await? else {
+        link.lease = None;
+        return Ok(Acquired::No(Holder::default()));
+    };
+    if !found.get_str("owner").is_ok_and(|text| text == &*ours.owner) {
+        link.lease = None;
         return Ok(Acquired::No(holder(&found)));
     }
     let token = found.get("token").and_then(whole).and_then(|token| u64::try_from(token).ok());
     let token = token.ok_or_else(|| fence::damaged_in(ID, NO_TOKEN))?;
-    let (state, written) = (link.ours(STATE), Arc::clone(&link.written));
-    let ours = Ours { state, owner, token, ttl: link.server.ttl, written };
-    // Handed back by whoever drops this run from now on.
-    link.lease = Some(ours.clone());
-    let taken = begin(link, &ours, &found, end, asked).await;
-    let next = match taken {
-        Ok(Ok(next)) => next,
-        Ok(Err(others)) => {
+    ours.token = token;
+    let next = match begin(link, &ours, &found, end, asked).await? {
+        Ok(next) => next,
+        Err(others) => {
             link.lease = None;
             return Ok(Acquired::No(others));
         }
-        // Whoever drops the link hands it back.
-        Err(error) => return Err(error),
     };
     (link.owner, link.fence, link.looked) = (Some(ours.owner.clone()), Some(Token(token)), Some(asked));
     (link.next, link.is_held) = (Some(next), true);
@@ -168,7 +171,7 @@ async fn begin(
         // writes.
         if !leftover::end(link.database().client(), session, until).await {
             // They are to end before anything else begins. Whoever asks next tries again.
-            let _ = ours.release().await;
+            give_back(link, ours).await?;
             let mut ending = Holder::default();
             ending.place = Some("what the run before has left running on the server, and is being ended".to_owned());
             return Ok(Err(ending));
@@ -214,15 +217,22 @@ async fn shut_out_others(link: &mut Link, ours: &Ours, end: Option<End>, asked: 
         Ok(Held::No) => Ok(None),
         Err(error) => Err(error),
     };
-    let mut given_back = ours.clone();
+    // Others write it again and again: it is asked for again.
+    let newest = if let Err(Error::Busy { .. }) = newest { Ok(None) } else { newest };
     if let Ok(Some(newest)) = newest {
         // Asked again, it goes on behind the newest.
         let behind = doc! { "$max": { "token": newest } };
         let _ = ours.state.update_one(doc! { "_id": ID }, behind).await;
-        given_back.token = u64::try_from(newest).unwrap_or(ours.token);
     }
-    let _ = given_back.release().await;
-    newest.map(|_| None)
+    let given_back = give_back(link, ours).await;
+    newest?;
+    given_back.map(|()| None)
+}
+
+/// Hands it back, of a link that goes on.
+async fn give_back(link: &mut Link, ours: &Ours) -> Result<()> {
+    let released = ours.release().await;
+    released.map(drop).map_err(|error| link.failed("handing back the lease", &error))
 }
 
 /// The run goes on in another session: whoever takes the lease next ends that one.
@@ -257,8 +267,9 @@ pub(crate) struct Ours {
 }
 
 impl Ours {
+    /// By its owner, whom nobody else is.
     fn document(&self) -> Document {
-        doc! { "_id": ID, "token": signed(self.token), "owner": &self.owner }
+        doc! { "_id": ID, "owner": &self.owner }
     }
 
     fn written(&self) -> i64 {
@@ -266,20 +277,20 @@ impl Ours {
     }
 
     /// The token stays for ever: one that began again would not tell an old holder from a new one. With it is noted up to
-    /// which record there is a history.
-    async fn release(&self) -> std::result::Result<(), mongodb::error::Error> {
+    /// which record there is a history. `false` where it is not ours any more.
+    async fn release(&self) -> std::result::Result<bool, mongodb::error::Error> {
         let free = doc! { "$set": { "owner": null, "session": null }, "$max": { ENDED: self.written() } };
-        self.state.update_one(self.document(), free).await.map(drop)
+        self.state.update_one(self.document(), free).await.map(|freed| freed.matched_count == 1)
     }
 
     /// Whoever has it now, our session goes back to the client, who may use it for something else: nobody is to end that.
-    async fn forget(&self, session: &Bson) {
+    async fn forget(&self, session: &Bson) -> std::result::Result<(), mongodb::error::Error> {
         let no_more = vec![doc! { "$set": {
             "session": { "$cond": [{ "$eq": ["$session", session] }, null, "$session"] },
-            BEFORE: { "$filter": { "input": { "$ifNull": [format!("${BEFORE}"), []] }, "cond": { "$ne": ["$$this", session] } } },
+            BEFORE: { "$filter": { "input": { "$cond": [{ "$isArray": format!("${BEFORE}") }, format!("${BEFORE}"), []] }, "cond": { "$ne": ["$$this", session] } } },
         } }];
         let named = doc! { "_id": ID, "$or": [{ "session": session }, { BEFORE: session }] };
-        let _ = self.state.update_one(named, no_more).await;
+        self.state.update_one(named, no_more).await.map(drop)
     }
 }
 
@@ -294,19 +305,33 @@ impl Leaving {
         Self { ours, session }
     }
 
-    /// What may still run in its session is ended, and the lease handed back. Where that cannot be until the lease is over, it is
-    /// for whoever comes next.
-    pub(crate) async fn leave(self) {
+    /// What may still run in its session is ended, and the lease handed back. `doing` until the lease is over; the client gets
+    /// the session back when nobody will end what runs in it any more, or after a long time.
+    pub(crate) async fn leave(self, doing: Doing) {
+        let (clock, mut doing) = (Instant::now(), Some(doing));
         let id = self.session.id().get("id").cloned().unwrap_or(Bson::Null);
-        if leftover::end(self.ours.state.client(), &id, Instant::now() + self.ours.ttl).await {
-            let _ = self.ours.release().await;
-            self.ours.forget(&id).await;
-        } else {
-            // They end what runs in it: the client must not use it again.
-            std::mem::forget(self.session);
+        while clock.elapsed() < self.ours.ttl * LONG {
+            if self.left(&id).await {
+                return;
+            }
+            if clock.elapsed() >= self.ours.ttl {
+                doing = None;
+            }
+            tokio::time::sleep(AGAIN).await;
         }
+        drop(doing);
+    }
+
+    async fn left(&self, id: &Bson) -> bool {
+        leftover::end(self.ours.state.client(), id, Instant::now() + leftover::PATIENCE).await
+            && self.ours.release().await.is_ok()
+            && self.ours.forget(id).await.is_ok()
     }
 }
+
+/// So many times as long as a lease lasts it is tried to leave it.
+const LONG: u32 = 10;
+const AGAIN: Duration = Duration::from_millis(200);
 
 #[async_trait]
 impl Renewal for Ours {
@@ -354,9 +379,13 @@ impl Lease for MongoLease {
         }
         self.heart.stop();
         let released = self.ours.release().await;
-        released.map_err(|error| link.failed("handing back the lease", &error))?;
+        let released = released.map_err(|error| link.failed("handing back the lease", &error))?;
         (link.owner, link.fence, link.looked) = (None, None, None);
-        (link.next, link.is_held, link.lease) = (None, false, None);
+        (link.next, link.is_held) = (None, false);
+        if released {
+            link.lease = None;
+        }
+        // Else it is another's, who may still name our session: that goes back to the client when the link is dropped.
         Ok(())
     }
 }

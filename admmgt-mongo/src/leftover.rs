@@ -9,6 +9,13 @@ use mongodb::error::Result;
 use crate::command;
 use crate::error;
 
+/// Answers of a server that has no such command, or does not let us: no right, an unknown command or stage, a strict API, Atlas.
+const REFUSED: [i32; 5] = [13, 59, 323, 8000, 40324];
+
+fn is_refused(error: &mongodb::error::Error) -> bool {
+    error::code(error).is_some_and(|code| REFUSED.contains(&code))
+}
+
 /// Between two looks; and so long a command may still be on its way to the server, of a client that has just been dropped.
 const PAUSE: Duration = Duration::from_millis(10);
 
@@ -20,8 +27,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
 pub(crate) async fn kill(client: &Client, session: &Bson) -> Result<()> {
     let kill = doc! { "killSessions": [{ "id": session }] };
     match client.database("admin").run_command(kill).await {
-        // The answer of a server that does not let us.
-        Err(error) if error::code(&error).is_some() && !error::is_lost(&error) => Ok(()),
+        Err(error) if is_refused(&error) => Ok(()),
         killed => killed.map(drop),
     }
 }
@@ -54,14 +60,15 @@ pub(crate) async fn none_is_left(client: &Client, session: &Bson, until: Instant
 async fn runs(client: &Client, session: &Bson) -> Result<bool> {
     let pipeline: Vec<Document> = vec![
         doc! { "$currentOp": {} },
-        doc! { "$match": { "lsid.id": session, "active": true } },
+        // Without this question, which may have come in that session.
+        doc! { "$match": { "lsid.id": session, "active": true, "ns": { "$ne": "admin.$cmd.aggregate" } } },
         doc! { "$limit": 1 },
         doc! { "$project": { "opid": 1 } },
     ];
     let asked = client.database("admin").run_command(doc! { "aggregate": 1, "pipeline": pipeline, "cursor": {} }).await;
     match asked {
         Ok(reply) => Ok(!command::first_batch(&reply).is_empty()),
-        Err(error) if error::code(&error).is_some() && !error::is_lost(&error) => Ok(false),
+        Err(error) if is_refused(&error) => Ok(false),
         Err(error) => Err(error),
     }
 }

@@ -203,13 +203,16 @@ impl Link {
 
     /// Another session in the place of this one, whose transaction may still be open on the server, with all it has locked.
     async fn begin_anew(&mut self) {
-        let id = self.session_id();
-        // Where that cannot be sent, the server ends it after a minute.
-        let _ = leftover::kill(self.database().client(), &id).await;
+        let (id, until) = (self.session_id(), Instant::now() + leftover::PATIENCE);
+        if !leftover::end(self.database().client(), &id, until).await {
+            // Whoever drops the link goes on trying.
+            return;
+        }
         if let Ok(session) = self.database().client().start_session().await {
             let reader = MongoReader::new(self.database().clone(), session, self.options.statement_timeout);
-            self.handle = MongoSession::new(reader);
+            let before = std::mem::replace(&mut self.handle, MongoSession::new(reader));
             lease::note_session(self).await;
+            drop(before);
         }
     }
 
@@ -225,11 +228,20 @@ impl Link {
     }
 
     /// Ends what a body has not waited for: a statement that it has dropped goes on, and the client does not know of it.
-    pub(crate) async fn end_what_runs(&mut self) {
-        if self.lost.is_none() {
-            let (id, until) = (self.session_id(), Instant::now() + leftover::PATIENCE);
-            leftover::end(self.database().client(), &id, until).await;
+    ///
+    /// # Errors
+    /// Where it does not end, or nobody can be asked.
+    pub(crate) async fn end_what_runs(&mut self) -> Result<()> {
+        if self.lost.is_some() {
+            return Ok(());
         }
+        let (id, until) = (self.session_id(), Instant::now() + leftover::PATIENCE);
+        if leftover::end(self.database().client(), &id, until).await {
+            return Ok(());
+        }
+        let problem = "what still ran on the server could not be ended".to_owned();
+        self.lost = Some(problem.clone());
+        Err(Error::ConnectionLost { what: self.what.clone(), problem })
     }
 }
 
@@ -241,10 +253,7 @@ impl Drop for Link {
             && let Some(session) = self.handle.reader().leave()
         {
             let (leaving, doing) = (Leaving::new(ours, session), Doing::of(&self.server));
-            self.runtime.spawn(async move {
-                leaving.leave().await;
-                drop(doing);
-            });
+            self.runtime.spawn(leaving.leave(doing));
         }
     }
 }

@@ -68,8 +68,9 @@ impl Session for LinkSession {
     }
 
     async fn rollback(&mut self) -> Result<Atomicity> {
-        self.0.end_what_runs().await;
+        let ended = self.0.end_what_runs().await;
         self.0.abort().await;
+        ended?;
         Ok(Atomicity::Kept)
     }
 
