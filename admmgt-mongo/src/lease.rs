@@ -19,8 +19,8 @@ use crate::fence::{self, ENDED, STATE};
 use crate::held::{self, Held};
 use crate::leftover;
 use crate::link::Link;
-use crate::server::Doing;
 use crate::records::{signed, whole};
+use crate::server::Doing;
 
 const ID: &str = "lease";
 

@@ -617,7 +617,9 @@ async fn a_right_that_is_missing_is_told() {
     let (db, url) = (MongoDatabase::at(&server.url("admin")), server.url("admin"));
     let orders = orders(&db, Sets::Small);
     set_fault(&url, &doc! { "errorCode": 13 }, "findAndModify", 1);
-    let error = migrator(&orders, SHORT).up().await.unwrap_err();
+    let refused = migrator(&orders, SHORT);
+    let error = refused.up().await.unwrap_err();
+    refused.settled().await;
     clear(&url);
     assert!(matches!(error, admmgt::Error::NotAllowed { .. }), "{error}");
     assert!(error.to_string().contains("migrate as a user who may"), "{error}");
