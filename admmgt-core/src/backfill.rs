@@ -316,15 +316,12 @@ impl Filling<'_> {
                 return Err(error);
             }
         };
-        if transactions {
-            let nothing = Batch { fence: self.keeping.fence, ..Batch::default() };
-            let committed = self.cx.session().commit(&nothing).await;
-            self.cx.batch_ended();
-            if committed? == Atomicity::Broken {
-                return Err("a batch ended its transaction by itself".into());
-            }
-        }
+        let nothing = Batch { fence: self.keeping.fence, ..Batch::default() };
+        let committed = if transactions { self.cx.session().commit(&nothing).await } else { Ok(Atomicity::Kept) };
         self.cx.batch_ended();
+        if committed? == Atomicity::Broken {
+            return Err("a batch ended its transaction by itself".into());
+        }
         self.checkpoint = next;
         Ok(())
     }

@@ -37,8 +37,8 @@ use crate::{Direction, Error, MigrationId, Policy, Result, Target, Text};
 /// ```
 ///
 /// Every call may be dropped at any time (by `select!`, by a timeout): what was committed stays, what
-/// was not is rolled back, and the lease is let go ([`Migrator::settled`] says when). The calls wait with timers, so the tokio runtime
-/// must have them enabled (`enable_time`, and `enable_io` for a server); `#[tokio::main]` does that.
+/// was not is rolled back, and the lease is let go ([`Migrator::settled`] says when). The calls wait with
+/// timers, so the tokio runtime must have them enabled (`enable_time`, and `enable_io` for a server); `#[tokio::main]` does that.
 #[derive(Debug, Clone)]
 pub struct Migrator {
     driver: Arc<dyn Driver>,
@@ -338,13 +338,13 @@ impl Migrator {
         self.host(self.start().amend(Access::Write, Amendment::Repair(repair), reason.into())).await.map(drop)
     }
 
-    /// Comes when calls that were dropped, or ended with a lost connection, have let go of all that they held. Most drivers have by then; on MongoDB a statement that
-    /// still runs on the server is ended and the lease handed back in the background, which a program that ends at once cuts off:
-    /// the lease is held until its time is over then.
+    /// Comes when calls that were dropped, or ended with a lost connection, have let go of all that they held. Most drivers
+    /// have by then; on MongoDB a statement that still runs on the server is ended and the lease handed back in the background,
+    /// which a program that ends at once cuts off: the lease is held until its time is over then.
     ///
     /// ```
     /// # use admmgt_core::{MemoryDriver, Migrations, Migrator};
-    /// # use std::{future::pending, time::Duration};
+    /// # use std::time::Duration;
     /// # async fn terminated() { tokio::time::sleep(Duration::from_millis(5)).await }
     /// # #[tokio::main(flavor = "current_thread")] async fn main() {
     /// # let migrator = Migrator::new(MemoryDriver::new()).migrations(Migrations::default());

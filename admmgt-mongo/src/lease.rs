@@ -309,7 +309,7 @@ impl Leaving {
     /// the session back when nobody will end what runs in it any more, or after a long time.
     pub(crate) async fn leave(self, doing: Doing) {
         let (clock, mut doing) = (Instant::now(), Some(doing));
-        let id = self.session.id().get("id").cloned().unwrap_or(Bson::Null);
+        let id = leftover::id_of(&self.session);
         while clock.elapsed() < self.ours.ttl * LONG {
             if self.left(&id).await {
                 return;

@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use mongodb::Client;
 use mongodb::bson::{Bson, Document, doc};
 use mongodb::error::Result;
+use mongodb::{Client, ClientSession};
 
 use crate::command;
 use crate::error;
@@ -14,6 +14,11 @@ const REFUSED: [i32; 5] = [13, 59, 323, 8000, 40324];
 
 fn is_refused(error: &mongodb::error::Error) -> bool {
     error::code(error).is_some_and(|code| REFUSED.contains(&code))
+}
+
+/// What the server knows a session by.
+pub(crate) fn id_of(session: &ClientSession) -> Bson {
+    session.id().get("id").cloned().unwrap_or(Bson::Null)
 }
 
 /// Between two looks; and so long a command may still be on its way to the server, of a client that has just been dropped.

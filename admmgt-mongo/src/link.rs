@@ -218,7 +218,7 @@ impl Link {
 
     /// What the server knows the session of bodies by.
     pub(crate) fn session_id(&mut self) -> Bson {
-        self.handle.session().id().get("id").cloned().unwrap_or(Bson::Null)
+        leftover::id_of(self.handle.session())
     }
 
     /// Takes it back. What is open ends by itself where that cannot be sent.

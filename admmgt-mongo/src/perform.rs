@@ -66,7 +66,9 @@ impl There {
 
 async fn create(link: &mut Link, keeps: bool, collection: &str, command: &Document) -> Result<()> {
     let there = There::look(link, keeps, "create", &[collection]).await?;
-    if let Some(options) = options(link, collection).await? {
+    if there.now == [true]
+        && let Some(options) = options(link, collection).await?
+    {
         // An interrupted attempt has made it as it is to be. Another than that is somebody else's, as one is that was there
         // before: some servers say nothing then, and the way back would take it away.
         if there.has_become(&[false], &[true]) && is_as_asked(command, &options) {

@@ -64,6 +64,15 @@ fn thirty_two_processes_run_each_migration_once() {
     ));
 }
 
+/// One that has stood still in a migration for longer than its lease lasts.
+fn asleep(orders: &Orders, folder: &tempfile::TempDir) -> Process {
+    let sleeper = orders.clone().hold("running", "release").start();
+    eventually("the migration runs", || folder.path().join("running").exists());
+    sleeper.signal(libc::SIGSTOP);
+    std::thread::sleep(MONGO_TTL * 2);
+    sleeper
+}
+
 /// F26: it slept for longer than its lease lasts; another has it by now, and what the sleeper does is refused.
 #[test]
 fn a_holder_that_slept_too_long_aborts() {
@@ -71,10 +80,7 @@ fn a_holder_that_slept_too_long_aborts() {
     let Some(db) = MongoDatabase::ours() else { return };
     let folder = tempfile::tempdir().unwrap();
     let orders = at(&db, &folder).set(Sets::Held, 3);
-    let mut sleeper = orders.clone().hold("running", "release").start();
-    eventually("the migration runs", || folder.path().join("running").exists());
-    sleeper.signal(libc::SIGSTOP);
-    std::thread::sleep(MONGO_TTL * 2);
+    let mut sleeper = asleep(&orders, &folder);
     // Its transaction is taken from it with the lease.
     let mut other = orders.clone().hold("running2", "release2").start();
     eventually("the other runs it", || folder.path().join("running2").exists());
@@ -95,10 +101,7 @@ fn a_holder_that_slept_too_long_on_a_standalone_records_nothing() {
     let Some(db) = MongoDatabase::alone() else { return };
     let folder = tempfile::tempdir().unwrap();
     let orders = at(&db, &folder).set(Sets::Held, 3);
-    let mut sleeper = orders.clone().hold("running", "release").start();
-    eventually("the migration runs", || folder.path().join("running").exists());
-    sleeper.signal(libc::SIGSTOP);
-    std::thread::sleep(MONGO_TTL * 2);
+    let mut sleeper = asleep(&orders, &folder);
     let answer = orders.clone().hold("never", "never").run().answer();
     assert_eq!(answer.kind.as_deref(), Some("Interrupted"), "{answer:?}");
     std::fs::write(folder.path().join("release"), "").unwrap();
