@@ -40,6 +40,8 @@ impl Run {
             };
             self.observers.tell(&Event::Notice { text: format!("{error}; trying again") });
             pause.wait(left).await;
+            // What the lost connection has left is ended first: its lease would be in the way.
+            let _ = tokio::time::timeout(left, self.driver.settled()).await;
         }
     }
 

@@ -98,9 +98,9 @@ impl Mongo {
     }
 
     /// How long a process that does not renew its lease keeps it; it is renewed after a third of that. When a process dies,
-    /// others wait for so long. Default: 30 s; at least 300 ms.
+    /// others wait for so long. Default: 30 s; at least 300 ms, at most a day.
     pub fn lease_ttl(self, ttl: Duration) -> Self {
-        self.but(|server| server.ttl = ttl.max(Duration::from_millis(300)))
+        self.but(|server| server.ttl = ttl.clamp(Duration::from_millis(300), Duration::from_secs(86_400)))
     }
 
     fn but(mut self, change: impl FnOnce(&mut Server)) -> Self {

@@ -1,6 +1,7 @@
 //! The lease: a document that one operation takes where it is free or over its time, all by the server's clock. Only when
 //! to stop for want of an answer is decided by our own monotonic clock.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -91,6 +92,17 @@ fn expiry(ttl: Duration) -> Document {
     doc! { "$add": ["$$NOW", i64::try_from(ttl.as_millis()).unwrap_or(i64::MAX)] }
 }
 
+/// The sessions of those before, also where there are none yet, as an expression.
+fn all_before() -> Document {
+    let before = format!("${BEFORE}");
+    doc! { "$cond": [{ "$isArray": &before }, &before, []] }
+}
+
+/// Whether whoever has the lease next ends what runs in a session.
+fn names(found: &Document, session: &Bson) -> bool {
+    found.get("session") == Some(session) || found.get_array(BEFORE).is_ok_and(|before| before.contains(session))
+}
+
 /// An upsert takes no `$expr`, so the server's `$$NOW` goes into the pipeline of the update.
 fn taking(owner: &str, session: &Bson, request: &LeaseRequest, ttl: Duration) -> Vec<Document> {
     let free = doc! { "$or": [
@@ -106,7 +118,7 @@ fn taking(owner: &str, session: &Bson, request: &LeaseRequest, ttl: Duration) ->
             "owner": where_free(text(owner), "$owner"),
             // In which something may still run.
             BEFORE: where_free(doc! { "$setUnion": [
-                { "$cond": [{ "$isArray": format!("${BEFORE}") }, format!("${BEFORE}"), []] },
+                all_before(),
                 { "$cond": [{ "$eq": [{ "$ifNull": ["$session", null] }, null] }, [], ["$session"]] },
             ] }.into(), &format!("${BEFORE}")),
             "session": where_free(session.clone(), "$session"),
@@ -128,31 +140,28 @@ pub(crate) async fn acquire(link: &mut Link, request: &LeaseRequest) -> Result<A
     let end = end::end(link).await?;
     let (asked, owner) = (Instant::now(), format!("{:032x}", fastrand::u128(..)));
     let (state, written) = (link.ours(STATE), Arc::clone(&link.written));
-    let mut ours = Ours { state, owner, token: 0, ttl: link.server.ttl, written };
+    let mut ours = Ours { state, owner, ttl: link.server.ttl, written, was_told: false };
     // Whatever becomes of the answer: it is handed back by whoever drops this run, or its link, from now on.
     link.lease = Some(ours.clone());
-    let Some(found) = take(link, &ours.owner, request).await? else {
-        link.lease = None;
-        return Ok(Acquired::No(Holder::default()));
-    };
+    let Some(found) = take(link, &ours.owner, request).await? else { return Ok(Acquired::No(Holder::default())) };
+    ours.was_told = true;
+    link.lease = Some(ours.clone());
     if !found.get_str("owner").is_ok_and(|text| text == &*ours.owner) {
-        link.lease = None;
+        if !names(&found, &link.session_id()) {
+            link.lease = None;
+        }
         return Ok(Acquired::No(holder(&found)));
     }
     let token = found.get("token").and_then(whole).and_then(|token| u64::try_from(token).ok());
     let token = token.ok_or_else(|| fence::damaged_in(ID, NO_TOKEN))?;
-    ours.token = token;
-    let next = match begin(link, &ours, &found, end, asked).await? {
+    let next = match begin(link, &ours, token, &found, end, asked).await? {
         Ok(next) => next,
-        Err(others) => {
-            link.lease = None;
-            return Ok(Acquired::No(others));
-        }
+        Err(others) => return Ok(Acquired::No(others)),
     };
     (link.owner, link.fence, link.looked) = (Some(ours.owner.clone()), Some(Token(token)), Some(asked));
     (link.next, link.is_held) = (Some(next), true);
     let heart = Heart::beat(ours.ttl, asked, ours.clone());
-    Ok(Acquired::Yes(Box::new(MongoLease { ours, heart })))
+    Ok(Acquired::Yes(Box::new(MongoLease { ours, token, heart })))
 }
 
 /// Ends what those before have left running, and sees to it that they write nothing more. Returns the number of the next record,
@@ -160,6 +169,7 @@ pub(crate) async fn acquire(link: &mut Link, request: &LeaseRequest) -> Result<A
 async fn begin(
     link: &mut Link,
     ours: &Ours,
+    token: u64,
     found: &Document,
     end: Option<End>,
     asked: Instant,
@@ -182,7 +192,7 @@ async fn begin(
         let ended = ours.state.update_one(ours.document(), ended).await;
         ended.map_err(|error| link.failed("asking for the lease", &error))?;
     }
-    Ok(shut_out_others(link, ours, end, asked).await?.ok_or_else(Holder::default))
+    Ok(shut_out_others(link, ours, token, end, asked).await?.ok_or_else(Holder::default))
 }
 
 /// Takes the document where it is free, and returns it as it is now. `None` where several wrote it at once: this one asks again.
@@ -205,10 +215,16 @@ async fn take(link: &mut Link, owner: &str, request: &LeaseRequest) -> Result<Op
 
 /// From now on nobody writes who has had the lease before. Returns the number of the next record; `None` where the lease had to
 /// be handed back, and can be asked for again.
-async fn shut_out_others(link: &mut Link, ours: &Ours, end: Option<End>, asked: Instant) -> Result<Option<u64>> {
+async fn shut_out_others(
+    link: &mut Link,
+    ours: &Ours,
+    token: u64,
+    end: Option<End>,
+    asked: Instant,
+) -> Result<Option<u64>> {
     let until = asked + Heart::good_for(ours.ttl);
-    let newest = match held::hold(link, ours.token, &ours.owner, end, until).await {
-        Ok(Held::Place { last }) => match fence::set(link, ours.token, &ours.owner, last).await {
+    let newest = match held::hold(link, token, &ours.owner, end, until).await {
+        Ok(Held::Place { last }) => match fence::set(link, token, &ours.owner, last).await {
             Ok(None) if Instant::now() < until => return Ok(Some(last + 1)),
             // Too late, or there is a newer token.
             set => set,
@@ -229,19 +245,14 @@ async fn shut_out_others(link: &mut Link, ours: &Ours, end: Option<End>, asked: 
     given_back.map(|()| None)
 }
 
-/// Hands it back, of a link that goes on.
+/// Hands it back, of a link that goes on. Where it was another's already, that one may end what runs in our session: the client gets
+/// it back when nobody names it any more.
 async fn give_back(link: &mut Link, ours: &Ours) -> Result<()> {
     let released = ours.release().await;
-    released.map(drop).map_err(|error| link.failed("handing back the lease", &error))
-}
-
-/// The run goes on in another session: whoever takes the lease next ends that one.
-pub(crate) async fn note_session(link: &mut Link) {
-    let Some(owner) = link.owner.clone() else { return };
-    let session = link.session_id();
-    let ours = doc! { "_id": ID, "owner": owner };
-    // Where it cannot be noted, the server ends what is open after a minute.
-    let _ = link.ours(STATE).update_one(ours, doc! { "$set": { "session": session } }).await;
+    if released.map_err(|error| link.failed("handing back the lease", &error))? {
+        link.lease = None;
+    }
+    Ok(())
 }
 
 fn holder(found: &Document) -> Holder {
@@ -260,10 +271,11 @@ fn holder(found: &Document) -> Holder {
 pub(crate) struct Ours {
     state: Collection<Document>,
     owner: String,
-    token: u64,
     ttl: Duration,
     /// The last record that the run has written.
     written: Arc<AtomicU64>,
+    /// Whether it was answered when it was asked for. If not, it may still be taken.
+    was_told: bool,
 }
 
 impl Ours {
@@ -284,13 +296,14 @@ impl Ours {
     }
 
     /// Whoever has it now, our session goes back to the client, who may use it for something else: nobody is to end that.
-    async fn forget(&self, session: &Bson) -> std::result::Result<(), mongodb::error::Error> {
+    /// `false` where nobody has named it.
+    async fn forget(&self, session: &Bson) -> std::result::Result<bool, mongodb::error::Error> {
         let no_more = vec![doc! { "$set": {
             "session": { "$cond": [{ "$eq": ["$session", session] }, null, "$session"] },
-            BEFORE: { "$filter": { "input": { "$cond": [{ "$isArray": format!("${BEFORE}") }, format!("${BEFORE}"), []] }, "cond": { "$ne": ["$$this", session] } } },
+            BEFORE: { "$filter": { "input": all_before(), "cond": { "$ne": ["$$this", session] } } },
         } }];
         let named = doc! { "_id": ID, "$or": [{ "session": session }, { BEFORE: session }] };
-        self.state.update_one(named, no_more).await.map(drop)
+        self.state.update_one(named, no_more).await.map(|named| named.matched_count > 0)
     }
 }
 
@@ -305,33 +318,52 @@ impl Leaving {
         Self { ours, session }
     }
 
-    /// What may still run in its session is ended, and the lease handed back. `doing` until the lease is over; the client gets
-    /// the session back when nobody will end what runs in it any more, or after a long time.
+    /// What may still run in its session is ended, and the lease handed back. The client gets the session back when nobody will end
+    /// what runs in it any more, or where that cannot be had for a long time. `doing` until then, and no longer than a lease lasts.
     pub(crate) async fn leave(self, doing: Doing) {
-        let (clock, mut doing) = (Instant::now(), Some(doing));
-        let id = leftover::id_of(&self.session);
-        while clock.elapsed() < self.ours.ttl * LONG {
-            if self.left(&id).await {
-                return;
-            }
-            if clock.elapsed() >= self.ours.ttl {
-                doing = None;
+        let ttl = self.ours.ttl;
+        let mut leaving = pin!(self.until_left());
+        let in_time = tokio::time::timeout(ttl, &mut leaving).await;
+        drop(doing);
+        let left = match in_time {
+            Ok(left) => Ok(left),
+            Err(_) => tokio::time::timeout(ttl * LONG, leaving).await,
+        };
+        if let Ok(true) = left {
+            // Whoever has read its name before goes on for so long.
+            tokio::time::sleep(leftover::PATIENCE).await;
+        }
+    }
+
+    /// Whether somebody named the session.
+    async fn until_left(&self) -> bool {
+        let clock = Instant::now();
+        loop {
+            if let Some(was_named) = self.left(clock.elapsed() >= LATE).await {
+                return was_named;
             }
             tokio::time::sleep(AGAIN).await;
         }
-        drop(doing);
     }
 
-    async fn left(&self, id: &Bson) -> bool {
-        leftover::end(self.ours.state.client(), id, Instant::now() + leftover::PATIENCE).await
-            && self.ours.release().await.is_ok()
-            && self.ours.forget(id).await.is_ok()
+    /// `None` where it has to be tried again; else whether somebody named the session.
+    async fn left(&self, is_late: bool) -> Option<bool> {
+        let id = leftover::id_of(&self.session);
+        if !leftover::end(self.ours.state.client(), &id, Instant::now() + leftover::PATIENCE).await {
+            return None;
+        }
+        // One that was asked for, and not answered, may be on its way.
+        let is_over = self.ours.release().await.ok()? || self.ours.was_told || is_late;
+        let was_named = self.ours.forget(&id).await.ok()?;
+        is_over.then_some(was_named)
     }
 }
 
 /// So many times as long as a lease lasts it is tried to leave it.
 const LONG: u32 = 10;
 const AGAIN: Duration = Duration::from_millis(200);
+/// So long it is believed that a lease which was asked for comes late.
+const LATE: Duration = Duration::from_millis(500);
 
 #[async_trait]
 impl Renewal for Ours {
@@ -352,13 +384,14 @@ impl Renewal for Ours {
 #[derive(Debug)]
 struct MongoLease {
     ours: Ours,
+    token: u64,
     heart: Heart,
 }
 
 #[async_trait]
 impl Lease for MongoLease {
     fn token(&self) -> Option<Token> {
-        Some(Token(self.ours.token))
+        Some(Token(self.token))
     }
 
     async fn verify(&mut self, _: &mut dyn Session) -> Result<()> {
@@ -378,14 +411,9 @@ impl Lease for MongoLease {
             return Err(Error::database("handing back the lease", None, problem));
         }
         self.heart.stop();
-        let released = self.ours.release().await;
-        let released = released.map_err(|error| link.failed("handing back the lease", &error))?;
+        give_back(link, &self.ours).await?;
         (link.owner, link.fence, link.looked) = (None, None, None);
         (link.next, link.is_held) = (None, false);
-        if released {
-            link.lease = None;
-        }
-        // Else it is another's, who may still name our session: that goes back to the client when the link is dropped.
         Ok(())
     }
 }

@@ -41,18 +41,20 @@ pub(crate) async fn kill(client: &Client, session: &Bson) -> Result<()> {
 /// not by then, or nobody can be asked.
 pub(crate) async fn end(client: &Client, session: &Bson, until: Instant) -> bool {
     let ending = async {
-        loop {
+        // By then the session may be the client's again, for something else.
+        while Instant::now() < until {
             // Again each time: what was on its way when the first came was not ended by it.
             if kill(client, session).await.is_ok() {
                 tokio::time::sleep(PAUSE).await;
                 if let Ok(false) = runs(client, session).await {
-                    return;
+                    return true;
                 }
             }
             tokio::time::sleep(PAUSE).await;
         }
+        false
     };
-    tokio::time::timeout_at(until.into(), ending).await.is_ok()
+    tokio::time::timeout_at(until.into(), ending).await.unwrap_or(false)
 }
 
 /// As [`end`], where all that was asked for has most likely been answered: one look is enough.

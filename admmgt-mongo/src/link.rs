@@ -14,7 +14,7 @@ use crate::command;
 use crate::error::{self, Answer, Asked};
 use crate::handle::MongoSession;
 use crate::kept::Kept;
-use crate::lease::{self, Leaving, Ours};
+use crate::lease::{Leaving, Ours};
 use crate::leftover;
 use crate::read::MongoReader;
 use crate::server::{Doing, Facts, Server, primary, safely};
@@ -31,7 +31,7 @@ pub(crate) struct Link {
     handle: MongoSession,
     /// Where it was opened, and what is left to be done when it is dropped is done.
     runtime: Handle,
-    /// The lease that is to be handed back when this is dropped.
+    /// The lease that is to be handed back when this is dropped, or that may name our session.
     pub(crate) lease: Option<Ours>,
     /// The owner that this run's lease is written with.
     pub(crate) owner: Option<String>,
@@ -57,7 +57,7 @@ pub(crate) struct Link {
     pub(crate) written: Arc<AtomicU64>,
     /// The migrations for which the fence says what there was before a step.
     pub(crate) pending: Vec<String>,
-    /// What runs is a batch of a backfill.
+    /// The last transaction is, or was, a batch of a backfill.
     pub(crate) in_batch: bool,
     /// The conversation was lost in the middle of something.
     pub(crate) lost: Option<String>,
@@ -191,29 +191,15 @@ impl Link {
             }
             unknown = true;
         };
-        self.begin_anew().await;
-        if !unknown && error::is_not_committed(&error) {
-            return Err(self.failed("committing", &error));
+        if unknown || !error::is_not_committed(&error) {
+            // It may be there; whoever comes next reads it in the history.
+            let problem = error::words(&error);
+            self.lost = Some(problem.clone());
+            return Err(Error::ConnectionLost { what: self.what.clone(), problem });
         }
-        // It may be there; whoever comes next reads it in the history.
-        let problem = error::words(&error);
-        self.lost = Some(problem.clone());
-        Err(Error::ConnectionLost { what: self.what.clone(), problem })
-    }
-
-    /// Another session in the place of this one, whose transaction may still be open on the server, with all it has locked.
-    async fn begin_anew(&mut self) {
-        let (id, until) = (self.session_id(), Instant::now() + leftover::PATIENCE);
-        if !leftover::end(self.database().client(), &id, until).await {
-            // Whoever drops the link goes on trying.
-            return;
-        }
-        if let Ok(session) = self.database().client().start_session().await {
-            let reader = MongoReader::new(self.database().clone(), session, self.options.statement_timeout);
-            let before = std::mem::replace(&mut self.handle, MongoSession::new(reader));
-            lease::note_session(self).await;
-            drop(before);
-        }
+        // It may still be open on the server, with all it has locked.
+        self.end_what_runs().await?;
+        Err(self.failed("committing", &error))
     }
 
     /// What the server knows the session of bodies by.

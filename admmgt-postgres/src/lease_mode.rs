@@ -14,7 +14,7 @@ pub enum LeaseMode {
     /// connection renews it, and every write carries its token, so that a holder who lost it without noticing
     /// cannot write.
     Row {
-        /// How long a holder who does not renew it keeps it; renewed after a third of that.
+        /// How long a holder who does not renew it keeps it, from 100 ms to a day; renewed after a third of that.
         ttl: Duration,
     },
 }

@@ -63,7 +63,7 @@ pub(super) async fn holder(link: &mut Link) -> Result<Option<Holder>> {
 }
 
 pub(super) async fn acquire(link: &mut Link, request: &LeaseRequest, ttl: Duration) -> Result<Acquired> {
-    let ttl = ttl.max(Duration::from_millis(100));
+    let ttl = ttl.clamp(Duration::from_millis(100), Duration::from_secs(86_400));
     tables::create(link, &[WANTED]).await?;
     let (table, owner) = (link.table(TABLE)?, format!("{:032x}", fastrand::u128(..)));
     let asked = Instant::now();
