@@ -113,6 +113,21 @@ async fn taking_a_repeatable_one_back_puts_back_what_was_there() {
     newest.verify().await.unwrap();
 }
 
+/// What was being put back is its earlier form, of which nothing tells how far it came.
+#[tokio::test]
+async fn an_interrupted_way_back_of_a_repeatable_one_is_for_a_person() {
+    let database = MemoryDriver::without_transactions();
+    let form = |text: &str| view("v", text).with(|meta| meta.on_interrupt(OnInterrupt::Retry));
+    migrator(&database, [form("view 1\ncreate index")]).up().await.unwrap();
+    let second = migrator(&database, [form("view 2")]);
+    second.up().await.unwrap();
+    for _ in 0..2 {
+        let error = second.down(Target::Back(1)).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Interrupted, "{error}");
+    }
+    assert_eq!(database.journal(), ["view 1", "create index", "view 2", "view 1"]);
+}
+
 #[tokio::test]
 async fn a_target_takes_what_lies_within_it() {
     let database = MemoryDriver::new();

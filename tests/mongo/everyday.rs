@@ -219,6 +219,7 @@ async fn what_only_reads_cannot_write() {
                 assert!(users.find_one(doc! { "_id": 2 }).await?.is_some());
                 let written = users.aggregate(vec![doc! { "$out": "copy" }]).await.unwrap_err();
                 assert!(written.to_string().contains("this handle only reads"), "{written}");
+                assert_eq!(users.aggregate(vec![doc! { "$match": { "_id": { "$lte": 2 } } }]).await?.len(), 2);
                 let done = users.count(doc! { "_id": 3 }).await? == 1;
                 Ok(if done { admmgt::Probed::Done } else { admmgt::Probed::NotDone })
             })

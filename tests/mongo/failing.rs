@@ -12,7 +12,9 @@ use admmgt::mongodb::bson::{Document, doc};
 use admmgt::mongodb::options::IndexOptions;
 use admmgt::prelude::*;
 use admmgt::{Direction, ErrorKind, Event, OnInterrupt};
-use admmgt_tests::{MongoDatabase, Mongod, Orders, Sets, admin, asynchronous, batches_of, filling, is_full, say};
+use admmgt_tests::{
+    MongoDatabase, Mongod, Orders, Sets, admin, asynchronous, batches_of, filling, is_full, outside, say, sql,
+};
 
 /// A replica set of these tests alone: what fails there fails for everybody. `None` where MongoDB is not installed.
 pub(crate) fn server() -> Option<MutexGuard<'static, Option<Mongod>>> {
@@ -607,6 +609,75 @@ async fn f105_a_commit_of_which_the_server_never_knows_is_looked_for_in_the_hist
     let ended = run.up().await;
     assert!(clear(&url) > hits + 4, "it was asked as often as it is");
     check(&db, &orders, &format!("{ended:?}")).await;
+}
+
+/// What a step failed to do was done by a person: the next attempt finds that it is as it is to be.
+#[tokio::test]
+async fn what_a_person_did_in_the_place_of_a_failed_step_is_done() {
+    let Some(server) = server() else { return };
+    let server = server.as_ref().expect("MongoDB is installed: the shared server runs");
+    let url = server.url("admin");
+    for (steps, command, by_hand) in [
+        (Steps::new().drop_index("t", "mine"), "dropIndexes", doc! { "dropIndexes": "t", "index": "mine" }),
+        (Steps::new().drop_collection("t"), "drop", doc! { "drop": "t" }),
+    ] {
+        let db = MongoDatabase::at(&url);
+        db.run(doc! { "createIndexes": "t", "indexes": [{ "key": { "a": 1 }, "name": "mine" }] }).await;
+        let mut policy = Policy::default();
+        (policy.foreign, policy.on_interrupt) = (admmgt::Verdict::Allow, Some(OnInterrupt::Retry));
+        let driver = Mongo::connect(&named(&db, "admmgt-test")).unwrap();
+        let one = steps.migration("app", "0001").unwrap().with(outside);
+        let migrator = Migrator::new(driver).migrations(Migrations::new([one])).policy(policy);
+        set_fault(&url, &doc! { "errorCode": 8000 }, command, 1);
+        migrator.up().await.unwrap_err();
+        clear(&url);
+        db.run(by_hand).await;
+        migrator.up().await.unwrap();
+    }
+}
+
+/// A server that ends nothing when it is told to: nobody begins beside what may still run, and who waits is told so.
+#[tokio::test]
+async fn what_cannot_be_ended_keeps_others_waiting() {
+    let Some(server) = server() else { return };
+    let server = server.as_ref().expect("MongoDB is installed: the shared server runs");
+    let (db, url) = (MongoDatabase::at(&server.url("admin")), server.url("admin"));
+    db.migrator(sql(&[("1", r#"{"create": "a"}"#)])).up().await.unwrap();
+    // Somebody was killed who had a session.
+    let session = admmgt::mongodb::bson::Uuid::new();
+    db.run(crate::holder::change("lease", doc! { "$set": { "session": session } })).await;
+    let mut policy = Policy::default();
+    policy.lease_wait = Duration::from_secs(3);
+    let driver = Mongo::connect(&named(&db, "admmgt-test")).unwrap().lease_ttl(Duration::from_secs(1));
+    let two = sql(&[("1", r#"{"create": "a"}"#), ("2", r#"{"create": "b"}"#)]);
+    let migrator = Migrator::new(driver).migrations(two).policy(policy);
+    set_fault(&url, &doc! { "errorCode": 8 }, "killSessions", 100_000);
+    let error = migrator.up().await.unwrap_err();
+    clear(&url);
+    assert_eq!(error.kind(), ErrorKind::Busy, "{error}");
+    assert!(error.to_string().contains("what the run before has left running on the server"), "{error}");
+    assert_eq!(db.names().await, ["a"]);
+    migrator.up().await.unwrap();
+
+    // The same of one's own: the transaction of a body that fails.
+    let at = url.clone();
+    let fails = asynchronous("3", move |cx| {
+        let at = at.clone();
+        Box::pin(async move {
+            cx.execute(r#"{"insert": "a", "documents": [{}]}"#).await?;
+            set_fault(&at, &doc! { "errorCode": 8 }, "killSessions", 100_000);
+            Err("it fails".into())
+        })
+    });
+    let driver = Mongo::connect(&named(&db, "admmgt-test")).unwrap().lease_ttl(Duration::from_secs(1));
+    let mut policy = Policy::default();
+    policy.retries = 0;
+    let migrator = Migrator::new(driver).migrations(Migrations::default().and(fails)).policy(policy);
+    let error = migrator.up().await.unwrap_err();
+    clear(&url);
+    migrator.settled().await;
+    assert!(error.to_string().contains("what still ran on the server could not be ended"), "{error}");
+    assert_eq!(db.count("a", doc! {}).await, 0);
 }
 
 /// What may not be done is told with the right that is missing, and what may not be read of other tools with it.

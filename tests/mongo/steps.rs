@@ -2,12 +2,14 @@
 
 use admmgt::mongo::{Answer, Steps, Validator};
 use admmgt::mongodb::IndexModel;
-use admmgt::mongodb::bson::{Document, doc};
+use admmgt::mongodb::bson::{Bson, Document, doc};
 use admmgt::mongodb::options::IndexOptions;
 use admmgt::prelude::*;
-use admmgt::{Error, ErrorKind, Event, Refusal, Standing, sources};
+use admmgt::{Error, ErrorKind, Event, OnInterrupt, Refusal, Standing, sources};
 use admmgt_tests::{MongoDatabase, asynchronous, id, outside, sql};
 use std::sync::{Arc, Mutex};
+
+use crate::holder::change;
 
 fn index(keys: Document) -> IndexModel {
     IndexModel::builder().keys(keys).build()
@@ -562,18 +564,37 @@ async fn code_can_run_steps() {
 /// What an interrupted step has saved goes where its file was mended to something that runs in a transaction.
 #[tokio::test]
 async fn what_was_kept_of_a_step_goes_with_the_transaction_that_ends_it() {
-    let Some(db) = MongoDatabase::new() else { return };
-    let wrong = Steps::new().create_collection("users", doc! { "collation": { "locale": "nowhere" } });
-    db.migrator(Migrations::new([one(1, &wrong).with(outside)])).up().await.unwrap_err();
-    let pending = async || {
-        let state = db.all("_admmgt_state").await;
-        state.iter().find_map(|found| found.get_array("pending").ok().map(Vec::len)).unwrap_or_default()
-    };
-    assert_eq!(pending().await, 1);
-    let migrator = db.migrator(Migrations::new([one(1, &Steps::new().create_collection("users", doc! {}))]));
-    migrator.resolve("app/0001", admmgt::Resolution::Pending, "nothing of it is there").await.unwrap();
-    migrator.up().await.unwrap();
-    assert_eq!((pending().await, db.names().await), (0, vec!["users".to_owned()]));
+    for is_told in [false, true] {
+        let Some(db) = MongoDatabase::new() else { return };
+        let wrong = Steps::new().create_collection("users", doc! { "collation": { "locale": "nowhere" } });
+        db.migrator(Migrations::new([one(1, &wrong).with(outside)])).up().await.unwrap_err();
+        let pending = async || {
+            let state = db.all("_admmgt_state").await;
+            state.iter().find_map(|found| found.get_array("pending").ok().map(Vec::len)).unwrap_or_default()
+        };
+        assert_eq!(pending().await, 1);
+        // What was saved cannot be read: it is not taken for nothing.
+        let saved = db.all("_admmgt_state").await.into_iter().find_map(|mut found| found.remove("pending")).unwrap();
+        let again = one(1, &Steps::new().create_collection("users", doc! {})).with(outside);
+        for damage in [Bson::from(5), vec![5].into(), vec![doc! {}].into()] {
+            db.run(change("fence", doc! { "$set": { "pending": damage } })).await;
+            let mut policy = Policy::default();
+            policy.on_interrupt = Some(OnInterrupt::Retry);
+            let error = db.migrator(Migrations::new([again.clone()])).policy(policy).up().await.unwrap_err();
+            assert!(error.to_string().contains("does not say what there was before a step"), "{error}");
+        }
+        db.run(change("fence", doc! { "$set": { "pending": saved } })).await;
+        let mut policy = Policy::default();
+        policy.on_interrupt = Some(OnInterrupt::Retry);
+        let migrator =
+            db.migrator(Migrations::new([one(1, &Steps::new().create_collection("users", doc! {}))])).policy(policy);
+        if is_told {
+            migrator.resolve("app/0001", admmgt::Resolution::Pending, "nothing of it is there").await.unwrap();
+            assert_eq!(pending().await, 0);
+        }
+        migrator.up().await.unwrap();
+        assert_eq!((pending().await, db.names().await), (0, vec!["users".to_owned()]));
+    }
 }
 
 /// An index that says nothing of a collation has that of its collection.

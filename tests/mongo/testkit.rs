@@ -68,6 +68,40 @@ async fn many_that_start_at_once_copy_one() {
     assert!(all.server().copy("0123456789abcdef").await.unwrap().is_none());
 }
 
+/// Views are copied too; what was made by tests that are gone is dropped after an hour.
+#[tokio::test]
+async fn what_is_copied_and_what_is_swept() {
+    let view = SqlMigration::new("app", "0002", r#"{ "create": "named", "viewOn": "users", "pipeline": [] }"#).unwrap();
+    let Some(all) = all(Migrations::new([users("a view"), view])) else { return };
+    let kept = all.fresh().await.unwrap();
+    let shown = kept.schema().await.unwrap();
+    assert!(shown.lines().any(|line| line.contains("named")), "{shown:?}");
+    let client = Client::with_uri_str(mongo_url().unwrap()).await.unwrap();
+    // `admmgt_test_`, when it was made, and what no other has.
+    let (rest, unique) = kept.name().rsplit_once('_').unwrap();
+    let old = format!("{}{:010x}_{unique}", &rest[..rest.len() - 10], 5);
+    client.database(&old).create_collection("t").await.unwrap();
+    all.server().sweep().await.unwrap();
+    let names = client.list_database_names().await.unwrap();
+    assert!(!names.contains(&old) && names.contains(&kept.name().to_owned()), "{names:?}");
+    all.forget().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_fixture_that_does_not_fit_is_told() {
+    let Some(all) = all(Migrations::new([users("a fixture")])) else { return };
+    for (fixture, words) in [
+        (r#"{ "insert": "#, "it is never closed"),
+        (r#"{ "nonsense": 1 }"#, "nonsense"),
+        (r#"{ "insert": "users", "documents": [{ "name": 5 }] }"#, "ailed validation"),
+        (r#"{ "dropCollection": "users" }"#, "write the server's own commands"),
+    ] {
+        let error = all.clone().fixture(fixture).fresh().await.unwrap_err();
+        assert!(error.to_string().contains(words), "{fixture}: {error}");
+    }
+    all.forget().await.unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn steps_are_reversible_without_a_written_way_back() {
     let people = Steps::new()
