@@ -61,9 +61,11 @@ impl Holder {
         Ok(found.map(|found| found.seen))
     }
 
-    /// Hands the lease back.
+    /// Hands the lease back, and waits until nothing is sent any more.
     pub(crate) async fn end(mut self) {
         self.lease.release(&mut *self.session).await.unwrap();
+        drop(self.session);
+        self.driver.settled().await;
     }
 
     /// Begins a transaction, and changes something in it.

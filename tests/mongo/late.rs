@@ -1,80 +1,76 @@
 //! Writes that come late: the server has them when somebody else has taken the lease since. Only the places in the history and
 //! the fence keep them out: whoever sent them had looked at the lease before.
 
-#![allow(clippy::await_holding_lock)] // one test at a time has the server
-
-use std::sync::MutexGuard;
-use std::time::Duration;
+use std::sync::Arc;
 
 use admmgt::Error;
 use admmgt::mongodb::bson::doc;
 use admmgt::prelude::*;
-use admmgt_tests::{MongoDatabase, Mongod, admin};
+use admmgt_tests::{MongoDatabase, Proxy};
 
-use crate::failing::{alone, named, server};
 use crate::holder::{A_WHILE, Holder, expire};
 
-const LATE: Duration = Duration::from_secs(4);
+/// Who is late: what it says can be held up on its way to the server.
+struct Late(Arc<Proxy>, String);
 
-/// Who is late, by the name of its application.
-fn late(db: &MongoDatabase) -> Mongo {
-    Mongo::connect(&named(db, "admmgt-late")).unwrap()
-}
+impl Late {
+    fn to(db: &MongoDatabase) -> Self {
+        let (server, _) = db.url().strip_prefix("mongodb://127.0.0.1:").unwrap().split_once('/').unwrap();
+        let proxy = Proxy::to(server.parse().unwrap());
+        let url = format!("mongodb://127.0.0.1:{}/{}?directConnection=true", proxy.port(), db.name());
+        Self(Arc::new(proxy), url)
+    }
 
-/// What the server holds up.
-struct Delayed<'a> {
-    db: &'a MongoDatabase,
-    before: i32,
-}
+    fn driver(&self) -> Mongo {
+        Mongo::connect(&self.1).unwrap()
+    }
 
-/// The next such command of the late one on this collection comes to the server, and is done only after a while.
-fn delay<'a>(db: &'a MongoDatabase, command: &str, collection: &str) -> Delayed<'a> {
-    let data = doc! {
-        "failCommands": [command], "namespace": format!("{}.{collection}", db.name()), "appName": "admmgt-late",
-        "blockConnection": true, "blockTimeMS": i64::try_from(LATE.as_millis()).unwrap(),
-    };
-    let set = admin(db.url(), doc! { "configureFailPoint": "failCommand", "mode": { "times": 1 }, "data": data });
-    Delayed { db, before: set.unwrap().get_i32("count").unwrap() }
-}
+    /// The next such command on this collection comes to the server only when it may.
+    fn hold(&self, command: &str, collection: &str) {
+        let length = u32::try_from(collection.len() + 1).unwrap().to_le_bytes();
+        // As the first field of a document of BSON.
+        let field = [b"\x02", command.as_bytes(), b"\0", &length, collection.as_bytes(), b"\0"].concat();
+        self.0.hold_at(&field);
+    }
 
-impl Delayed<'_> {
-    /// Waits until it has come to the server, and longer than a look at the lease is believed.
-    async fn has_come(&self) {
-        let url = self.db.url().to_owned();
-        let wait = doc! { "waitForFailPoint": "failCommand", "timesEntered": self.before + 1, "maxTimeMS": 60_000 };
-        tokio::task::spawn_blocking(move || admin(&url, wait)).await.unwrap().unwrap();
+    /// Waits until it is on its way, and longer than a look at the lease is believed.
+    async fn is_held(&self) {
+        let proxy = Arc::clone(&self.0);
+        tokio::task::spawn_blocking(move || proxy.wait_until_held()).await.unwrap();
         tokio::time::sleep(A_WHILE).await;
+    }
+
+    fn go_on(&self) {
+        self.0.go_on();
     }
 }
 
-fn each() -> impl Iterator<Item = (MutexGuard<'static, Option<Mongod>>, MongoDatabase)> {
-    [server, alone].into_iter().filter_map(|server| {
-        let server = server()?;
-        let db = MongoDatabase::at(&server.as_ref()?.url("admin"));
-        Some((server, db))
-    })
+/// On the tests' own servers, one each.
+fn each() -> impl Iterator<Item = (Late, MongoDatabase)> {
+    [MongoDatabase::ours(), MongoDatabase::alone()].into_iter().flatten().map(|db| (Late::to(&db), db))
 }
 
 /// The first record of a run takes the place that was held for it, and the later ones are added.
 #[tokio::test]
 async fn a_record_that_comes_late_is_not_there() {
-    for (_server, db) in each() {
+    for (late, db) in each() {
         for (last, command) in [(0_u64, "update"), (1, "insert")] {
             let before = db.count("_admmgt_history", doc! { "kind": "applied" }).await as u64;
-            let mut first = Holder::at(late(&db)).await;
+            let mut first = Holder::at(late.driver()).await;
             for written in 0..last {
                 first.append(before + written + 1).await.unwrap();
             }
             let last = before + last;
-            let delayed = delay(&db, command, "_admmgt_history");
-            let (late, mut next) = tokio::join!(first.append(last + 1), async {
-                delayed.has_come().await;
+            late.hold(command, "_admmgt_history");
+            let (written, mut next) = tokio::join!(first.append(last + 1), async {
+                late.is_held().await;
                 expire(&db).await;
                 let mut next = Holder::new(&db).await;
                 next.append(last + 1).await.unwrap();
+                late.go_on();
                 next
             });
-            let error = late.unwrap_err();
+            let error = written.unwrap_err();
             assert!(matches!(error, Error::LeaseLost { .. }), "{error}");
             next.append(last + 2).await.unwrap();
             assert_eq!(next.records().await, last + 2);
@@ -95,7 +91,7 @@ enum Begun {
 /// Whoever is late with taking the lease holds a place in front of who has it. They write on.
 #[tokio::test]
 async fn a_place_that_is_held_late_is_in_nobodys_way() {
-    for (_server, db) in each() {
+    for (late, db) in each() {
         for begun in [Begun::Never, Begun::Before, Begun::Behind] {
             if begun != Begun::Never && !db.url().contains("replicaSet") {
                 continue;
@@ -104,15 +100,16 @@ async fn a_place_that_is_held_late_is_in_nobodys_way() {
             let last = ended.records().await + 1;
             ended.append(last).await.unwrap();
             ended.end().await;
-            let delayed = delay(&db, "insert", "_admmgt_history");
-            let (mut late, mut next) = tokio::join!(Holder::at(late(&db)), async {
-                delayed.has_come().await;
+            late.hold("insert", "_admmgt_history");
+            let (mut behind, mut next) = tokio::join!(Holder::at(late.driver()), async {
+                late.is_held().await;
                 expire(&db).await;
                 let mut next = Holder::new(&db).await;
                 next.append(last + 1).await.unwrap();
                 if begun == Begun::Before {
                     next.begin().await;
                 }
+                late.go_on();
                 place_behind(&db, last + 1).await;
                 match begun {
                     Begun::Never => next.append(last + 2).await.unwrap(),
@@ -131,11 +128,11 @@ async fn a_place_that_is_held_late_is_in_nobodys_way() {
                 expire(&db).await;
                 next
             });
-            assert!(late.lease.token() > next.lease.token());
+            assert!(behind.lease.token() > next.lease.token());
             let error = next.append(last + 4).await.unwrap_err();
             assert!(matches!(error, Error::LeaseLost { .. }), "{error}");
-            late.append(last + 4).await.unwrap();
-            late.end().await;
+            behind.append(last + 4).await.unwrap();
+            behind.end().await;
         }
     }
 }
@@ -151,16 +148,17 @@ async fn place_behind(db: &MongoDatabase, last: u64) {
 /// Whoever is late sees the place of a newer token, and leaves it alone.
 #[tokio::test]
 async fn a_place_of_a_newer_token_is_left_alone() {
-    for (_server, db) in each() {
+    for (late, db) in each() {
         let mut ended = Holder::new(&db).await;
         ended.append(1).await.unwrap();
         ended.end().await;
-        let delayed = delay(&db, "insert", "_admmgt_history");
-        let (_late, ()) = tokio::join!(Holder::at(late(&db)), async {
-            delayed.has_come().await;
+        late.hold("insert", "_admmgt_history");
+        let (_late, ()) = tokio::join!(Holder::at(late.driver()), async {
+            late.is_held().await;
             expire(&db).await;
             let next = Holder::new(&db).await;
-            tokio::time::sleep(LATE).await;
+            late.go_on();
+            tokio::time::sleep(5 * A_WHILE).await;
             let place = db.all("_admmgt_history").await.pop().unwrap();
             let token = place.get_document("held_for").unwrap().get_i64("token").unwrap();
             assert_eq!(u64::try_from(token).ok(), next.lease.token().map(|token| token.0));
@@ -172,24 +170,25 @@ async fn a_place_of_a_newer_token_is_left_alone() {
 /// What is no record proves its lease by the fence, whether the next one has saved something by then or not.
 #[tokio::test]
 async fn a_checkpoint_that_comes_late_is_not_there() {
-    for (_server, db) in each() {
+    for (late, db) in each() {
         for (saves, collection) in [(false, "_admmgt_state"), (true, "_admmgt_state"), (true, "_admmgt_checkpoint")] {
-            let mut first = Holder::at(late(&db)).await;
+            let mut first = Holder::at(late.driver()).await;
             if first.records().await == 0 {
                 first.append(1).await.unwrap();
             }
             first.save(1).await.unwrap();
-            let delayed = delay(&db, "update", collection);
-            let (late, mut next) = tokio::join!(first.save(5), async {
-                delayed.has_come().await;
+            late.hold("update", collection);
+            let (saved, mut next) = tokio::join!(first.save(5), async {
+                late.is_held().await;
                 expire(&db).await;
                 let mut next = Holder::new(&db).await;
                 if saves {
                     next.save(2).await.unwrap();
                 }
+                late.go_on();
                 next
             });
-            assert!(matches!(late.unwrap_err(), Error::LeaseLost { .. }));
+            assert!(matches!(saved.unwrap_err(), Error::LeaseLost { .. }));
             assert_eq!(next.seen().await, Some(if saves { 2 } else { 1 }));
             first.end().await;
             next.end().await;

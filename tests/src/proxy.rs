@@ -1,9 +1,10 @@
-//! A proxy of bytes: counts round trips, and cuts a connection at a chosen moment.
+//! A proxy of bytes: counts round trips, and cuts a connection, or holds it up, at a chosen moment.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 /// Passes on what goes to a server and comes back.
 #[derive(Debug)]
@@ -24,6 +25,31 @@ struct Watch {
     /// It was cut there.
     cut: AtomicBool,
     said: Mutex<Vec<u8>>,
+    holds: Mutex<Holds>,
+    held: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Holds {
+    /// When a client says this, the server hears it only later; once.
+    at: Option<Vec<u8>>,
+    is_held: bool,
+}
+
+impl Watch {
+    fn holds(&self) -> MutexGuard<'_, Holds> {
+        self.holds.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Comes back when the server may hear it.
+    fn hold(&self, bytes: &[u8]) {
+        let mut holds = self.holds();
+        if holds.at.as_ref().is_some_and(|words| bytes.windows(words.len()).any(|part| part == &**words)) {
+            *holds = Holds { at: None, is_held: true };
+            self.held.notify_all();
+            drop(self.held.wait_while(holds, |holds| holds.is_held).unwrap_or_else(PoisonError::into_inner));
+        }
+    }
 }
 
 impl Proxy {
@@ -50,6 +76,30 @@ impl Proxy {
         let (_, database) = place.split_once('/').expect("a database");
         // Asking for encryption first would be a round trip more.
         format!("{user}@127.0.0.1:{}/{database}?sslmode=disable", self.port)
+    }
+
+    /// Where it listens, on 127.0.0.1.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The next time a client says this, the server does not hear it before [`Proxy::go_on`].
+    pub fn hold_at(&self, words: &[u8]) {
+        *self.watch.holds() = Holds { at: Some(words.to_vec()), is_held: false };
+    }
+
+    /// Waits until that has happened, for as long as a busy machine may take.
+    pub fn wait_until_held(&self) {
+        let minute = Duration::from_secs(60);
+        let waited = self.watch.held.wait_timeout_while(self.watch.holds(), minute, |holds| !holds.is_held);
+        let (holds, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        assert!(holds.is_held, "no client has said it");
+    }
+
+    /// What is held up goes on to the server.
+    pub fn go_on(&self) {
+        self.watch.holds().is_held = false;
+        self.watch.held.notify_all();
     }
 
     /// How many round trips there were since this was asked last.
@@ -102,6 +152,7 @@ fn connect(client: TcpStream, server: TcpStream, watch: &Arc<Watch>) {
                         cuts.store(true, Ordering::SeqCst);
                     }
                 }
+                watch.hold(bytes);
                 watch.said.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
                 let mut cut_at = watch.cut_at.lock().unwrap_or_else(PoisonError::into_inner);
                 if cut_at.as_ref().is_some_and(|words| bytes.windows(words.len()).any(|part| part == &**words)) {
