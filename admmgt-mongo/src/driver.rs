@@ -114,7 +114,7 @@ impl FromContext<Mongo> for MongoSession {
 
     fn from_context(cx: &mut Context) -> Result<&mut Self, Error> {
         let link: Option<&mut Link> = cx.connection().downcast_mut();
-        Ok(link.ok_or_else(|| Error::wrong_backend("MongoSession"))?.handle())
+        Ok(link.ok_or_else(|| Error::wrong_backend("MongoSession"))?.lend())
     }
 }
 
@@ -124,7 +124,7 @@ impl FromContext<Mongo> for MongoReader {
 
     fn from_context(cx: &mut Context) -> Result<&mut Self, Error> {
         let link: Option<&mut Link> = cx.connection().downcast_mut();
-        Ok(link.ok_or_else(|| Error::wrong_backend("MongoReader"))?.handle().reader())
+        Ok(link.ok_or_else(|| Error::wrong_backend("MongoReader"))?.lend().reader())
     }
 }
 

@@ -59,6 +59,8 @@ pub(crate) struct Link {
     pub(crate) pending: Vec<String>,
     /// The last transaction is, or was, a batch of a backfill.
     pub(crate) in_batch: bool,
+    /// A body has had the session, or did not wait for an answer: something may still run in it.
+    pub(crate) lent: bool,
     /// The conversation was lost in the middle of something.
     pub(crate) lost: Option<String>,
 }
@@ -93,6 +95,7 @@ impl Link {
             is_held: false,
             pending: Vec::new(),
             in_batch: false,
+            lent: false,
             lost: None,
         })
     }
@@ -102,7 +105,13 @@ impl Link {
         session.connection().downcast_mut().ok_or_else(|| Error::wrong_backend("MongoSession"))
     }
 
-    /// What bodies get, and our own commands.
+    /// What bodies get.
+    pub(crate) fn lend(&mut self) -> &mut MongoSession {
+        self.lent = true;
+        &mut self.handle
+    }
+
+    /// The same, for our own commands.
     pub(crate) fn handle(&mut self) -> &mut MongoSession {
         &mut self.handle
     }
@@ -184,7 +193,11 @@ impl Link {
         self.handle.in_transaction = false;
         let (mut tries, mut unknown) = (0, false);
         let error = loop {
-            let Err(error) = self.handle.session().commit_transaction().await else { return Ok(()) };
+            let Err(error) = self.handle.session().commit_transaction().await else {
+                // The server has waited for all that ran in it. Of the body around a batch it has not.
+                self.lent &= self.in_batch;
+                return Ok(());
+            };
             tries += 1;
             if !error::is_unknown_commit(&error) || tries == COMMITS {
                 break error;
@@ -222,7 +235,26 @@ impl Link {
             return Ok(());
         }
         let (id, until) = (self.session_id(), Instant::now() + leftover::PATIENCE);
-        if leftover::end(self.database().client(), &id, until).await {
+        let ended = leftover::end(self.database().client(), &id, until).await;
+        self.lent = false;
+        self.unless_ended(ended)
+    }
+
+    /// The same of a body that has ended: most likely it has waited for all of it.
+    ///
+    /// # Errors
+    /// As [`Link::end_what_runs`].
+    pub(crate) async fn end_what_is_left(&mut self) -> Result<()> {
+        if !std::mem::take(&mut self.lent) || self.lost.is_some() {
+            return Ok(());
+        }
+        let (id, until) = (self.session_id(), Instant::now() + leftover::PATIENCE);
+        let ended = leftover::none_is_left(self.database().client(), &id, until).await;
+        self.unless_ended(ended)
+    }
+
+    fn unless_ended(&mut self, ended: bool) -> Result<()> {
+        if ended {
             return Ok(());
         }
         let problem = "what still ran on the server could not be ended".to_owned();

@@ -25,10 +25,15 @@ impl LinkSession {
         if recorded {
             self.0.stepped = self.0.entered.clone();
         }
-        match dialect::read(statement).map_err(refused)? {
+        let said = dialect::read(statement).map_err(refused)?;
+        let was_lent = std::mem::replace(&mut self.0.lent, true);
+        let ran = match said {
             Said::Step(step) => perform::perform(&mut self.0, recorded, &step).await,
             Said::Command(command) => perform::run(&mut self.0, &command).await,
-        }
+        };
+        // A body that gives it up does not come here.
+        self.0.lent = was_lent;
+        ran
     }
 }
 
@@ -113,6 +118,8 @@ impl Session for LinkSession {
         if link.in_transaction() {
             link.abort().await;
         }
+        // What comes next is not to run beside it.
+        let _ = link.end_what_is_left().await;
         match link.lost.take() {
             Some(problem) => Err(Error::ConnectionLost { what: link.what.clone(), problem }),
             None => Ok(()),

@@ -2,10 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use admmgt::mongo::Documents;
+use admmgt::mongo::{Documents, MongoSession};
 use admmgt::mongodb::bson::{Bson, Document, doc};
 use admmgt::prelude::*;
-use admmgt::{BatchEnd, Batches, OnInterrupt, Verdict, async_trait};
+use admmgt::{BatchEnd, Batches, FromContext, OnInterrupt, Verdict, async_trait};
 use admmgt_tests::{AsyncCode, MongoDatabase, asynchronous, mongo, outside};
 
 use crate::holder::{Holder, change};
@@ -125,6 +125,44 @@ async fn what_a_body_did_not_wait_for_is_ended_before_the_lease_is_free() {
         });
         migrator(&db, impatient.with(outside)).up().await.unwrap();
         assert!(!is_at_work(&db).await);
+    }
+}
+
+/// The next migration of the same run does not begin beside it either.
+#[tokio::test]
+async fn what_a_body_did_not_wait_for_is_ended_before_the_next_one_begins() {
+    for by_handle in [true, false] {
+        for db in MongoDatabase::both() {
+            filled(&db).await;
+            let impatient = asynchronous("1", move |cx| {
+                Box::pin(async move {
+                    let time = Duration::from_millis(300);
+                    let ended = if by_handle {
+                        let mut all =
+                            <MongoSession as FromContext<Mongo>>::from_context(cx)?.collection::<Document>("t");
+                        let update = all.update_many(slowly(), doc! { "$inc": { "n": 1 } });
+                        tokio::time::timeout(time, update.into_future()).await.is_ok()
+                    } else {
+                        let update = doc! { "update": "t", "updates": [{ "q": slowly(), "u": { "$inc": { "n": 1 } }, "multi": true }] };
+                        tokio::time::timeout(time, cx.execute(&update.to_string())).await.is_ok()
+                    };
+                    assert!(!ended);
+                    Ok(())
+                })
+            });
+            let (url, name) = (db.url().to_owned(), db.name().to_owned());
+            let next = asynchronous("2", move |_| {
+                let (url, name) = (url.clone(), name.clone());
+                Box::pin(async move {
+                    assert!(!works_on(&url, &name).await, "it still runs");
+                    Ok(())
+                })
+            });
+            let mut policy = Policy::default();
+            policy.foreign = Verdict::Allow;
+            let both = Migrations::default().and(impatient.with(outside)).and(next.with(outside));
+            assert_eq!(db.migrator(both).policy(policy).up().await.unwrap().ran.len(), 2);
+        }
     }
 }
 
