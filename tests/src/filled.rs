@@ -66,6 +66,20 @@ fn check<G: Ground>(ground: &G, orders: &Orders, rows: usize) {
     assert_eq!(orders.run().succeeded().ran.len(), 0);
 }
 
+/// Runs it to its end. On a machine that is so busy that a lease of seconds cannot be renewed, a run says so, and is started again.
+fn converge(orders: &Orders, killed: &str) {
+    for _ in 0..5 {
+        match orders.run().answer().error {
+            None => return,
+            Some(error) if error.starts_with("the lease was lost: it could not be renewed") => {
+                say(format_args!("this machine is busy: {error}"));
+            }
+            Some(error) => panic!("killed {killed}: {error}"),
+        }
+    }
+    panic!("killed {killed}: no lease could be kept");
+}
+
 fn told<G>(ground: &G, orders: fn(&G) -> Orders) -> Orders {
     orders(ground).set(Sets::Backfill, 3)
 }
@@ -78,10 +92,9 @@ pub fn backfill_killed_anywhere<G: Ground>(every: usize, orders: fn(&G) -> Order
         let point = number * every;
         let ground = unfilled(ROWS);
         let orders = told(&ground, orders);
-        let name = &points[point - 1];
-        assert!(orders.clone().die_at(point).run().was_killed(), "no death at {point} ({name})");
-        let answer = orders.run().answer();
-        assert_eq!(answer.error, None, "killed at {point} ({name})");
+        let at = format!("at {point} ({})", points[point - 1]);
+        assert!(orders.clone().die_at(point).run().was_killed(), "no death {at}");
+        converge(&orders, &at);
         check(&ground, &orders, ROWS);
     });
     let within = points.iter().filter(|name| name.contains("save_checkpoint")).count();
@@ -119,7 +132,7 @@ pub fn backfill_killed_at_random<G: Ground>(seed: u64, orders: fn(&G) -> Orders)
             assert_eq!(twice, 0, "{}", left.status);
             within.fetch_add(usize::from((1..ROWS).contains(&some)), Ordering::SeqCst);
         }
-        assert_eq!(orders.run().answer().error, None);
+        converge(&orders, "at random");
         check(&ground, &orders, ROWS);
     });
     let (killed, within) = (killed.into_inner(), within.into_inner());
