@@ -224,7 +224,7 @@ fn postgres(runtime: &Runtime, server: &str) -> Result<()> {
     table::pair("PostgreSQL", &paired(times(), ours, || by_hand(BATCH))?, Some(BOUND));
     table::pair("PostgreSQL, one update", &paired(times(), ours, || by_hand(rows()))?, Some(BOUND_SINGLE));
     println!("\n# a writer of single rows beside it: its 99th percentile");
-    let beside = |work: &mut dyn FnMut(&Database) -> Result<()>| -> Result<Duration> {
+    let beside = |work: &mut dyn FnMut(&Database) -> Result<()>| -> Result<(Duration, Duration)> {
         let db = filled_postgres(runtime, server, rows());
         let over = Arc::new(AtomicBool::new(false));
         let (stops, url, count) = (Arc::clone(&over), db.url(), rows());
@@ -246,23 +246,43 @@ fn postgres(runtime: &Runtime, server: &str) -> Result<()> {
         work(&db)?;
         over.store(true, Ordering::SeqCst);
         let (p99, most) = runtime.block_on(writer)??;
-        print!("  p99 {:>8.2} ms, most {:>8.1} ms", p99.as_secs_f64() * 1e3, most.as_secs_f64() * 1e3);
-        Ok(p99)
+        Ok((p99, most))
     };
-    print!("idle       ");
-    let idle = beside(&mut |_| {
-        std::thread::sleep(Duration::from_secs(5));
-        Ok(())
-    })?;
-    print!("\nbackfill   ");
-    let busy = beside(&mut |db| run(runtime, db.driver(), update(Took::default())).map(drop))?;
-    print!("  {:.1} times the idle one (bound 3)\none update ", busy.as_secs_f64() / idle.as_secs_f64());
-    let single = beside(&mut |db| {
-        let sql = "update sales set gross = net + 1 where gross is null";
-        runtime.block_on(db.run(sql));
-        Ok(())
-    })?;
-    println!("  {:.1} times", single.as_secs_f64() / idle.as_secs_f64());
+    // One by one in turn, as all that is compared.
+    let mut idle = Vec::new();
+    let (mut busy, mut single) = (Vec::new(), Vec::new());
+    for _ in 0..times() {
+        idle.push(beside(&mut |_| {
+            std::thread::sleep(Duration::from_secs(3));
+            Ok(())
+        })?);
+        busy.push(beside(&mut |db| run(runtime, db.driver(), update(Took::default())).map(drop))?);
+        single.push(beside(&mut |db| {
+            runtime.block_on(db.run("update sales set gross = net + 1 where gross is null"));
+            Ok(())
+        })?);
+    }
+    println!("\n| beside | p99, ms | least to most | longest, ms | times idle | bound | |");
+    println!("|---|--:|--:|--:|--:|--:|---|");
+    let median = |all: &mut Vec<(Duration, Duration)>| {
+        all.sort_unstable();
+        all[all.len() / 2].0.as_secs_f64()
+    };
+    let unit = median(&mut idle);
+    for (name, all, bound) in
+        [("nothing", &mut idle, None), ("a backfill", &mut busy, Some(3.0)), ("one update", &mut single, None)]
+    {
+        let ratio = median(all) / unit;
+        let longest = all.iter().map(|(_, most)| *most).max().unwrap_or_default();
+        let [least, most] = [all[0], all[all.len() - 1]].map(|(p99, _)| p99.as_secs_f64() * 1e3);
+        let judged = bound.map_or("", |bound| if ratio <= bound { "holds" } else { "DOES NOT HOLD" });
+        let bound = bound.map_or(String::new(), |bound: f64| bound.to_string());
+        println!(
+            "| {name} | {:.2} | {least:.2} to {most:.2} | {:.1} | {ratio:.1} | {bound} | {judged} |",
+            ratio * unit * 1e3,
+            longest.as_secs_f64() * 1e3,
+        );
+    }
     Ok(())
 }
 
