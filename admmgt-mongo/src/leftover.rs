@@ -29,7 +29,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Ends what runs in a session, and its transaction. It is of the same user; where that is not so, the server ends a transaction
 /// after a minute.
-pub(crate) async fn kill(client: &Client, session: &Bson) -> Result<()> {
+async fn kill(client: &Client, session: &Bson) -> Result<()> {
     let kill = doc! { "killSessions": [{ "id": session }] };
     match client.database("admin").run_command(kill).await {
         Err(error) if is_refused(&error) => Ok(()),

@@ -650,7 +650,7 @@ async fn what_cannot_be_ended_keeps_others_waiting() {
     policy.lease_wait = Duration::from_secs(3);
     let driver = Mongo::connect(&named(&db, "admmgt-test")).unwrap().lease_ttl(Duration::from_secs(1));
     let two = sql(&[("1", r#"{"create": "a"}"#), ("2", r#"{"create": "b"}"#)]);
-    let migrator = Migrator::new(driver).migrations(two).policy(policy);
+    let migrator = Migrator::new(driver.clone()).migrations(two).policy(policy);
     set_fault(&url, &doc! { "errorCode": 8 }, "killSessions", 100_000);
     let error = migrator.up().await.unwrap_err();
     clear(&url);
@@ -669,7 +669,6 @@ async fn what_cannot_be_ended_keeps_others_waiting() {
             Err("it fails".into())
         })
     });
-    let driver = Mongo::connect(&named(&db, "admmgt-test")).unwrap().lease_ttl(Duration::from_secs(1));
     let mut policy = Policy::default();
     policy.retries = 0;
     let migrator = Migrator::new(driver).migrations(Migrations::default().and(fails)).policy(policy);

@@ -576,16 +576,14 @@ async fn what_was_kept_of_a_step_goes_with_the_transaction_that_ends_it() {
         // What was saved cannot be read: it is not taken for nothing.
         let saved = db.all("_admmgt_state").await.into_iter().find_map(|mut found| found.remove("pending")).unwrap();
         let again = one(1, &Steps::new().create_collection("users", doc! {})).with(outside);
+        let mut policy = Policy::default();
+        policy.on_interrupt = Some(OnInterrupt::Retry);
         for damage in [Bson::from(5), vec![5].into(), vec![doc! {}].into()] {
             db.run(change("fence", doc! { "$set": { "pending": damage } })).await;
-            let mut policy = Policy::default();
-            policy.on_interrupt = Some(OnInterrupt::Retry);
-            let error = db.migrator(Migrations::new([again.clone()])).policy(policy).up().await.unwrap_err();
+            let error = db.migrator(Migrations::new([again.clone()])).policy(policy.clone()).up().await.unwrap_err();
             assert!(error.to_string().contains("does not say what there was before a step"), "{error}");
         }
         db.run(change("fence", doc! { "$set": { "pending": saved } })).await;
-        let mut policy = Policy::default();
-        policy.on_interrupt = Some(OnInterrupt::Retry);
         let migrator =
             db.migrator(Migrations::new([one(1, &Steps::new().create_collection("users", doc! {}))])).policy(policy);
         if is_told {
