@@ -6,6 +6,7 @@
 //! - From ten thousand rows to three millions: the rate of the backfill itself, without the start of the run, and the most
 //!   memory that the process had.
 
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -43,7 +44,7 @@ fn main() -> Result<()> {
     }
     let cluster = Cluster::start_with("fsync = on\n");
     if let Some(cluster) = cluster.as_ref().filter(|_| is_wanted("PostgreSQL loop")) {
-        postgres(&runtime, &cluster.url("postgres"))?;
+        postgres(&runtime, cluster)?;
     }
     let server = Mongod::replica_set();
     if let Some(server) = server.as_ref().filter(|_| is_wanted("MongoDB loop")) {
@@ -203,7 +204,8 @@ fn filled_postgres(runtime: &Runtime, server: &str, count: i64) -> Database {
     })
 }
 
-fn postgres(runtime: &Runtime, server: &str) -> Result<()> {
+fn postgres(runtime: &Runtime, cluster: &Cluster) -> Result<()> {
+    let server = &cluster.url("postgres");
     let ours = || run(runtime, filled_postgres(runtime, server, rows()).driver(), update(Took::default()));
     let by_hand = |step: i64| {
         let db = filled_postgres(runtime, server, rows());
@@ -223,66 +225,65 @@ fn postgres(runtime: &Runtime, server: &str) -> Result<()> {
     };
     table::pair("PostgreSQL", &paired(times(), ours, || by_hand(BATCH))?, Some(BOUND));
     table::pair("PostgreSQL, one update", &paired(times(), ours, || by_hand(rows()))?, Some(BOUND_SINGLE));
+    beside(runtime, cluster)
+}
+
+/// What a writer of single rows feels of something else.
+fn beside(runtime: &Runtime, cluster: &Cluster) -> Result<()> {
     println!("\n# a writer of single rows beside it: its 99th percentile");
-    let beside = |work: &mut dyn FnMut(&Database) -> Result<()>| -> Result<(Duration, Duration)> {
+    let server = &cluster.url("postgres");
+    let sample = |work: &mut dyn FnMut(&Database) -> Result<()>| -> Result<(Duration, Duration)> {
         let db = filled_postgres(runtime, server, rows());
-        let over = Arc::new(AtomicBool::new(false));
-        let (stops, url, count) = (Arc::clone(&over), db.url(), rows());
-        let writer = runtime.spawn(async move {
-            let mut connection = PgConnection::connect(&url).await?;
-            let mut latencies = Vec::new();
-            while !stops.load(Ordering::SeqCst) {
-                let id = fastrand::i64(1..=count);
-                let clock = Instant::now();
-                let update = format!("update sales set note = 'changed' where id = {id}");
-                raw_sql(sqlx::AssertSqlSafe(update)).execute(&mut connection).await?;
-                latencies.push(clock.elapsed());
-                tokio::time::sleep(Duration::from_millis(1)).await;
-            }
-            latencies.sort_unstable();
-            let most = latencies.last().copied().unwrap_or_default();
-            Ok::<_, sqlx::Error>((latencies[latencies.len() * 99 / 100], most))
-        });
-        work(&db)?;
-        over.store(true, Ordering::SeqCst);
-        let (p99, most) = runtime.block_on(writer)??;
-        Ok((p99, most))
+        writer(runtime, &db, work)
+    };
+    let mut counts = |db: &Database| {
+        runtime.block_on(db.run("select count(*) from generate_series(1, 3000) a, generate_series(1, 20000) b"));
+        Ok(())
+    };
+    let mut fills = |db: &Database| run(runtime, db.driver(), update(Took::default())).map(drop);
+    let mut apart = |db: &Database| {
+        // What the writer has was begun before.
+        pin(cluster.pid(), "0")?;
+        pin(Some(std::process::id()), "1")?;
+        run(runtime, db.driver(), update(Took::default())).map(drop)
     };
     // One by one in turn, as all that is compared.
-    let mut idle = Vec::new();
-    let (mut reading, mut busy, mut single) = (Vec::new(), Vec::new(), Vec::new());
+    let mut all = [const { Vec::new() }; 5];
     for _ in 0..times() {
-        idle.push(beside(&mut |_| {
+        all[0].push(sample(&mut |_| {
             std::thread::sleep(Duration::from_secs(3));
             Ok(())
         })?);
-        // A statement that only counts: no rows of the table, no locks, no log. What it costs the writer is the processor's.
-        reading.push(beside(&mut |db| {
-            runtime.block_on(db.run("select count(*) from generate_series(1, 3000) a, generate_series(1, 20000) b"));
-            Ok(())
-        })?);
-        busy.push(beside(&mut |db| run(runtime, db.driver(), update(Took::default())).map(drop))?);
-        single.push(beside(&mut |db| {
+        // No rows of the table, no locks, no log: what it costs the writer is the processor's.
+        all[1].push(sample(&mut counts)?);
+        all[2].push(sample(&mut fills)?);
+        pin(cluster.pid(), "1")?;
+        all[3].push(sample(&mut apart)?);
+        pin(cluster.pid(), "0,1")?;
+        pin(Some(std::process::id()), "0,1")?;
+        all[4].push(sample(&mut |db| {
             runtime.block_on(db.run("update sales set gross = net + 1 where gross is null"));
             Ok(())
         })?);
     }
     println!("\n| beside | p99, ms | least to most | longest, ms | times idle | bound | |");
     println!("|---|--:|--:|--:|--:|--:|---|");
-    let median = |all: &mut Vec<(Duration, Duration)>| {
-        all.sort_unstable();
-        all[all.len() / 2].0.as_secs_f64()
-    };
-    let unit = median(&mut idle);
-    for (name, all, bound) in [
-        ("nothing", &mut idle, None),
-        ("a statement that only counts", &mut reading, None),
-        ("a backfill", &mut busy, Some(3.0)),
-        ("one update", &mut single, None),
-    ] {
-        let ratio = median(all) / unit;
-        let longest = all.iter().map(|(_, most)| *most).max().unwrap_or_default();
-        let [least, most] = [all[0], all[all.len() - 1]].map(|(p99, _)| p99.as_secs_f64() * 1e3);
+    for of_one in &mut all {
+        of_one.sort_unstable();
+    }
+    let median = |of_one: &[(Duration, Duration)]| of_one[of_one.len() / 2].0.as_secs_f64();
+    let unit = median(&all[0]);
+    let names = [
+        ("nothing", None),
+        ("a statement that only counts", None),
+        ("a backfill", Some(3.0)),
+        ("a backfill, the writer on a processor of its own", Some(3.0)),
+        ("one update", None),
+    ];
+    for ((name, bound), of_one) in names.into_iter().zip(&all) {
+        let ratio = median(of_one) / unit;
+        let longest = of_one.iter().map(|(_, most)| *most).max().unwrap_or_default();
+        let [least, most] = [of_one[0], of_one[of_one.len() - 1]].map(|(p99, _)| p99.as_secs_f64() * 1e3);
         let judged = bound.map_or("", |bound| if ratio <= bound { "holds" } else { "DOES NOT HOLD" });
         let bound = bound.map_or(String::new(), |bound: f64| bound.to_string());
         println!(
@@ -292,6 +293,41 @@ fn postgres(runtime: &Runtime, server: &str) -> Result<()> {
         );
     }
     Ok(())
+}
+
+/// Updates a row of the table again and again while the work runs: the 99th percentile of what one took, and the longest.
+fn writer(
+    runtime: &Runtime,
+    db: &Database,
+    work: &mut dyn FnMut(&Database) -> Result<()>,
+) -> Result<(Duration, Duration)> {
+    let mut connection = runtime.block_on(PgConnection::connect(&db.url()))?;
+    let (over, count) = (Arc::new(AtomicBool::new(false)), rows());
+    let stops = Arc::clone(&over);
+    let writer = runtime.spawn(async move {
+        let mut latencies = Vec::new();
+        while !stops.load(Ordering::SeqCst) {
+            let id = fastrand::i64(1..=count);
+            let clock = Instant::now();
+            let update = format!("update sales set note = 'changed' where id = {id}");
+            raw_sql(sqlx::AssertSqlSafe(update)).execute(&mut connection).await?;
+            latencies.push(clock.elapsed());
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        latencies.sort_unstable();
+        let most = latencies.last().copied().unwrap_or_default();
+        Ok::<_, sqlx::Error>((latencies[latencies.len() * 99 / 100], most))
+    });
+    work(db)?;
+    over.store(true, Ordering::SeqCst);
+    Ok(runtime.block_on(writer)??)
+}
+
+/// Lets a process, and those that it begins from now on, run on these processors only.
+fn pin(process: Option<u32>, processors: &str) -> Result<()> {
+    let process = process.ok_or("the server does not run")?.to_string();
+    let done = Command::new("taskset").args(["-acp", processors, &process]).output()?;
+    if done.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&done.stderr).into()) }
 }
 
 fn filled_mongo(runtime: &Runtime, server: &str, count: i64) -> Result<MongoDatabase> {

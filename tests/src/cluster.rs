@@ -87,6 +87,11 @@ impl Cluster {
         self.port
     }
 
+    /// The process of the server that begins those of its connections.
+    pub fn pid(&self) -> Option<u32> {
+        self.server.as_ref().map(Child::id)
+    }
+
     /// A folder of the server's user.
     pub fn folder(&self) -> &Path {
         self.folder.path()
