@@ -1,6 +1,6 @@
 //! Backfills: many rows in batches that commit one by one, each with its checkpoint.
 //!
-//! - Against a bare loop of the same ranged updates, each in a transaction of its own: what finding the ends of the batches
+//! - Against a bare loop of the same ranged updates, each committed by itself: what finding the ends of the batches
 //!   and keeping the checkpoints costs.
 //! - On PostgreSQL against one single `update`, and what a writer beside it feels of each.
 //! - From ten thousand rows to three millions: the rate of the backfill itself, without the start of the run, and the most
@@ -241,12 +241,6 @@ fn beside(runtime: &Runtime, cluster: &Cluster) -> Result<()> {
         Ok(())
     };
     let mut fills = |db: &Database| run(runtime, db.driver(), update(Took::default())).map(drop);
-    let mut apart = |db: &Database| {
-        // What the writer has was begun before.
-        pin(cluster.pid(), "0")?;
-        pin(Some(std::process::id()), "1")?;
-        run(runtime, db.driver(), update(Took::default())).map(drop)
-    };
     // One by one in turn, as all that is compared.
     let mut all = [const { Vec::new() }; 5];
     for _ in 0..times() {
@@ -257,10 +251,7 @@ fn beside(runtime: &Runtime, cluster: &Cluster) -> Result<()> {
         // No rows of the table, no locks, no log: what it costs the writer is the processor's.
         all[1].push(sample(&mut counts)?);
         all[2].push(sample(&mut fills)?);
-        pin(cluster.pid(), "1")?;
-        all[3].push(sample(&mut apart)?);
-        pin(cluster.pid(), "0,1")?;
-        pin(Some(std::process::id()), "0,1")?;
+        all[3].extend(apart(runtime, cluster)?);
         all[4].push(sample(&mut |db| {
             runtime.block_on(db.run("update sales set gross = net + 1 where gross is null"));
             Ok(())
@@ -277,10 +268,10 @@ fn beside(runtime: &Runtime, cluster: &Cluster) -> Result<()> {
         ("nothing", None),
         ("a statement that only counts", None),
         ("a backfill", Some(3.0)),
-        ("a backfill, the writer on a processor of its own", Some(3.0)),
+        ("a backfill, the server's process for it on another processor", Some(3.0)),
         ("one update", None),
     ];
-    for ((name, bound), of_one) in names.into_iter().zip(&all) {
+    for ((name, bound), of_one) in names.into_iter().zip(&all).filter(|(_, of_one)| !of_one.is_empty()) {
         let ratio = median(of_one) / unit;
         let longest = of_one.iter().map(|(_, most)| *most).max().unwrap_or_default();
         let [least, most] = [of_one[0], of_one[of_one.len() - 1]].map(|(p99, _)| p99.as_secs_f64() * 1e3);
@@ -323,10 +314,39 @@ fn writer(
     Ok(runtime.block_on(writer)??)
 }
 
-/// Lets a process, and those that it begins from now on, run on these processors only.
-fn pin(process: Option<u32>, processors: &str) -> Result<()> {
-    let process = process.ok_or("the server does not run")?.to_string();
-    let done = Command::new("taskset").args(["-acp", processors, &process]).output()?;
+/// As beside a backfill that the server runs on one processor, and the writer and all of this program on another; `None` where
+/// there is only one.
+fn apart(runtime: &Runtime, cluster: &Cluster) -> Result<Option<(Duration, Duration)>> {
+    let (allowed, server, client) = (processors(), cluster.pid().ok_or("the server does not run")?, std::process::id());
+    let [first, second, ..] = allowed[..] else { return Ok(None) };
+    let db = filled_postgres(runtime, &cluster.url("postgres"), rows());
+    // A process for a connection runs where the server did when it began.
+    pin(server, &[second])?;
+    let sample = writer(runtime, &db, &mut |db| {
+        pin(server, &[first])?;
+        pin(client, &[second])?;
+        run(runtime, db.driver(), update(Took::default())).map(drop)
+    });
+    pin(server, &allowed)?;
+    pin(client, &allowed)?;
+    sample.map(Some)
+}
+
+/// The numbers of those that this program may use.
+fn processors() -> Vec<usize> {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let list = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:")).unwrap_or_default();
+    let ranges = list.split(',').filter_map(|range| {
+        let (first, last) = range.trim().split_once('-').unwrap_or((range.trim(), range.trim()));
+        Some(first.parse().ok()?..=last.parse().ok()?)
+    });
+    ranges.flatten().collect()
+}
+
+/// Lets a process run on these processors only.
+fn pin(process: u32, processors: &[usize]) -> Result<()> {
+    let list: Vec<String> = processors.iter().map(ToString::to_string).collect();
+    let done = Command::new("taskset").args(["-acp", &list.join(","), &process.to_string()]).output()?;
     if done.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&done.stderr).into()) }
 }
 

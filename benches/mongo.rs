@@ -1,6 +1,7 @@
 //! MongoDB, on a replica set of the bench's own.
 //!
-//! - Nothing to do: what a start-up costs when everything is applied, against finding one document.
+//! - Nothing to do: what a start-up costs when everything is applied, against finding one document. `peek` is all that asks the
+//!   server; `up` is the whole call, which builds the set of migrations first.
 //! - Cold: a hundred pending migrations, against the loop that one would write by hand: a transaction with the change and a
 //!   document of history, written with the same concern.
 
@@ -8,6 +9,7 @@ use admmgt::mongodb::bson::{Document, doc};
 use admmgt::mongodb::options::{Acknowledgment, WriteConcern};
 use admmgt::mongodb::{Client, Collection};
 use admmgt::prelude::*;
+use admmgt::{Access, Driver, Namespace, SessionOptions};
 use admmgt_benches::{Result, paired, table, timed, times};
 use admmgt_tests::{MongoDatabase, Mongod};
 use tokio::runtime::{Builder, Runtime};
@@ -24,7 +26,7 @@ fn main() -> Result<()> {
     };
     let server = server.url("admin");
     println!("# MongoDB: nothing to do, with the client of an application");
-    table::pairs("up", "find one");
+    table::pairs("peek, or up", "find one");
     for count in COUNTS {
         nothing_to_do(&runtime, &server, count)?;
     }
@@ -46,9 +48,13 @@ fn nothing_to_do(runtime: &Runtime, server: &str, count: usize) -> Result<()> {
     let migrator = Migrator::new(Mongo::new(&client, db.name())).migrations(migrations(count)?);
     runtime.block_on(migrator.up())?;
     let state: Collection<Document> = client.database(db.name()).collection("_admmgt_state");
-    let ours = || timed(|| Ok(runtime.block_on(migrator.up())?));
+    let (driver, namespaces) = (Mongo::new(&client, db.name()), [Namespace::new("app")?]);
+    let options = SessionOptions::new(Access::Read);
+    let peek = || timed(|| Ok(runtime.block_on(driver.peek(&options, &namespaces))?.ok_or("no history")?));
+    let up = || timed(|| Ok(runtime.block_on(migrator.up())?));
     let one = || timed(|| Ok(runtime.block_on(async { state.find_one(doc! { "_id": "lease" }).await })?));
-    table::pair(&format!("{count} × `insert`"), &paired(times(400), ours, one)?, None);
+    table::pair(&format!("{count} × `insert`: peek"), &paired(times(400), peek, one)?, Some(BOUND));
+    table::pair(&format!("{count} × `insert`: up"), &paired(times(400), up, one)?, None);
     Ok(())
 }
 

@@ -173,7 +173,9 @@ pub trait Driver: Debug + Send + Sync + 'static {
     }
 
     /// Comes when all that runs of this driver which were dropped still do in the background is done: ending a statement that runs
-    /// on the server, handing back a lease. Override it where dropping a session begins such work. Default: there is none.
+    /// on the server, handing back a lease. Override it where dropping a session begins such work. A run that lost its connection
+    /// waits for it before it opens another, for as long as [`Policy::reconnect_wait`](crate::Policy::reconnect_wait) allows.
+    /// Default: there is none.
     async fn settled(&self) {}
 }
 

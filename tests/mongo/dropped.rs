@@ -134,7 +134,9 @@ async fn what_a_body_did_not_wait_for_is_ended_before_the_next_one_begins() {
     for by_handle in [true, false] {
         for db in MongoDatabase::both() {
             filled(&db).await;
+            let (url, name) = (db.url().to_owned(), db.name().to_owned());
             let impatient = asynchronous("1", move |cx| {
+                let (url, name) = (url.clone(), name.clone());
                 Box::pin(async move {
                     let time = Duration::from_millis(300);
                     let ended = if by_handle {
@@ -147,6 +149,9 @@ async fn what_a_body_did_not_wait_for_is_ended_before_the_next_one_begins() {
                         tokio::time::timeout(time, cx.execute(&update.to_string())).await.is_ok()
                     };
                     assert!(!ended);
+                    while !works_on(&url, &name).await {
+                        tokio::time::sleep(Duration::from_millis(10)).await;
+                    }
                     Ok(())
                 })
             });

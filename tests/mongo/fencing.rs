@@ -136,6 +136,31 @@ async fn f30_a_lease_is_renewed_where_one_connection_is_allowed() {
     }
 }
 
+/// F30: two runs of one process have one client, which is allowed one connection.
+#[tokio::test]
+async fn f30_two_runs_over_one_connection_take_turns() {
+    for db in MongoDatabase::both() {
+        let url = crate::failing::named(&db, "two&maxPoolSize=1");
+        let client = admmgt::mongodb::Client::with_uri_str(&url).await.unwrap();
+        let run = || {
+            let slow = mongo("1", |db| {
+                Box::pin(async move {
+                    db.collection::<Document>("t").insert_one(&doc! { "_id": 1 }).await?;
+                    tokio::time::sleep(A_WHILE).await;
+                    Ok(())
+                })
+            });
+            let set = sql(&[("2", r#"{"insert": "t", "documents": [{"_id": 2}]}"#)]).and(slow);
+            Migrator::new(Mongo::new(&client, db.name())).migrations(set)
+        };
+        let (one, other) = (run(), run());
+        let both = async { tokio::join!(one.up(), other.up()) };
+        let (one, other) = tokio::time::timeout(Duration::from_secs(30), both).await.expect("they wait for each other");
+        assert_eq!(one.unwrap().ran.len() + other.unwrap().ran.len(), 2);
+        assert_eq!(db.all("t").await.len(), 2);
+    }
+}
+
 /// Whoever comes next waits for what is being written, and reads it.
 #[tokio::test]
 async fn a_transaction_that_has_proven_its_lease_ends_before_the_next_holder_begins() {

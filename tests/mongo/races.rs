@@ -64,6 +64,25 @@ fn thirty_two_processes_run_each_migration_once() {
     ));
 }
 
+#[test]
+fn f20_an_older_program_never_takes_back_what_a_newer_one_applied() {
+    let _alone = alone();
+    for which in [MongoDatabase::ours, MongoDatabase::alone] {
+        for _ in 0..times() {
+            let Some(db) = which() else { return };
+            let folder = tempfile::tempdir().unwrap();
+            let (older, newer) = (at(&db, &folder).set(Sets::Small, 3), at(&db, &folder).set(Sets::Small, 6));
+            let crowd = (0..16).map(|number| if number % 2 == 0 { older.clone() } else { newer.clone() });
+            let reports: Vec<Report> = race(crowd).iter_mut().map(Process::succeeded).collect();
+            assert_eq!(reports.iter().map(|report| report.ran.len()).sum::<usize>(), 6);
+            check_once(&db, 6);
+            let late = older.run().succeeded();
+            let ahead: Vec<String> = late.ahead.iter().map(ToString::to_string).collect();
+            assert_eq!((late.ran.len(), ahead), (0, ["app/0004", "app/0005", "app/0006"].map(str::to_owned).to_vec()));
+        }
+    }
+}
+
 /// One that has stood still in a migration for longer than its lease lasts.
 fn asleep(orders: &Orders, folder: &tempfile::TempDir) -> Process {
     let sleeper = orders.clone().hold("running", "release").start();

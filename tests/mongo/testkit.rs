@@ -7,14 +7,10 @@ use admmgt::mongodb::bson::{Document, doc};
 use admmgt::mongodb::{Client, IndexModel};
 use admmgt::prelude::*;
 use admmgt::testkit::{Preserved, TestDatabase, TestDatabases, TestServer, assert_data_preserved, assert_reversible};
-use admmgt_tests::mongo_url;
+use admmgt_tests::{MongoDatabase, mongo_url};
 
 fn all(migrations: impl Into<Migrations>) -> Option<TestDatabases<MongoTestServer>> {
-    let url = mongo_url();
-    if url.is_none() {
-        admmgt_tests::skipped("a test of the kit on MongoDB");
-    }
-    Some(Mongo::tests(&url?).unwrap().migrations(migrations))
+    Some(Mongo::tests(MongoDatabase::new()?.server()).unwrap().migrations(migrations))
 }
 
 fn users(of: &str) -> SqlMigration {

@@ -16,7 +16,7 @@ pub struct Database {
     stays: bool,
 }
 
-/// Says that a test did nothing, and how it would.
+/// Says that a test of PostgreSQL did nothing, and how it would.
 pub fn skipped(test: &str) {
     say(format_args!(
         "SKIPPED {test}: no PostgreSQL. `./tests/run test` starts one; or set ADMMGT_PG_URL=postgres://user@host/database"

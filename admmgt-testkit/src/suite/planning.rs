@@ -1,6 +1,6 @@
 //! What is refused before anything runs, and what is not: sets held against a history.
 
-use admmgt_core::{Lockfile, Migrations, Refusal, Repair, Standing, Target, Verdict};
+use admmgt_core::{Lockfile, Migrations, RecordKind, Refusal, Repair, Standing, Target, Verdict};
 
 use super::ground::{Ground, policy};
 use super::{Checked, Skip, tests};
@@ -113,6 +113,10 @@ async fn what_is_not_applied_is_not_taken_back(on: Ground) -> Checked {
     let both = on.migrator(set(&["1", "2"])?);
     let report = both.down(Target::BackTo("kit/1".parse().expect("a name"))).await.expect("there is nothing to do");
     assert_eq!(report.ran.len(), 0);
+    let never_applied = both.down(Target::BackTo("kit/2".parse().expect("a name"))).await.expect("it is not there");
+    assert_eq!((never_applied.ran.len(), never_applied.skipped.len()), (0, 1));
+    let history = both.history().await.expect("a history");
+    assert_eq!(history.last().map(|record| record.kind), Some(RecordKind::Skipped));
     assert_eq!(on.names().await, ["kit_1"]);
     assert_eq!(both.status().await.expect("a status").migrations[0].standing, Standing::Applied);
     assert_eq!(both.up().await.expect("it goes on").ran.len(), 1);
