@@ -145,7 +145,7 @@ async fn f30_two_runs_over_one_connection_take_turns() {
         let run = || {
             let slow = mongo("1", |db| {
                 Box::pin(async move {
-                    db.collection::<Document>("t").insert_one(&doc! { "_id": 1 }).await?;
+                    db.collection::<Document>("t").insert_one(doc! { "_id": 1 }).await?;
                     tokio::time::sleep(A_WHILE).await;
                     Ok(())
                 })
