@@ -113,6 +113,15 @@ async fn taking_a_repeatable_one_back_puts_back_what_was_there() {
     newest.verify().await.unwrap();
 }
 
+#[tokio::test]
+async fn an_interrupted_repeatable_one_goes_on() {
+    let database = MemoryDriver::without_transactions();
+    let form = |text: &str| migrator(&database, [view("v", text).with(|meta| meta.on_interrupt(OnInterrupt::Retry))]);
+    form("view\nfail").up().await.unwrap_err();
+    assert_eq!(ran(&form("view\nindex")).await, ["v"]);
+    assert_eq!(database.journal(), ["view", "index"]);
+}
+
 /// What was being put back is its earlier form, of which nothing tells how far it came.
 #[tokio::test]
 async fn an_interrupted_way_back_of_a_repeatable_one_is_for_a_person() {

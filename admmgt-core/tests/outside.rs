@@ -148,7 +148,7 @@ impl Session for Open {
                 self.locked -= 1;
                 return Err(Error::Busy { waited: Duration::ZERO });
             }
-            "index broken" => return Err(Error::database("running a statement", None, "broken")),
+            "broken" | "index broken" => return Err(Error::database("running a statement", None, "broken")),
             _ => {}
         }
         Ok(Outcome::default())
@@ -182,6 +182,22 @@ async fn only_where_an_earlier_run_came_to_is_looked_what_it_left() {
     assert_eq!(driver.sent(), ["index a", "index b", "index broken"]);
     driver.migrator("index a\nindex b\nindex c\nindex d").up().await.unwrap();
     assert_eq!(driver.sent(), ["index c? false", "index c", "index d"]);
+}
+
+/// In a transaction all of it runs again; what is put back goes on with nobody.
+#[tokio::test]
+async fn only_what_goes_on_by_itself_is_told_to() {
+    let resumes = |error: Error| match error {
+        Error::Failed(failure) | Error::Interrupted(failure) => failure.statement.unwrap().resumes,
+        other => panic!("{other}"),
+    };
+    let outside = Indexes::new();
+    assert!(resumes(outside.migrator("one\nindex broken").up().await.unwrap_err()));
+    assert!(!resumes(Indexes::new().migrator("one\nbroken").up().await.unwrap_err()));
+    let within = Indexes { database: MemoryDriver::new(), ..Indexes::new() };
+    let one = SqlMigration::new("app", "1", "one\nindex broken").unwrap();
+    let within = Migrator::new(within).migrations(Migrations::new([one]));
+    assert!(!resumes(within.up().await.unwrap_err()));
 }
 
 #[tokio::test]

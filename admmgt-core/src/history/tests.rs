@@ -47,6 +47,23 @@ fn each_kind_of_record_moves_the_standing() {
     check(&[(Applied, Up), (Replaced, Up)], Standing::Replaced);
 }
 
+/// What a checkpoint is of: an attempt that goes on is the same one, another way is another one.
+#[test]
+fn what_goes_on_has_begun_where_it_was_interrupted() {
+    use Direction::{Down, Up};
+    for (events, begun) in [
+        (vec![(Started, Up)], 1),
+        (vec![(Started, Up), (Started, Up)], 1),
+        (vec![(Started, Up), (Failed, Up), (Started, Up)], 1),
+        (vec![(Started, Up), (Started, Down)], 2),
+        (vec![(Started, Up), (Applied, Up), (Started, Down), (Started, Up)], 4),
+        (vec![(Started, Up), (Applied, Up), (Reverted, Down), (Started, Up)], 4),
+    ] {
+        let named: Vec<_> = events.iter().map(|(kind, direction)| ("a", *kind, *direction)).collect();
+        assert_eq!(fold(&named).get(&id("a")).unwrap().begun, begun, "{events:?}");
+    }
+}
+
 #[test]
 fn what_a_repeatable_one_was_before_is_kept_until_it_is_put_back() {
     use Direction::{Down, Up};
