@@ -277,6 +277,45 @@ mod tests {
     }
 
     #[test]
+    fn the_fewest_changes_of_one_name_into_another() {
+        for (a, b, expected) in
+            [("", "", 0), ("abc", "", 3), ("", "abc", 3), ("abc", "c", 2), ("c", "abc", 2), ("kitten", "sitting", 3)]
+        {
+            assert_eq!(distance(a, b), expected, "{a} and {b}");
+        }
+    }
+
+    /// A name of one's own namespace comes nearer than the same name elsewhere.
+    #[test]
+    fn a_namespace_is_part_of_a_name_that_was_meant() {
+        let id = |text: &str| text.parse::<MigrationId>().unwrap();
+        let all = [id("billing/users"), id("app/user")];
+        assert_eq!(nearest(&id("app/users"), all.iter()), Some(&all[1]));
+        assert_eq!(nearest(&id("bill/users"), all.iter()), Some(&all[0]));
+        assert_eq!(nearest(&id("app/invoices"), all.iter()), None);
+    }
+
+    #[test]
+    fn one_can_have_a_place_of_its_own() {
+        let after = |id: &str, other: &str| {
+            let mut meta = meta(id, &[]);
+            meta.after = Some(MigrationId::new("app", other).unwrap());
+            meta
+        };
+        for (metas, expected) in [
+            ([after("10", "9"), meta("9", &[]), meta("8", &[])], [2, 1, 0]),
+            ([after("1", "3"), meta("3", &[]), meta("2", &[])], [2, 1, 0]),
+            // Nobody comes after itself, or after what is not there.
+            ([after("1", "1"), after("2", "4"), meta("3", &[])], [0, 1, 2]),
+        ] {
+            let metas: Vec<&Meta> = metas.iter().collect();
+            let (order, refusals) = order(&metas, &HashMap::new(), true);
+            assert!(refusals.is_empty(), "{refusals:?}");
+            assert_eq!(order, expected);
+        }
+    }
+
+    #[test]
     fn names_that_are_one_name_are_refused() {
         check(
             &[("a", &[]), ("a", &[])],

@@ -206,6 +206,7 @@ fn a_lockfile_that_does_not_fit_says_what_differs() {
         words(all("1", "one"), true),
         words(all("1", "one"), true),
         words(all("1", "one"), false),
+        words(all("1", "one").and(sql("3", "three")), false),
         words(all("0", "edited"), false),
         words(Migrations::new([sql("1", "one"), sql("1", "one")]), false),
     ];
@@ -225,6 +226,9 @@ fn a_lockfile_that_does_not_fit_says_what_differs() {
         fits
         --
         fits
+        --
+        $/admmgt.lock does not agree with the migrations:
+          - `app/3` is new: lock it with `ADMMGT_LOCK=update cargo test`
         --
         $/admmgt.lock does not agree with the migrations:
           - here:17: `app/1` was edited since it was locked. Restore it, and write the change as a new migration; if it was never applied anywhere, lock it again with `ADMMGT_LOCK=update cargo test`
