@@ -176,7 +176,9 @@ async fn a_body_ends_when_its_lease_is_lost(on: Ground) -> Checked {
     let mut run = tokio::spawn(async move { migrator.up().await });
     begins(&running, &mut run).await;
     on.take_lease_away().await?;
-    let error = run.await.expect("it does not panic").expect_err("it has lost its lease");
+    // Not only where it would look by itself, at its end.
+    let ends = tokio::time::timeout(ttl * 15, run).await.expect("it is stopped in the middle");
+    let error = ends.expect("it does not panic").expect_err("it has lost its lease");
     assert!(matches!(cause(&error), Error::LeaseLost { .. }), "{error}");
     assert!(!ended.load(Ordering::SeqCst), "the body went on without the lease");
     Ok(())
