@@ -44,7 +44,11 @@ async fn works_on(url: &str, database: &str) -> bool {
 }
 
 async fn until_at_work(db: &MongoDatabase) {
-    while !is_at_work(db).await {
+    until_works_on(db.url(), db.name()).await;
+}
+
+async fn until_works_on(url: &str, database: &str) {
+    while !works_on(url, database).await {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }
@@ -92,9 +96,7 @@ async fn f11_what_still_runs_of_a_run_that_is_gone_ends_first() {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.spawn(async move { theirs.up().await });
             runtime.block_on(async {
-                while !works_on(&url, &name).await {
-                    tokio::time::sleep(Duration::from_millis(10)).await;
-                }
+                until_works_on(&url, &name).await;
             });
         });
         process.join().unwrap();
@@ -149,9 +151,7 @@ async fn what_a_body_did_not_wait_for_is_ended_before_the_next_one_begins() {
                         tokio::time::timeout(time, cx.execute(&update.to_string())).await.is_ok()
                     };
                     assert!(!ended);
-                    while !works_on(&url, &name).await {
-                        tokio::time::sleep(Duration::from_millis(10)).await;
-                    }
+                    until_works_on(&url, &name).await;
                     Ok(())
                 })
             });
